@@ -1,0 +1,179 @@
+//! From bytes to a [`Segment`], or to the reason why there is none.
+
+use core::net::IpAddr;
+
+use super::bytes::Reader;
+use super::checksum::PROTOCOL_TCP;
+use super::icmp::{self, IcmpError};
+use super::ip::{self, IpHeader};
+use super::options::Options;
+use super::{Flags, IpVersion, Segment};
+use crate::seq::SeqNum;
+
+/// Octets of a TCP header without options.
+pub(super) const TCP_HEADER_LEN: u16 = 20;
+
+/// What a packet is to the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Parsed {
+    /// A whole TCP segment.
+    Tcp(Segment),
+    /// An intact ICMP error about a TCP segment.
+    Icmp(IcmpError),
+    /// Neither.
+    Other(NotTcp),
+}
+
+/// Why a packet holds no segment that could be read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NotTcp {
+    /// Neither IPv4 nor IPv6.
+    NotIp,
+    /// Fewer bytes than the IP header says there are: the end was cut off.
+    Truncated,
+    /// A header contradicts itself or the one before it.
+    Malformed,
+    /// A fragment. An IPv6 packet with a fragment header counts even if it is the only fragment.
+    Fragment,
+    /// An IP length of zero: a packet of more than 64 KiB, or one whose length is yet to be set.
+    Jumbo,
+    /// ESP or AH.
+    Ipsec,
+    /// IP, GRE or MPLS inside IP.
+    Tunnel,
+    /// Any other protocol, and ICMP messages that are no intact error about a TCP segment.
+    Protocol,
+}
+
+/// Reads one IP packet. Bytes behind the length that its header states are padding of the link and
+/// are ignored.
+///
+/// Checksums of IPv4 header and segment are not looked at: offloads leave them open. A broken
+/// option list is no reason to refuse a segment, see [`Options::malformed`].
+#[must_use]
+#[inline]
+pub fn parse(packet: &[u8]) -> Parsed {
+    parse_if(packet, |at_hand, stated| stated <= at_hand)
+}
+
+/// As [`parse()`], but takes a segment whose payload is cut off, as a capture's snap length does.
+///
+/// [`Segment::payload_len`] is then what the sender sent and [`Segment::payload`] is empty. An ICMP
+/// error must still be whole, because its checksum is verified.
+#[must_use]
+pub fn parse_headers(packet: &[u8]) -> Parsed {
+    parse_if(packet, |_, _| true)
+}
+
+/// Reads a packet if `complete(bytes at hand, bytes stated)` accepts a segment of that length.
+#[inline]
+fn parse_if(packet: &[u8], complete: impl Fn(usize, usize) -> bool) -> Parsed {
+    let ip = match ip::read(packet) {
+        Ok(ip) => ip,
+        Err(reason) => return Parsed::Other(reason),
+    };
+    let upper = packet
+        .get(ip.len..packet.len().min(ip.packet_len))
+        .unwrap_or_default();
+    let result = match (ip.protocol, ip.src) {
+        (PROTOCOL_TCP, _) if complete(packet.len(), ip.packet_len) => {
+            segment(&ip, upper).map(Parsed::Tcp)
+        }
+        (icmp::PROTOCOL_V4, IpAddr::V4(_)) | (icmp::PROTOCOL_V6, IpAddr::V6(_))
+            if packet.len() >= ip.packet_len =>
+        {
+            icmp::read(&ip, upper)
+                .map(Parsed::Icmp)
+                .ok_or(NotTcp::Protocol)
+        }
+        (PROTOCOL_TCP, _)
+        | (icmp::PROTOCOL_V4, IpAddr::V4(_))
+        | (icmp::PROTOCOL_V6, IpAddr::V6(_)) => Err(NotTcp::Truncated),
+        _ => Err(NotTcp::Protocol),
+    };
+    result.unwrap_or_else(Parsed::Other)
+}
+
+/// Reads the TCP header at the start of `tcp`, the bytes at hand behind the IP header.
+#[inline]
+fn segment(ip: &IpHeader, tcp: &[u8]) -> Result<Segment, NotTcp> {
+    let tcp_len = ip.packet_len.saturating_sub(ip.len);
+    let cut = if tcp.len() < tcp_len {
+        NotTcp::Truncated
+    } else {
+        NotTcp::Malformed
+    };
+    let header = tcp.first_chunk().and_then(TcpHeader::read).ok_or(cut)?;
+    let header_len = u16::from(header.offset >> 4).saturating_mul(4);
+    let payload_len = tcp_len
+        .checked_sub(usize::from(header_len))
+        .ok_or(NotTcp::Malformed)?;
+    if header_len < TCP_HEADER_LEN {
+        return Err(NotTcp::Malformed);
+    }
+    let options = tcp
+        .get(usize::from(TCP_HEADER_LEN)..usize::from(header_len))
+        .ok_or(cut)?;
+    // The bounds of the walk over the IP headers keep all of these far below their types' limits.
+    let (Ok(tcp_offset), Ok(payload_len), Ok(packet_len)) = (
+        u16::try_from(ip.len),
+        u32::try_from(payload_len),
+        u32::try_from(ip.packet_len),
+    ) else {
+        return Err(NotTcp::Malformed);
+    };
+    Ok(Segment {
+        version: IpVersion::of(ip.src),
+        src: ip.src,
+        dst: ip.dst,
+        src_port: header.src_port,
+        dst_port: header.dst_port,
+        seq: SeqNum::new(header.seq),
+        ack: SeqNum::new(header.ack),
+        flags: Flags::from_bits(header.flags),
+        accurate_ecn: header.offset & 1 == 1,
+        window: header.window,
+        urgent: header.urgent,
+        checksum: header.checksum,
+        ip: ip.fields,
+        options: Options::read(options),
+        tcp_offset,
+        payload_offset: tcp_offset.saturating_add(header_len),
+        payload_len,
+        packet_len,
+    })
+}
+
+/// The fixed part of a TCP header in wire order (RFC 9293 section 3.1).
+struct TcpHeader {
+    src_port: u16,
+    dst_port: u16,
+    seq: u32,
+    ack: u32,
+    /// Header length in words, three reserved bits, AE.
+    offset: u8,
+    flags: u8,
+    window: u16,
+    checksum: u16,
+    urgent: u16,
+}
+
+impl TcpHeader {
+    #[inline(always)]
+    fn read(octets: &[u8; TCP_HEADER_LEN as usize]) -> Option<Self> {
+        let mut fields = Reader(octets);
+        Some(Self {
+            src_port: fields.u16()?,
+            dst_port: fields.u16()?,
+            seq: fields.u32()?,
+            ack: fields.u32()?,
+            offset: fields.u8()?,
+            flags: fields.u8()?,
+            window: fields.u16()?,
+            checksum: fields.u16()?,
+            urgent: fields.u16()?,
+        })
+    }
+}
