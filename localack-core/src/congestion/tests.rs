@@ -1,0 +1,238 @@
+#![allow(clippy::arithmetic_side_effects)]
+
+use super::*;
+use proptest::prelude::*;
+
+const MSS: u32 = 1000;
+
+fn established(segments: u32) -> ControllerState {
+    let mut state = ControllerState::EMPTY;
+    state.on_established(Congestion::Reno, MSS, segments);
+    state
+}
+
+/// A connection in congestion avoidance with a window of `segments`.
+fn avoiding(segments: u32) -> ControllerState {
+    let mut state = established(10);
+    state.on_loss(2 * segments * MSS);
+    state.on_recovery_exit();
+    state
+}
+
+fn ack(state: &mut ControllerState, octets: u32) {
+    state.on_ack(Ack { octets, cwnd_limited: true });
+}
+
+#[test]
+fn rfc6928_2_the_initial_window_is_ten_segments_or_14600_octets() {
+    for (mss, segments, cwnd) in [
+        (1000, 10, 10_000),
+        (1460, 10, 14_600),
+        (2000, 10, 14_600),
+        (9000, 10, 18_000),
+        (536, 10, 5360),
+    ] {
+        let mut state = ControllerState::EMPTY;
+        state.on_established(Congestion::Reno, mss, segments);
+        assert_eq!(state.cwnd(), cwnd, "segments of {mss}");
+        assert!(state.in_slow_start());
+    }
+}
+
+#[test]
+fn rfc5681_3_1_one_segment_after_a_lost_syn() {
+    assert_eq!(established(1).cwnd(), MSS);
+    let mut large = ControllerState::EMPTY;
+    large.on_established(Congestion::Reno, 9000, 1);
+    assert_eq!(large.cwnd(), 9000);
+}
+
+#[test]
+fn rfc3465_2_2_slow_start_grows_by_what_is_acknowledged_up_to_two_segments() {
+    let mut state = established(10);
+    ack(&mut state, 700);
+    assert_eq!(state.cwnd(), 10_700);
+    ack(&mut state, 2 * MSS);
+    assert_eq!(state.cwnd(), 12_700);
+    ack(&mut state, 10 * MSS);
+    assert_eq!(state.cwnd(), 14_700, "a stretch ACK counts for two segments");
+}
+
+#[test]
+fn rfc5681_3_1_congestion_avoidance_grows_by_a_segment_per_window() {
+    let mut state = avoiding(10);
+    for _ in 0..9 {
+        ack(&mut state, MSS);
+        assert_eq!(state.cwnd(), 10 * MSS);
+    }
+    ack(&mut state, MSS);
+    assert_eq!(state.cwnd(), 11 * MSS);
+    for _ in 0..11 {
+        ack(&mut state, MSS);
+    }
+    assert_eq!(state.cwnd(), 12 * MSS);
+}
+
+#[test]
+fn h12_1_dividing_acknowledgements_gains_nothing() {
+    for mut whole in [established(10), avoiding(10)] {
+        let mut divided = whole;
+        for _ in 0..50 {
+            ack(&mut whole, MSS);
+            for _ in 0..MSS {
+                ack(&mut divided, 1);
+            }
+            // At most the rounding of one octet more than a segment's worth.
+            assert!(divided.cwnd().abs_diff(whole.cwnd()) <= MSS, "{divided:?} {whole:?}");
+            assert!(divided.cwnd() <= whole.cwnd() || whole.in_slow_start());
+        }
+    }
+}
+
+#[test]
+fn rfc5681_equation_4_and_rfc6675_a_loss_halves_the_flight() {
+    let mut state = established(10);
+    state.on_loss(9 * MSS);
+    assert_eq!((state.cwnd(), state.ssthresh()), (4500, 4500));
+    ack(&mut state, 4 * MSS);
+    assert_eq!(state.cwnd(), 4500, "no growth in recovery");
+    state.on_recovery_exit();
+    assert_eq!(state.cwnd(), 4500);
+    for _ in 0..4 {
+        ack(&mut state, MSS);
+    }
+    assert_eq!(state.cwnd(), 4500);
+    ack(&mut state, MSS);
+    assert_eq!(state.cwnd(), 5500);
+}
+
+#[test]
+fn rfc5681_equation_4_the_threshold_is_at_least_two_segments() {
+    let mut state = established(10);
+    state.on_loss(MSS);
+    assert_eq!((state.cwnd(), state.ssthresh()), (2 * MSS, 2 * MSS));
+}
+
+#[test]
+fn rfc5681_3_1_a_time_out_leaves_one_segment() {
+    let mut state = established(10);
+    state.on_timeout(10 * MSS);
+    assert_eq!((state.cwnd(), state.ssthresh()), (MSS, 5 * MSS));
+}
+
+#[test]
+fn rfc5681_3_1_a_segment_that_times_out_again_leaves_the_threshold() {
+    let mut state = established(10);
+    state.on_timeout(10 * MSS);
+    state.on_timeout(MSS);
+    assert_eq!(state.ssthresh(), 5 * MSS);
+    // Another segment: its loss is news.
+    ack(&mut state, MSS);
+    state.on_timeout(2 * MSS);
+    assert_eq!(state.ssthresh(), 2 * MSS);
+}
+
+#[test]
+fn rfc3465_2_3_slow_start_after_a_time_out_grows_by_one_segment_per_ack() {
+    let mut state = established(10);
+    state.on_timeout(20 * MSS);
+    ack(&mut state, 5 * MSS);
+    assert_eq!(state.cwnd(), 2 * MSS);
+    state.on_recovery_exit();
+    ack(&mut state, 5 * MSS);
+    assert_eq!(state.cwnd(), 4 * MSS);
+}
+
+#[test]
+fn rfc5681_4_1_after_idling_the_window_restarts_and_the_threshold_stays() {
+    let mut state = avoiding(40);
+    state.on_idle_restart();
+    assert_eq!((state.cwnd(), state.ssthresh()), (10 * MSS, 40 * MSS));
+    let mut small = avoiding(4);
+    small.on_idle_restart();
+    assert_eq!(small.cwnd(), 4 * MSS, "min(IW, cwnd)");
+}
+
+#[test]
+fn rfc7661_a_window_that_is_not_used_does_not_grow() {
+    for mut state in [established(10), avoiding(10)] {
+        let before = state.cwnd();
+        for _ in 0..100 {
+            state.on_ack(Ack { octets: MSS, cwnd_limited: false });
+        }
+        assert_eq!(state.cwnd(), before);
+    }
+}
+
+#[test]
+fn rfc4015_a_spurious_reduction_is_taken_back_once() {
+    let mut state = avoiding(20);
+    state.on_timeout(20 * MSS);
+    state.on_timeout(MSS);
+    state.on_spurious();
+    assert_eq!((state.cwnd(), state.ssthresh()), (20 * MSS, 20 * MSS));
+    state.on_loss(20 * MSS);
+    state.on_recovery_exit();
+    state.on_spurious();
+    state.on_loss(20 * MSS);
+    state.on_spurious();
+    assert_eq!(state.cwnd(), 20 * MSS);
+    let settled = state;
+    state.on_spurious();
+    assert_eq!(state, settled);
+}
+
+#[test]
+fn rfc4015_a_time_out_in_recovery_goes_back_to_before_the_loss() {
+    let mut state = avoiding(20);
+    state.on_loss(20 * MSS);
+    state.on_timeout(10 * MSS);
+    state.on_spurious();
+    assert_eq!((state.cwnd(), state.ssthresh()), (20 * MSS, 20 * MSS));
+}
+
+#[test]
+fn rfc5681_3_1_smaller_segments_shrink_the_window_in_proportion() {
+    let mut state = established(10);
+    state.on_mss_change(500);
+    assert_eq!(state.cwnd(), 5000);
+    state.on_mss_change(1000);
+    assert_eq!(state.cwnd(), 5000, "larger segments alone give no credit");
+    state.on_timeout(4000);
+    state.on_mss_change(1400);
+    assert_eq!((state.cwnd(), state.ssthresh()), (1400, 2800));
+}
+
+#[test]
+fn damaged_state_sends_safely() {
+    let mut state = ControllerState { kind: 77, ..established(10) };
+    assert_eq!(state.congestion(), Congestion::Reno);
+    state.window.mss = 0;
+    ack(&mut state, MSS);
+    state.on_timeout(0);
+    state.on_mss_change(0);
+    assert!(state.cwnd() >= 1);
+}
+
+proptest! {
+    #[test]
+    fn the_window_stays_between_one_segment_and_its_limit(
+        mss in 1u32..=65_535,
+        events in prop::collection::vec((0u8..7, any::<u32>()), 0..200),
+    ) {
+        let mut state = ControllerState::EMPTY;
+        state.on_established(Congestion::Reno, mss, 10);
+        for (event, number) in events {
+            match event {
+                0..=2 => ack(&mut state, number),
+                3 => state.on_loss(number),
+                4 => state.on_timeout(number),
+                5 => state.on_recovery_exit(),
+                _ if number % 2 == 0 => state.on_spurious(),
+                _ => state.on_idle_restart(),
+            }
+            prop_assert!((mss..=WINDOW_LIMIT).contains(&state.cwnd()), "{:?}", state);
+            prop_assert!(state.ssthresh() >= 2 * mss);
+        }
+    }
+}

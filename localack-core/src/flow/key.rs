@@ -1,0 +1,265 @@
+//! What names a flow, and the keyed hash that finds it.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use siphasher::sip::SipHasher13;
+
+/// The name of a TCP connection as the box sees it.
+///
+/// The two ends are told apart by the port of the box that they are reached through, not by who
+/// opened the connection, so packets of both directions give the same key. An IPv4 address and
+/// the IPv6 address that maps it are different ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FlowKey {
+    inner: IpAddr,
+    inner_port: u16,
+    outer: IpAddr,
+    outer_port: u16,
+    link: u32,
+}
+
+/// Octets of the longest hash input: two IPv6 addresses, two ports, the link.
+const HASH_INPUT: usize = 16 + 16 + 2 + 2 + 4;
+
+impl FlowKey {
+    /// The key of the connection between `inner` and `outer` over `link`.
+    #[must_use]
+    pub const fn new(inner: IpAddr, inner_port: u16, outer: IpAddr, outer_port: u16, link: u32) -> Self {
+        Self { inner, inner_port, outer, outer_port, link }
+    }
+
+    /// Address of the end behind the inner port of the box.
+    #[must_use]
+    pub const fn inner(&self) -> IpAddr {
+        self.inner
+    }
+
+    /// TCP port of the end behind the inner port of the box.
+    #[must_use]
+    pub const fn inner_port(&self) -> u16 {
+        self.inner_port
+    }
+
+    /// Address of the end behind the outer port of the box.
+    #[must_use]
+    pub const fn outer(&self) -> IpAddr {
+        self.outer
+    }
+
+    /// TCP port of the end behind the outer port of the box.
+    #[must_use]
+    pub const fn outer_port(&self) -> u16 {
+        self.outer_port
+    }
+
+    /// The caller's link identifier (rule H9.5).
+    #[must_use]
+    pub const fn link(&self) -> u32 {
+        self.link
+    }
+
+    /// SipHash-1-3 of the key, folded to 32 bits; never zero.
+    ///
+    /// Whoever does not know `key` cannot choose connections that collide. Keys of the two IP
+    /// versions differ in length, which the hash takes into account.
+    #[must_use]
+    pub(crate) fn hash(&self, key: [u64; 2]) -> u32 {
+        let mut input = [0; HASH_INPUT];
+        let length = self.write_hash_input(&mut input);
+        let [k0, k1] = key;
+        let wide = SipHasher13::new_with_keys(k0, k1).hash(input.get(..length).unwrap_or(&input));
+        fold(wide).max(1)
+    }
+
+    /// Lays the key out for the hash and answers its length in octets.
+    fn write_hash_input(&self, input: &mut [u8; HASH_INPUT]) -> usize {
+        let mut length = 0;
+        let mut put = |octets: &[u8]| {
+            if let Some(rest) = input.get_mut(length..)
+                && let Some((room, _)) = rest.split_at_mut_checked(octets.len())
+            {
+                room.copy_from_slice(octets);
+                length = length.saturating_add(octets.len());
+            }
+        };
+        for address in [self.inner, self.outer] {
+            match address {
+                IpAddr::V4(v4) => put(&v4.octets()),
+                IpAddr::V6(v6) => put(&v6.octets()),
+            }
+        }
+        put(&self.inner_port.to_ne_bytes());
+        put(&self.outer_port.to_ne_bytes());
+        put(&self.link.to_ne_bytes());
+        length
+    }
+}
+
+/// Both halves of `wide` mixed into one.
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is mixed in first")]
+const fn fold(wide: u64) -> u32 {
+    (wide ^ (wide >> 32)) as u32
+}
+
+impl fmt::Display for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = SocketAddr::new(self.inner, self.inner_port);
+        let outer = SocketAddr::new(self.outer, self.outer_port);
+        write!(f, "{inner} <-> {outer}")?;
+        if self.link != 0 {
+            write!(f, " link {}", self.link)?;
+        }
+        Ok(())
+    }
+}
+
+/// A [`FlowKey`] as it lies in a flow slot: plain old data, all zeroes while there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub(crate) struct PackedKey {
+    inner: [u8; 16],
+    outer: [u8; 16],
+    inner_port: u16,
+    outer_port: u16,
+    link: u32,
+    /// IP version of the inner address in the low octet, of the outer one in the next.
+    versions: u32,
+}
+
+impl PackedKey {
+    /// No key.
+    pub(crate) const EMPTY: Self =
+        Self { inner: [0; 16], outer: [0; 16], inner_port: 0, outer_port: 0, link: 0, versions: 0 };
+
+    /// The key that was packed, or `None` if this is none.
+    pub(crate) fn unpack(&self) -> Option<FlowKey> {
+        let [inner_version, outer_version, _, _] = self.versions.to_le_bytes();
+        Some(FlowKey {
+            inner: unpack_address(inner_version, self.inner)?,
+            inner_port: self.inner_port,
+            outer: unpack_address(outer_version, self.outer)?,
+            outer_port: self.outer_port,
+            link: self.link,
+        })
+    }
+}
+
+impl From<&FlowKey> for PackedKey {
+    fn from(key: &FlowKey) -> Self {
+        let (inner_version, inner) = pack_address(key.inner);
+        let (outer_version, outer) = pack_address(key.outer);
+        Self {
+            inner,
+            outer,
+            inner_port: key.inner_port,
+            outer_port: key.outer_port,
+            link: key.link,
+            versions: u32::from_le_bytes([inner_version, outer_version, 0, 0]),
+        }
+    }
+}
+
+/// IP version and octets, left-aligned and padded with zeroes.
+const fn pack_address(address: IpAddr) -> (u8, [u8; 16]) {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        }
+        IpAddr::V6(v6) => (6, v6.octets()),
+    }
+}
+
+fn unpack_address(version: u8, octets: [u8; 16]) -> Option<IpAddr> {
+    let [a, b, c, d, ..] = octets;
+    match version {
+        4 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
+        6 => Some(IpAddr::V6(Ipv6Addr::from(octets))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    const KEY: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
+
+    fn v4(inner_port: u16) -> FlowKey {
+        FlowKey::new([10, 0, 0, 1].into(), inner_port, [192, 0, 2, 7].into(), 443, 0)
+    }
+
+    #[test]
+    fn a_key_reads_like_two_sockets() {
+        assert_eq!(v4(80).to_string(), "10.0.0.1:80 <-> 192.0.2.7:443");
+        let v6 = FlowKey::new(Ipv6Addr::LOCALHOST.into(), 80, [192, 0, 2, 7].into(), 443, 9);
+        assert_eq!(v6.to_string(), "[::1]:80 <-> 192.0.2.7:443 link 9");
+    }
+
+    #[test]
+    fn zeroed_memory_holds_no_key() {
+        assert_eq!(PackedKey::EMPTY.unpack(), None);
+        assert_eq!(size_of::<PackedKey>(), 44, "no padding");
+    }
+
+    #[test]
+    fn a_mapped_address_is_another_end() {
+        let plain = Ipv4Addr::new(192, 0, 2, 7);
+        let key = |outer: IpAddr| FlowKey::new([10, 0, 0, 1].into(), 80, outer, 443, 0);
+        let (a, b) = (key(plain.into()), key(plain.to_ipv6_mapped().into()));
+        assert_ne!(PackedKey::from(&a), PackedKey::from(&b));
+        assert_ne!(a.hash(KEY), b.hash(KEY));
+    }
+
+    #[test]
+    fn every_field_and_the_secret_reach_the_hash() {
+        let base = v4(80);
+        let hash = base.hash(KEY);
+        let others = [
+            FlowKey { inner: [10, 0, 0, 2].into(), ..base },
+            FlowKey { outer: [192, 0, 2, 8].into(), ..base },
+            FlowKey { inner_port: 81, ..base },
+            FlowKey { outer_port: 444, ..base },
+            FlowKey { link: 1, ..base },
+            FlowKey::new(base.outer, base.outer_port, base.inner, base.inner_port, 0),
+        ];
+        for other in others {
+            assert_ne!(other.hash(KEY), hash, "{other}");
+        }
+        assert_ne!(base.hash([KEY[0] ^ 1, KEY[1]]), hash);
+        assert_ne!(base.hash([KEY[0], KEY[1] ^ 1]), hash);
+    }
+
+    #[test]
+    fn the_hash_is_siphash_1_3_of_the_laid_out_key() {
+        let mut octets = std::vec::Vec::new();
+        octets.extend([10, 0, 0, 1, 192, 0, 2, 7]);
+        octets.extend(80u16.to_ne_bytes());
+        octets.extend(443u16.to_ne_bytes());
+        octets.extend(0u32.to_ne_bytes());
+        let wide = SipHasher13::new_with_keys(KEY[0], KEY[1]).hash(&octets);
+        assert_eq!(v4(80).hash(KEY), (wide ^ (wide >> 32)) as u32);
+    }
+
+    fn address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<[u8; 4]>().prop_map(IpAddr::from),
+            any::<[u8; 16]>().prop_map(IpAddr::from)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn packing_loses_nothing(
+            inner in address(), inner_port: u16, outer in address(), outer_port: u16, link: u32,
+        ) {
+            let key = FlowKey::new(inner, inner_port, outer, outer_port, link);
+            prop_assert_eq!(PackedKey::from(&key).unpack(), Some(key));
+            prop_assert_ne!(key.hash(KEY), 0);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! From a key's hash to a flow slot, and which flow slots are free.
+//!
+//! The index is an open-addressing table with linear probing over lent memory. One rule bounds
+//! every walk: no insertion may leave a run of more than [`MAX_RUN`] occupied slots. An entry
+//! always lies in the run that holds its home slot, so that a look-up, an insertion and a removal
+//! (which closes its hole by shifting entries back and never grows a run) end within one or two
+//! runs, and what an insertion accepted is always found. At half load the longest run of two
+//! million slots stays below that bound for any but an absurdly unlucky hash; the flow that is
+//! refused then passes unserved.
+
+use core::fmt;
+
+/// Longest run of occupied index slots.
+const MAX_RUN: usize = 128;
+
+/// One slot of the hash index. Opaque: lend a slice of [`IndexSlot::EMPTY`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct IndexSlot {
+    hash: u32,
+    /// Flow index plus one; zero if the slot is empty.
+    flow: u32,
+}
+
+impl IndexSlot {
+    /// A slot without an entry.
+    pub const EMPTY: Self = Self { hash: 0, flow: 0 };
+
+    const fn is_empty(self) -> bool {
+        self.flow == 0
+    }
+}
+
+/// No slot near the entry's home is free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TableFull;
+
+/// A view of the hash index: `hash -> flow index`, where several flows may share a hash.
+///
+/// The slice's length must be a power of two, and at least twice the flows to make
+/// [`TableFull`] rare.
+#[derive(Debug)]
+pub(crate) struct FlowIndex<'a> {
+    slots: &'a mut [IndexSlot],
+    #[cfg(test)]
+    steps: core::cell::Cell<usize>,
+}
+
+impl<'a> FlowIndex<'a> {
+    pub(crate) const fn new(slots: &'a mut [IndexSlot]) -> Self {
+        Self {
+            slots,
+            #[cfg(test)]
+            steps: core::cell::Cell::new(0),
+        }
+    }
+
+    /// The first flow under `hash` that `is_it` accepts.
+    pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.run_from(self.home(hash))
+            .filter(|(_, entry)| entry.hash == hash)
+            .filter_map(|(_, entry)| entry.flow.checked_sub(1))
+            .find(|&flow| is_it(flow))
+    }
+
+    /// Enters `flow` under `hash`. The pair must not be in the table yet.
+    pub(crate) fn insert(&mut self, hash: u32, flow: u32) -> Result<(), TableFull> {
+        let reference = flow.checked_add(1).ok_or(TableFull)?;
+        let home = self.home(hash);
+        let ahead = self.run_from(home).count();
+        let place = self.after(home, ahead);
+        let run = ahead
+            .saturating_add(self.run_from(self.after(place, 1)).count())
+            .saturating_add(self.run_before(home))
+            .saturating_add(1);
+        if run > self.longest_run() {
+            return Err(TableFull);
+        }
+        let slot = self.slots.get_mut(place).ok_or(TableFull)?;
+        *slot = IndexSlot { hash, flow: reference };
+        Ok(())
+    }
+
+    /// Takes the entry of `flow` under `hash` out; `false` if there is none.
+    pub(crate) fn remove(&mut self, hash: u32, flow: u32) -> bool {
+        let Some(place) = self
+            .run_from(self.home(hash))
+            .find(|(_, entry)| entry.hash == hash && entry.flow.checked_sub(1) == Some(flow))
+            .map(|(place, _)| place)
+        else {
+            return false;
+        };
+        self.close_hole(place);
+        true
+    }
+
+    /// Empties the slot `hole`, first moving back each later entry of the run that would no longer
+    /// be reached from its home.
+    fn close_hole(&mut self, mut hole: usize) {
+        let mut place = hole;
+        for _ in 0..self.longest_run() {
+            place = self.after(place, 1);
+            let entry = self.at(place);
+            if entry.is_empty() {
+                break;
+            }
+            if self.distance(self.home(entry.hash), place) >= self.distance(hole, place) {
+                self.set(hole, entry);
+                hole = place;
+            }
+        }
+        self.set(hole, IndexSlot::EMPTY);
+    }
+
+    /// The occupied slots from `start` up to the first empty one.
+    fn run_from(&self, start: usize) -> impl Iterator<Item = (usize, IndexSlot)> {
+        (0..self.longest_run())
+            .map(move |step| self.after(start, step))
+            .map(|place| (place, self.at(place)))
+            .take_while(|(_, entry)| !entry.is_empty())
+    }
+
+    /// Occupied slots just before `end`.
+    fn run_before(&self, end: usize) -> usize {
+        (1..=self.longest_run())
+            .map(|step| self.at(end.wrapping_sub(step) & self.mask()))
+            .take_while(|entry| !entry.is_empty())
+            .count()
+    }
+
+    /// One slot always stays empty, so that a run has an end.
+    const fn longest_run(&self) -> usize {
+        if self.mask() < MAX_RUN { self.mask() } else { MAX_RUN }
+    }
+
+    const fn mask(&self) -> usize {
+        self.slots.len().saturating_sub(1)
+    }
+
+    const fn home(&self, hash: u32) -> usize {
+        hash as usize & self.mask()
+    }
+
+    const fn after(&self, place: usize, steps: usize) -> usize {
+        place.wrapping_add(steps) & self.mask()
+    }
+
+    const fn distance(&self, from: usize, to: usize) -> usize {
+        to.wrapping_sub(from) & self.mask()
+    }
+
+    fn at(&self, place: usize) -> IndexSlot {
+        #[cfg(test)]
+        self.steps.set(self.steps.get() + 1);
+        self.slots.get(place).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, place: usize, entry: IndexSlot) {
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = entry;
+        }
+    }
+}
+
+/// A flow slot and which of its tenants is meant; the id of a flow that is gone finds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FlowId {
+    slot: u32,
+    generation: u32,
+}
+
+impl FlowId {
+    /// Index of the flow's slot.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
+impl fmt::Display for FlowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// What the allocator keeps in each slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub(crate) struct FreeLink {
+    /// Index plus one of the next free slot; zero at the end of the list and while in use.
+    next: u32,
+    /// Odd while the slot is in use; one more at each change.
+    generation: u32,
+}
+
+impl FreeLink {
+    /// A slot that was never used.
+    pub(crate) const EMPTY: Self = Self { next: 0, generation: 0 };
+
+    /// Whether the slot is in use.
+    pub(crate) const fn is_live(self) -> bool {
+        self.generation & 1 == 1
+    }
+}
+
+/// A slot that [`SlotList`] hands out.
+pub(crate) trait FreeNode {
+    fn free_link(&self) -> &FreeLink;
+    fn free_link_mut(&mut self) -> &mut FreeLink;
+}
+
+/// Which slots are free: a stack of slots given back, and a mark above which none was ever used,
+/// so that starting up touches no slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub(crate) struct SlotList {
+    /// Index plus one of the slot given back last; zero if none is left.
+    free: u32,
+    /// Slots from this index on were never used.
+    watermark: u32,
+    /// Slots in use.
+    live: u32,
+}
+
+impl SlotList {
+    /// Every slot is free.
+    pub(crate) const EMPTY: Self = Self { free: 0, watermark: 0, live: 0 };
+
+    /// Slots in use.
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Slots below this index may be in use; those at and above it were never touched.
+    pub(crate) const fn watermark(&self) -> u32 {
+        self.watermark
+    }
+
+    /// Takes a slot; `None` if all are in use.
+    pub(crate) fn alloc<T: FreeNode>(&mut self, nodes: &mut [T]) -> Option<FlowId> {
+        let slot = self.take_freed(nodes).or_else(|| self.take_fresh(nodes))?;
+        let link = node_mut(nodes, slot)?.free_link_mut();
+        *link = FreeLink { next: 0, generation: link.generation.wrapping_add(1) };
+        self.live = self.live.saturating_add(1);
+        Some(FlowId { slot, generation: link.generation })
+    }
+
+    /// Gives the slot of `id` back; `false`, and no change, if that flow is gone already.
+    pub(crate) fn free<T: FreeNode>(&mut self, nodes: &mut [T], id: FlowId) -> bool {
+        let Some(slot) = live_slot(nodes, id) else { return false };
+        let Some(link) = node_mut(nodes, slot).map(T::free_link_mut) else { return false };
+        *link = FreeLink { next: self.free, generation: link.generation.wrapping_add(1) };
+        self.free = slot.saturating_add(1);
+        self.live = self.live.saturating_sub(1);
+        true
+    }
+
+    /// The slot given back last. A head that leads nowhere, or to a slot in use, is damage: the
+    /// rest of the list is then abandoned, which loses slots but hands none out twice.
+    fn take_freed<T: FreeNode>(&mut self, nodes: &[T]) -> Option<u32> {
+        let slot = core::mem::take(&mut self.free).checked_sub(1)?;
+        let link = node(nodes, slot)?.free_link();
+        if link.is_live() || slot >= self.watermark {
+            return None;
+        }
+        self.free = link.next;
+        Some(slot)
+    }
+
+    /// The first slot that was never used.
+    fn take_fresh<T: FreeNode>(&mut self, nodes: &[T]) -> Option<u32> {
+        let slot = self.watermark;
+        let fresh = node(nodes, slot)?;
+        self.watermark = slot.saturating_add(1);
+        (!fresh.free_link().is_live()).then_some(slot)
+    }
+}
+
+/// The slot of `id`, if that flow still lives there.
+pub(crate) fn live_slot<T: FreeNode>(nodes: &[T], id: FlowId) -> Option<u32> {
+    let link = node(nodes, id.slot)?.free_link();
+    (link.is_live() && link.generation == id.generation).then_some(id.slot)
+}
+
+/// The id of the flow that lives in `slot`, if one does.
+pub(crate) fn live_id<T: FreeNode>(nodes: &[T], slot: u32) -> Option<FlowId> {
+    let link = node(nodes, slot)?.free_link();
+    link.is_live().then_some(FlowId { slot, generation: link.generation })
+}
+
+fn node<T>(nodes: &[T], slot: u32) -> Option<&T> {
+    nodes.get(usize::try_from(slot).ok()?)
+}
+
+fn node_mut<T>(nodes: &mut [T], slot: u32) -> Option<&mut T> {
+    nodes.get_mut(usize::try_from(slot).ok()?)
+}
+
+#[cfg(test)]
+mod tests;
