@@ -236,3 +236,5 @@ impl Segment {
     }
 }
 
+#[cfg(test)]
+mod tests;
