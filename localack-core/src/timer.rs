@@ -48,11 +48,19 @@ pub(crate) struct TimerLink {
 
 impl TimerLink {
     /// A timer that is not armed.
-    pub(crate) const EMPTY: Self = Self { deadline_low: 0, deadline_high: 0, link: Link::EMPTY };
+    pub(crate) const EMPTY: Self = Self {
+        deadline_low: 0,
+        deadline_high: 0,
+        link: Link::EMPTY,
+    };
 
     /// When the timer is due; `None` if it is not armed.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
-        if self.link.list() == 0 { None } else { Some(Instant::from_micros(self.deadline_us())) }
+        if self.link.list() == 0 {
+            None
+        } else {
+            Some(Instant::from_micros(self.deadline_us()))
+        }
     }
 
     #[expect(clippy::as_conversions, reason = "widening in a const fn")]
@@ -108,7 +116,9 @@ impl Bucket {
     /// the present, those below are zero.
     fn start_us(self, now_us: u64) -> u64 {
         let shift = (self.0 >> DIGIT_BITS).wrapping_mul(DIGIT_BITS) & 63;
-        let above = u64::MAX.checked_shl(shift.wrapping_add(DIGIT_BITS)).unwrap_or(0);
+        let above = u64::MAX
+            .checked_shl(shift.wrapping_add(DIGIT_BITS))
+            .unwrap_or(0);
         now_us & above | u64::from(self.0 & DIGIT_MASK) << shift
     }
 
@@ -119,7 +129,10 @@ impl Bucket {
 }
 
 /// The low half of a 64-bit number.
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is asked for"
+)]
 const fn low_half(wide: u64) -> u32 {
     wide as u32
 }
@@ -142,18 +155,27 @@ pub(crate) struct TimerWheel {
 
 impl TimerWheel {
     /// No timer is armed, and no time has passed.
-    pub(crate) const EMPTY: Self =
-        Self { now_us: 0, occupied: [0; WORDS], heads: [0; BUCKETS], emptying: 0, _padding: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        now_us: 0,
+        occupied: [0; WORDS],
+        heads: [0; BUCKETS],
+        emptying: 0,
+        _padding: 0,
+    };
 
     /// Arms the timer of node `index`, or moves it if it is armed. A deadline that has passed is
     /// due at once.
     pub(crate) fn arm<T: TimerNode>(&mut self, nodes: &mut [T], index: u32, at: Instant) {
-        let Some(timer) = timer_mut(nodes, index) else { return };
+        let Some(timer) = timer_mut(nodes, index) else {
+            return;
+        };
         let at_us = at.as_micros();
         timer.set_deadline_us(at_us);
         // Early enough where it is: it finds its place when the bucket comes up.
         let bucket = Bucket::of_list(timer.link.list());
-        if bucket.is_some_and(|bucket| bucket.start_us(self.now_us) <= at_us && self.is_occupied(bucket)) {
+        if bucket
+            .is_some_and(|bucket| bucket.start_us(self.now_us) <= at_us && self.is_occupied(bucket))
+        {
             return;
         }
         self.disarm(nodes, index);
@@ -162,7 +184,9 @@ impl TimerWheel {
 
     /// Disarms the timer of node `index`; nothing happens if it is not armed.
     pub(crate) fn disarm<T: TimerNode>(&mut self, nodes: &mut [T], index: u32) {
-        let Some(timer) = timer_mut(nodes, index) else { return };
+        let Some(timer) = timer_mut(nodes, index) else {
+            return;
+        };
         match Bucket::of_list(timer.link.list()) {
             Some(bucket) => {
                 if let Some(head) = self.head_mut(bucket) {
@@ -179,7 +203,8 @@ impl TimerWheel {
     /// Never later than the earliest deadline, or the wheel's present if that has passed. It may
     /// be earlier where nodes only change buckets at that time.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.first().map(|(_, start_us)| Instant::from_micros(start_us.max(self.now_us)))
+        self.first()
+            .map(|(_, start_us)| Instant::from_micros(start_us.max(self.now_us)))
     }
 
     /// Takes one node whose deadline is at or before `now` and disarms it.
@@ -224,14 +249,20 @@ impl TimerWheel {
     fn take_first<T: TimerNode>(&mut self, nodes: &mut [T], bucket: Bucket) -> Option<u32> {
         let head = self.head_mut(bucket)?;
         let index = ring::pop_front::<T, ByTimer>(head, bucket.list(), nodes);
-        self.emptying = if bucket.0 > DIGIT_MASK { bucket.list() } else { 0 };
+        self.emptying = if bucket.0 > DIGIT_MASK {
+            bucket.list()
+        } else {
+            0
+        };
         self.note_emptied(bucket);
         index
     }
 
     /// Puts a node that is in no bucket where its deadline belongs.
     fn place<T: TimerNode>(&mut self, nodes: &mut [T], index: u32) {
-        let Some(timer) = timer_mut(nodes, index) else { return };
+        let Some(timer) = timer_mut(nodes, index) else {
+            return;
+        };
         let bucket = Bucket::of(timer.deadline_us(), self.now_us);
         if let Some(head) = self.head_mut(bucket) {
             ring::push_back::<T, ByTimer>(head, bucket.list(), nodes, index);
@@ -267,7 +298,9 @@ impl TimerWheel {
 }
 
 fn timer_mut<T: TimerNode>(nodes: &mut [T], index: u32) -> Option<&mut TimerLink> {
-    nodes.get_mut(usize::try_from(index).ok()?).map(T::timer_mut)
+    nodes
+        .get_mut(usize::try_from(index).ok()?)
+        .map(T::timer_mut)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ struct CongestionWindow {
     cwnd: u32,
     /// Below this the window grows exponentially, in octets.
     ssthresh: u32,
-    /// `cwnd` and `ssthresh` before the latest episode, zero if there is nothing to go back to.
+    /// `cwnd` and `ssthresh` before the latest reduction, zero if there is nothing to go back to.
     prior_cwnd: u32,
     prior_ssthresh: u32,
     /// What is being recovered from.
@@ -96,12 +96,20 @@ struct CongestionWindow {
 
 impl ControllerState {
     /// No connection yet.
-    pub(crate) const EMPTY: Self =
-        Self { kind: 0, window: CongestionWindow::EMPTY, reno: Reno::EMPTY };
+    pub(crate) const EMPTY: Self = Self {
+        kind: 0,
+        window: CongestionWindow::EMPTY,
+        reno: Reno::EMPTY,
+    };
 
     /// The connection is established: `initial_segments` full-size segments may be sent, fewer if
     /// they are large (RFC 6928: 10; RFC 5681 section 3.1: 1 after the handshake lost a SYN).
-    pub(crate) fn on_established(&mut self, congestion: Congestion, mss: u32, initial_segments: u32) {
+    pub(crate) fn on_established(
+        &mut self,
+        congestion: Congestion,
+        mss: u32,
+        initial_segments: u32,
+    ) {
         *self = Self {
             kind: congestion.tag(),
             window: CongestionWindow::new(mss, initial_segments),
@@ -141,9 +149,9 @@ impl ControllerState {
 
     /// The retransmission timer expired with `in_flight` octets outstanding.
     pub(crate) fn on_timeout(&mut self, in_flight: u32) {
-        self.window.remember();
-        // RFC 5681 section 3.1: held while the same segment times out again.
+        // RFC 5681 section 3.1: the threshold is held while the same segment times out again.
         if self.window.episode != TIMED_OUT {
+            self.window.remember();
             self.window.ssthresh = match self.congestion() {
                 Congestion::Reno => self.reno.on_reduction(&self.window, in_flight),
             };
@@ -211,7 +219,12 @@ impl CongestionWindow {
     };
 
     fn new(mss: u32, initial_segments: u32) -> Self {
-        let mut window = Self { mss: mss.max(1), initial_segments, ssthresh: WINDOW_LIMIT, ..Self::EMPTY };
+        let mut window = Self {
+            mss: mss.max(1),
+            initial_segments,
+            ssthresh: WINDOW_LIMIT,
+            ..Self::EMPTY
+        };
         window.cwnd = window.initial();
         window
     }
@@ -221,7 +234,9 @@ impl CongestionWindow {
     fn initial(&self) -> u32 {
         let wanted = self.initial_segments.max(1).saturating_mul(self.mss);
         let usual = self.initial_segments.saturating_mul(INITIAL_SEGMENT);
-        wanted.min(usual.max(self.mss.saturating_mul(2))).min(WINDOW_LIMIT)
+        wanted
+            .min(usual.max(self.mss.saturating_mul(2)))
+            .min(WINDOW_LIMIT)
     }
 
     fn grow(&mut self, octets: u32) {
@@ -232,23 +247,29 @@ impl CongestionWindow {
     /// most two segments, and one while what follows a time-out is sent again (RFC 3465
     /// sections 2.2 and 2.3).
     fn slow_start_step(&self, octets: u32) -> u32 {
-        let segments = if self.episode == AFTER_TIMEOUT { 1 } else { SLOW_START_SEGMENTS };
+        let segments = if self.episode == AFTER_TIMEOUT {
+            1
+        } else {
+            SLOW_START_SEGMENTS
+        };
         octets.min(segments.saturating_mul(self.mss))
     }
 
-    /// Keeps what an episode may turn out to have taken for nothing. Within an episode the state
-    /// from before it stays.
+    /// Keeps what the reduction that follows may turn out to have taken for nothing. A time-out
+    /// in recovery goes back to the window of that recovery: the loss before it was real.
     const fn remember(&mut self) {
-        if self.episode == OPEN {
-            (self.prior_cwnd, self.prior_ssthresh) = (self.cwnd, self.ssthresh);
-        }
+        (self.prior_cwnd, self.prior_ssthresh) = (self.cwnd, self.ssthresh);
     }
 
     fn resize(&mut self, mss: u32) {
         let mss = mss.max(1);
         if mss < self.mss {
-            let scaled = u64::from(self.cwnd).saturating_mul(mss.into()).checked_div(self.mss.into());
-            self.cwnd = scaled.and_then(|octets| u32::try_from(octets).ok()).unwrap_or(mss);
+            let scaled = u64::from(self.cwnd)
+                .saturating_mul(mss.into())
+                .checked_div(self.mss.into());
+            self.cwnd = scaled
+                .and_then(|octets| u32::try_from(octets).ok())
+                .unwrap_or(mss);
         }
         self.mss = mss;
         self.cwnd = self.cwnd.max(mss);

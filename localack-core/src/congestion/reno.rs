@@ -35,6 +35,8 @@ impl Reno {
     /// segments (RFC 5681 equation 4).
     pub(super) fn on_reduction(&mut self, window: &CongestionWindow, in_flight: u32) -> u32 {
         self.acked = 0;
-        (in_flight >> 1).max(window.mss.saturating_mul(2)).min(WINDOW_LIMIT)
+        (in_flight >> 1)
+            .max(window.mss.saturating_mul(2))
+            .min(WINDOW_LIMIT)
     }
 }

@@ -26,8 +26,20 @@ const HASH_INPUT: usize = 16 + 16 + 2 + 2 + 4;
 impl FlowKey {
     /// The key of the connection between `inner` and `outer` over `link`.
     #[must_use]
-    pub const fn new(inner: IpAddr, inner_port: u16, outer: IpAddr, outer_port: u16, link: u32) -> Self {
-        Self { inner, inner_port, outer, outer_port, link }
+    pub const fn new(
+        inner: IpAddr,
+        inner_port: u16,
+        outer: IpAddr,
+        outer_port: u16,
+        link: u32,
+    ) -> Self {
+        Self {
+            inner,
+            inner_port,
+            outer,
+            outer_port,
+            link,
+        }
     }
 
     /// Address of the end behind the inner port of the box.
@@ -98,7 +110,10 @@ impl FlowKey {
 }
 
 /// Both halves of `wide` mixed into one.
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is mixed in first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the upper half is mixed in first"
+)]
 const fn fold(wide: u64) -> u32 {
     (wide ^ (wide >> 32)) as u32
 }
@@ -130,8 +145,14 @@ pub(crate) struct PackedKey {
 
 impl PackedKey {
     /// No key.
-    pub(crate) const EMPTY: Self =
-        Self { inner: [0; 16], outer: [0; 16], inner_port: 0, outer_port: 0, link: 0, versions: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        inner: [0; 16],
+        outer: [0; 16],
+        inner_port: 0,
+        outer_port: 0,
+        link: 0,
+        versions: 0,
+    };
 
     /// The key that was packed, or `None` if this is none.
     pub(crate) fn unpack(&self) -> Option<FlowKey> {
@@ -183,6 +204,8 @@ fn unpack_address(version: u8, octets: [u8; 16]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation)]
+
     use super::*;
     use proptest::prelude::*;
     use std::string::ToString;
@@ -190,13 +213,25 @@ mod tests {
     const KEY: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
 
     fn v4(inner_port: u16) -> FlowKey {
-        FlowKey::new([10, 0, 0, 1].into(), inner_port, [192, 0, 2, 7].into(), 443, 0)
+        FlowKey::new(
+            [10, 0, 0, 1].into(),
+            inner_port,
+            [192, 0, 2, 7].into(),
+            443,
+            0,
+        )
     }
 
     #[test]
     fn a_key_reads_like_two_sockets() {
         assert_eq!(v4(80).to_string(), "10.0.0.1:80 <-> 192.0.2.7:443");
-        let v6 = FlowKey::new(Ipv6Addr::LOCALHOST.into(), 80, [192, 0, 2, 7].into(), 443, 9);
+        let v6 = FlowKey::new(
+            Ipv6Addr::LOCALHOST.into(),
+            80,
+            [192, 0, 2, 7].into(),
+            443,
+            9,
+        );
         assert_eq!(v6.to_string(), "[::1]:80 <-> 192.0.2.7:443 link 9");
     }
 
@@ -220,10 +255,22 @@ mod tests {
         let base = v4(80);
         let hash = base.hash(KEY);
         let others = [
-            FlowKey { inner: [10, 0, 0, 2].into(), ..base },
-            FlowKey { outer: [192, 0, 2, 8].into(), ..base },
-            FlowKey { inner_port: 81, ..base },
-            FlowKey { outer_port: 444, ..base },
+            FlowKey {
+                inner: [10, 0, 0, 2].into(),
+                ..base
+            },
+            FlowKey {
+                outer: [192, 0, 2, 8].into(),
+                ..base
+            },
+            FlowKey {
+                inner_port: 81,
+                ..base
+            },
+            FlowKey {
+                outer_port: 444,
+                ..base
+            },
             FlowKey { link: 1, ..base },
             FlowKey::new(base.outer, base.outer_port, base.inner, base.inner_port, 0),
         ];

@@ -77,7 +77,10 @@ impl<'a> FlowIndex<'a> {
             return Err(TableFull);
         }
         let slot = self.slots.get_mut(place).ok_or(TableFull)?;
-        *slot = IndexSlot { hash, flow: reference };
+        *slot = IndexSlot {
+            hash,
+            flow: reference,
+        };
         Ok(())
     }
 
@@ -130,7 +133,11 @@ impl<'a> FlowIndex<'a> {
 
     /// One slot always stays empty, so that a run has an end.
     const fn longest_run(&self) -> usize {
-        if self.mask() < MAX_RUN { self.mask() } else { MAX_RUN }
+        if self.mask() < MAX_RUN {
+            self.mask()
+        } else {
+            MAX_RUN
+        }
     }
 
     const fn mask(&self) -> usize {
@@ -151,7 +158,7 @@ impl<'a> FlowIndex<'a> {
 
     fn at(&self, place: usize) -> IndexSlot {
         #[cfg(test)]
-        self.steps.set(self.steps.get() + 1);
+        self.steps.set(self.steps.get().saturating_add(1));
         self.slots.get(place).copied().unwrap_or_default()
     }
 
@@ -196,7 +203,10 @@ pub(crate) struct FreeLink {
 
 impl FreeLink {
     /// A slot that was never used.
-    pub(crate) const EMPTY: Self = Self { next: 0, generation: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        next: 0,
+        generation: 0,
+    };
 
     /// Whether the slot is in use.
     pub(crate) const fn is_live(self) -> bool {
@@ -225,7 +235,11 @@ pub(crate) struct SlotList {
 
 impl SlotList {
     /// Every slot is free.
-    pub(crate) const EMPTY: Self = Self { free: 0, watermark: 0, live: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        free: 0,
+        watermark: 0,
+        live: 0,
+    };
 
     /// Slots in use.
     pub(crate) const fn live(&self) -> u32 {
@@ -241,16 +255,29 @@ impl SlotList {
     pub(crate) fn alloc<T: FreeNode>(&mut self, nodes: &mut [T]) -> Option<FlowId> {
         let slot = self.take_freed(nodes).or_else(|| self.take_fresh(nodes))?;
         let link = node_mut(nodes, slot)?.free_link_mut();
-        *link = FreeLink { next: 0, generation: link.generation.wrapping_add(1) };
+        *link = FreeLink {
+            next: 0,
+            generation: link.generation.wrapping_add(1),
+        };
         self.live = self.live.saturating_add(1);
-        Some(FlowId { slot, generation: link.generation })
+        Some(FlowId {
+            slot,
+            generation: link.generation,
+        })
     }
 
     /// Gives the slot of `id` back; `false`, and no change, if that flow is gone already.
     pub(crate) fn free<T: FreeNode>(&mut self, nodes: &mut [T], id: FlowId) -> bool {
-        let Some(slot) = live_slot(nodes, id) else { return false };
-        let Some(link) = node_mut(nodes, slot).map(T::free_link_mut) else { return false };
-        *link = FreeLink { next: self.free, generation: link.generation.wrapping_add(1) };
+        let Some(slot) = live_slot(nodes, id) else {
+            return false;
+        };
+        let Some(link) = node_mut(nodes, slot).map(T::free_link_mut) else {
+            return false;
+        };
+        *link = FreeLink {
+            next: self.free,
+            generation: link.generation.wrapping_add(1),
+        };
         self.free = slot.saturating_add(1);
         self.live = self.live.saturating_sub(1);
         true
@@ -286,7 +313,10 @@ pub(crate) fn live_slot<T: FreeNode>(nodes: &[T], id: FlowId) -> Option<u32> {
 /// The id of the flow that lives in `slot`, if one does.
 pub(crate) fn live_id<T: FreeNode>(nodes: &[T], slot: u32) -> Option<FlowId> {
     let link = node(nodes, slot)?.free_link();
-    link.is_live().then_some(FlowId { slot, generation: link.generation })
+    link.is_live().then_some(FlowId {
+        slot,
+        generation: link.generation,
+    })
 }
 
 fn node<T>(nodes: &[T], slot: u32) -> Option<&T> {

@@ -54,11 +54,20 @@ pub(crate) struct RttEstimator {
 
 impl RttEstimator {
     /// Nothing measured yet.
-    pub(crate) const EMPTY: Self = Self { srtt_eighths: 0, rttvar_quarters: 0, backoff: 0, syn_lost: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        srtt_eighths: 0,
+        rttvar_quarters: 0,
+        backoff: 0,
+        syn_lost: 0,
+    };
 
     /// Smoothed round-trip time in microseconds; `None` before the first sample.
     pub(crate) const fn srtt_us(&self) -> Option<u32> {
-        if self.srtt_eighths == 0 { None } else { Some(self.srtt_eighths >> 3) }
+        if self.srtt_eighths == 0 {
+            None
+        } else {
+            Some(self.srtt_eighths >> 3)
+        }
     }
 
     /// Mean deviation of the round-trip time in microseconds.
@@ -85,22 +94,30 @@ impl RttEstimator {
         }
         // RTTVAR <- 3/4 RTTVAR + 1/4 |SRTT - R'|, with the SRTT from before this sample.
         let deviation_us = (self.srtt_eighths >> 3).abs_diff(sample_us);
-        let kept = self.rttvar_quarters.saturating_sub(self.rttvar_quarters.div_ceil(4));
+        let kept = self
+            .rttvar_quarters
+            .saturating_sub(self.rttvar_quarters.div_ceil(4));
         self.rttvar_quarters = kept.saturating_add(deviation_us);
         // SRTT <- 7/8 SRTT + 1/8 R'.
-        let kept = self.srtt_eighths.saturating_sub(self.srtt_eighths.div_ceil(8));
+        let kept = self
+            .srtt_eighths
+            .saturating_sub(self.srtt_eighths.div_ceil(8));
         self.srtt_eighths = kept.saturating_add(sample_us);
     }
 
     /// The retransmission time-out now, back-off included, in microseconds.
     pub(crate) fn rto(&self, bounds: &RtoBounds) -> u32 {
         let base = match self.srtt_us() {
-            Some(srtt_us) => srtt_us.saturating_add(self.rttvar_quarters.max(bounds.granularity_us)),
+            Some(srtt_us) => {
+                srtt_us.saturating_add(self.rttvar_quarters.max(bounds.granularity_us))
+            }
             None if self.syn_lost != 0 => bounds.initial_us.max(AFTER_SYN_LOSS_US),
             None => bounds.initial_us,
         };
         let doubled = u64::from(base.max(bounds.min_us)) << self.backoff.min(MOST_DOUBLINGS);
-        u32::try_from(doubled).unwrap_or(u32::MAX).min(bounds.max_us)
+        u32::try_from(doubled)
+            .unwrap_or(u32::MAX)
+            .min(bounds.max_us)
     }
 
     /// The handshake had to retransmit a SYN or SYN-ACK: the time-out starts at 3 s instead of 1 s
@@ -126,8 +143,12 @@ mod tests {
     use proptest::prelude::*;
 
     /// The RFC's formula and nothing else: no floor above one millisecond.
-    const PLAIN: RtoBounds =
-        RtoBounds { min_us: 1, max_us: 60_000_000, initial_us: 1_000_000, granularity_us: 1_000 };
+    const PLAIN: RtoBounds = RtoBounds {
+        min_us: 1,
+        max_us: 60_000_000,
+        initial_us: 1_000_000,
+        granularity_us: 1_000,
+    };
 
     #[test]
     fn rfc6298_2_1_the_first_time_out_is_one_second() {
@@ -174,7 +195,13 @@ mod tests {
     fn rfc6298_2_4_and_2_5_the_time_out_has_bounds() {
         let mut rtt = RttEstimator::EMPTY;
         rtt.on_sample(50);
-        assert_eq!(rtt.rto(&RtoBounds { granularity_us: 1_000, ..RtoBounds::DEFAULT }), 200_000);
+        assert_eq!(
+            rtt.rto(&RtoBounds {
+                granularity_us: 1_000,
+                ..RtoBounds::DEFAULT
+            }),
+            200_000
+        );
         rtt.on_sample(u32::MAX);
         assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 60_000_000);
     }
@@ -203,7 +230,11 @@ mod tests {
         rtt.on_timeout();
         assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 6_000_000);
         rtt.on_sample(100_000);
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 300_000, "a sample counts for more");
+        assert_eq!(
+            rtt.rto(&RtoBounds::DEFAULT),
+            300_000,
+            "a sample counts for more"
+        );
     }
 
     #[test]

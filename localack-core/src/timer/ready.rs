@@ -94,7 +94,10 @@ mod tests {
         let (mut list, mut nodes) = (ReadyList::EMPTY, [ReadyLink::EMPTY; 3]);
         assert!(list.push_back(&mut nodes, 1) && list.push_back(&mut nodes, 2));
         assert!(!list.push_back(&mut nodes, 1), "it is waiting already");
-        assert!(!list.push_back(&mut nodes, 3) && !list.push_back(&mut nodes, u32::MAX), "no such node");
+        assert!(
+            !list.push_back(&mut nodes, 3) && !list.push_back(&mut nodes, u32::MAX),
+            "no such node"
+        );
         assert_eq!(list.pop_front(&mut nodes), Some(1));
         assert!(!nodes[1].is_waiting() && nodes[2].is_waiting());
         assert_eq!(list.pop_front(&mut nodes), Some(2));

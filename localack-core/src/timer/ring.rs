@@ -18,7 +18,11 @@ pub(crate) struct Link {
 
 impl Link {
     /// In no list.
-    pub(crate) const EMPTY: Self = Self { prev: 0, next: 0, list: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        prev: 0,
+        next: 0,
+        list: 0,
+    };
 
     /// Which list the node is in; zero if none.
     pub(crate) const fn list(self) -> u32 {
@@ -34,13 +38,20 @@ pub(crate) trait Linked<T> {
 
 /// Appends node `index`, which must be in no list through this link; `false` if it is in one, or
 /// does not exist.
-pub(crate) fn push_back<T, L: Linked<T>>(head: &mut u32, list: u32, nodes: &mut [T], index: u32) -> bool {
+pub(crate) fn push_back<T, L: Linked<T>>(
+    head: &mut u32,
+    list: u32,
+    nodes: &mut [T],
+    index: u32,
+) -> bool {
     let me = index.wrapping_add(1);
     if link::<T, L>(nodes, me).is_none_or(|link| link.list != 0) {
         return false;
     }
     let first = *head;
-    let last = link::<T, L>(nodes, first).filter(|link| link.list == list).map(|link| link.prev);
+    let last = link::<T, L>(nodes, first)
+        .filter(|link| link.list == list)
+        .map(|link| link.prev);
     let last = last.filter(|&last| follows::<T, L>(nodes, list, last, first));
     let (prev, next) = last.map_or((me, me), |last| (last, first));
     set_link::<T, L>(nodes, me, Link { prev, next, list });
@@ -54,9 +65,15 @@ pub(crate) fn push_back<T, L: Linked<T>>(head: &mut u32, list: u32, nodes: &mut 
 }
 
 /// Takes node `index` out of `list`; `false` if it is not in it.
-pub(crate) fn remove<T, L: Linked<T>>(head: &mut u32, list: u32, nodes: &mut [T], index: u32) -> bool {
+pub(crate) fn remove<T, L: Linked<T>>(
+    head: &mut u32,
+    list: u32,
+    nodes: &mut [T],
+    index: u32,
+) -> bool {
     let me = index.wrapping_add(1);
-    let Some(Link { prev, next, .. }) = link::<T, L>(nodes, me).filter(|link| link.list == list) else {
+    let Some(Link { prev, next, .. }) = link::<T, L>(nodes, me).filter(|link| link.list == list)
+    else {
         return false;
     };
     let is_between = next != me
@@ -74,7 +91,11 @@ pub(crate) fn remove<T, L: Linked<T>>(head: &mut u32, list: u32, nodes: &mut [T]
 }
 
 /// Takes the first node out of `list`. Empties a list whose head is damaged.
-pub(crate) fn pop_front<T, L: Linked<T>>(head: &mut u32, list: u32, nodes: &mut [T]) -> Option<u32> {
+pub(crate) fn pop_front<T, L: Linked<T>>(
+    head: &mut u32,
+    list: u32,
+    nodes: &mut [T],
+) -> Option<u32> {
     let index = head.checked_sub(1)?;
     if remove::<T, L>(head, list, nodes, index) {
         return Some(index);
@@ -98,7 +119,9 @@ fn set_link<T, L: Linked<T>>(nodes: &mut [T], reference: u32, link: Link) {
 }
 
 fn update_link<T, L: Linked<T>>(nodes: &mut [T], reference: u32, change: impl FnOnce(&mut Link)) {
-    let index = reference.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+    let index = reference
+        .checked_sub(1)
+        .and_then(|index| usize::try_from(index).ok());
     if let Some(node) = index.and_then(|index| nodes.get_mut(index)) {
         change(L::link_mut(node));
     }

@@ -30,7 +30,10 @@ struct Bench {
 
 impl Bench {
     fn new(nodes: usize) -> Self {
-        Self { wheel: TimerWheel::EMPTY, nodes: vec![TimerLink::EMPTY; nodes] }
+        Self {
+            wheel: TimerWheel::EMPTY,
+            nodes: vec![TimerLink::EMPTY; nodes],
+        }
     }
 
     fn arm(&mut self, index: u32, micros: u64) {
@@ -76,7 +79,18 @@ fn the_wheel_fits_the_head_without_padding() {
 
 #[test]
 fn a_timer_comes_exactly_when_it_is_due() {
-    for due in [0, 1, 15, 16, 17, 999, 200_000, 1 << 24, 7_440_000_000, u64::MAX] {
+    for due in [
+        0,
+        1,
+        15,
+        16,
+        17,
+        999,
+        200_000,
+        1 << 24,
+        7_440_000_000,
+        u64::MAX,
+    ] {
         let mut bench = Bench::new(1);
         bench.arm(0, due);
         if due > 0 {
@@ -121,7 +135,10 @@ fn putting_a_deadline_off_touches_only_the_node_itself() {
     }
     let before = (bench.nodes[0], bench.nodes[2], bench.wheel.occupied);
     bench.arm(1, 1_300_000);
-    assert_eq!((bench.nodes[0], bench.nodes[2], bench.wheel.occupied), before);
+    assert_eq!(
+        (bench.nodes[0], bench.nodes[2], bench.wheel.occupied),
+        before
+    );
     assert_eq!(bench.expired(1_299_999), [0, 2]);
     assert_eq!(bench.expired(1_300_000), [1]);
 }
@@ -197,7 +214,10 @@ fn a_million_timers_due_at_once_drain_within_each_budget() {
         assert!(budget == 0 || bench.next().is_none());
     }
     assert_eq!(drained, TIMERS);
-    assert_eq!(spent, TIMERS, "what is due need not come down level by level");
+    assert_eq!(
+        spent, TIMERS,
+        "what is due need not come down level by level"
+    );
 }
 
 #[test]
@@ -206,11 +226,11 @@ fn moving_between_buckets_is_paid_from_the_budget() {
     for index in 0..100 {
         bench.arm(index, 0x1_0000 + u64::from(index));
     }
+    let mut budget = 10;
+    assert_eq!(bench.pop(0x1_0000 - 1, &mut budget), None);
+    assert_eq!(budget, 10, "nothing to move yet");
     let mut calls = 0;
     loop {
-        let mut budget = 10;
-        assert_eq!(bench.pop(0x1_0000 - 1, &mut budget), None);
-        assert_eq!(budget, 10, "nothing to move yet");
         let mut budget = 10;
         let popped = bench.pop(0x1_0000, &mut budget);
         calls += 1;
@@ -218,7 +238,10 @@ fn moving_between_buckets_is_paid_from_the_budget() {
             break;
         }
     }
-    assert!((10..=12).contains(&calls), "{calls} calls of 10 for 100 nodes");
+    assert!(
+        (10..=12).contains(&calls),
+        "{calls} calls of 10 for 100 nodes"
+    );
     for index in 1..100 {
         assert_eq!(bench.expired(0x1_0000 + index), [index as u32]);
     }

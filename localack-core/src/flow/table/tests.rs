@@ -27,7 +27,11 @@ fn flows_that_share_a_hash_are_told_apart() {
     index.insert(0xffff_ffff, 0).unwrap();
     assert_eq!(index.find(0xffff_ffff, |flow| flow == 0), Some(0));
     assert_eq!(index.find(0xffff_ffff, |_| true), Some(3));
-    assert_eq!(index.find(0x0fff_ffff, |_| true), None, "same home, another hash");
+    assert_eq!(
+        index.find(0x0fff_ffff, |_| true),
+        None,
+        "same home, another hash"
+    );
     assert!(index.remove(0xffff_ffff, 3));
     assert!(!index.remove(0xffff_ffff, 3));
     assert_eq!(index.find(0xffff_ffff, |_| true), Some(0));
@@ -55,7 +59,9 @@ fn slices_without_room_are_full() {
 fn an_adversary_with_one_hash_gets_one_run() {
     let mut slots = vec![IndexSlot::EMPTY; 4096];
     let mut index = FlowIndex::new(&mut slots);
-    let accepted = (0..1000).filter(|&flow| index.insert(7, flow).is_ok()).count();
+    let accepted = (0..1000)
+        .filter(|&flow| index.insert(7, flow).is_ok())
+        .count();
     assert_eq!(accepted, MAX_RUN);
     for flow in 0..1000 {
         let (found, steps) = index.counted(|index| index.find(7, |other| other == flow));
@@ -109,7 +115,10 @@ fn a_flood_of_patterned_keys_meets_short_runs() {
     }
     assert!(worst <= MOST_STEPS, "{worst} steps");
     // Linear probing at half load needs 1.5 on average.
-    assert!(total < 2 * FLOWS as usize, "{total} steps for {FLOWS} look-ups");
+    assert!(
+        total < 2 * FLOWS as usize,
+        "{total} steps for {FLOWS} look-ups"
+    );
 }
 
 /// Few homes, so that runs meet, wrap around the end and are split by removals.
@@ -221,7 +230,10 @@ fn a_damaged_free_list_loses_slots_but_gives_none_twice() {
         let ids: Vec<_> = (0..2).map(|_| list.alloc(&mut nodes).unwrap()).collect();
         assert!(list.free(&mut nodes, ids[0]) && list.free(&mut nodes, ids[1]));
         nodes[1].next = next;
-        let given: Vec<_> = (0..10).filter_map(|_| list.alloc(&mut nodes)).map(FlowId::slot).collect();
+        let given: Vec<_> = (0..10)
+            .filter_map(|_| list.alloc(&mut nodes))
+            .map(FlowId::slot)
+            .collect();
         let distinct: HashSet<_> = given.iter().collect();
         assert_eq!(distinct.len(), given.len(), "{given:?}");
         assert!(given.len() >= 3, "the fresh slots are still there");
