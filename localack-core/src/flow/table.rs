@@ -8,7 +8,7 @@
 //! million slots stays below that bound for any but an absurdly unlucky hash; the flow that is
 //! refused then passes unserved.
 
-use core::fmt;
+use super::FlowId;
 
 /// Longest run of occupied index slots.
 const MAX_RUN: usize = 128;
@@ -169,55 +169,14 @@ impl<'a> FlowIndex<'a> {
     }
 }
 
-/// A flow slot and which of its tenants is meant; the id of a flow that is gone finds nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct FlowId {
-    slot: u32,
-    generation: u32,
-}
-
-impl FlowId {
-    /// Index of the flow's slot.
-    #[must_use]
-    pub const fn slot(self) -> u32 {
-        self.slot
-    }
-}
-
-impl fmt::Display for FlowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
-    }
-}
-
-/// What the allocator keeps in each slot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[repr(C)]
-pub(crate) struct FreeLink {
-    /// Index plus one of the next free slot; zero at the end of the list and while in use.
-    next: u32,
-    /// Odd while the slot is in use; one more at each change.
-    generation: u32,
-}
-
-impl FreeLink {
-    /// A slot that was never used.
-    pub(crate) const EMPTY: Self = Self {
-        next: 0,
-        generation: 0,
-    };
-
-    /// Whether the slot is in use.
-    pub(crate) const fn is_live(self) -> bool {
-        self.generation & 1 == 1
-    }
-}
-
-/// A slot that [`SlotList`] hands out.
+/// A slot that [`SlotList`] hands out. Zeroed memory is a slot that was never used.
 pub(crate) trait FreeNode {
-    fn free_link(&self) -> &FreeLink;
-    fn free_link_mut(&mut self) -> &mut FreeLink;
+    /// Index plus one of the next free slot; zero at the end of the list and while in use.
+    fn next_free(&self) -> u32;
+    fn set_next_free(&mut self, next: u32);
+    /// Odd while the slot is in use; one more at each change.
+    fn generation(&self) -> u32;
+    fn set_generation(&mut self, generation: u32);
 }
 
 /// Which slots are free: a stack of slots given back, and a mark above which none was ever used,
@@ -254,31 +213,25 @@ impl SlotList {
     /// Takes a slot; `None` if all are in use.
     pub(crate) fn alloc<T: FreeNode>(&mut self, nodes: &mut [T]) -> Option<FlowId> {
         let slot = self.take_freed(nodes).or_else(|| self.take_fresh(nodes))?;
-        let link = node_mut(nodes, slot)?.free_link_mut();
-        *link = FreeLink {
-            next: 0,
-            generation: link.generation.wrapping_add(1),
-        };
+        let node = node_mut(nodes, slot)?;
+        let generation = node.generation().wrapping_add(1);
+        node.set_generation(generation);
+        node.set_next_free(0);
         self.live = self.live.saturating_add(1);
-        Some(FlowId {
-            slot,
-            generation: link.generation,
-        })
+        Some(FlowId { slot, generation })
     }
 
     /// Gives the slot of `id` back; `false`, and no change, if that flow is gone already.
     pub(crate) fn free<T: FreeNode>(&mut self, nodes: &mut [T], id: FlowId) -> bool {
-        let Some(slot) = live_slot(nodes, id) else {
+        if live_id(nodes, id.slot) != Some(id) {
+            return false;
+        }
+        let Some(node) = node_mut(nodes, id.slot) else {
             return false;
         };
-        let Some(link) = node_mut(nodes, slot).map(T::free_link_mut) else {
-            return false;
-        };
-        *link = FreeLink {
-            next: self.free,
-            generation: link.generation.wrapping_add(1),
-        };
-        self.free = slot.saturating_add(1);
+        node.set_generation(id.generation.wrapping_add(1));
+        node.set_next_free(self.free);
+        self.free = id.slot.saturating_add(1);
         self.live = self.live.saturating_sub(1);
         true
     }
@@ -287,36 +240,35 @@ impl SlotList {
     /// rest of the list is then abandoned, which loses slots but hands none out twice.
     fn take_freed<T: FreeNode>(&mut self, nodes: &[T]) -> Option<u32> {
         let slot = core::mem::take(&mut self.free).checked_sub(1)?;
-        let link = node(nodes, slot)?.free_link();
-        if link.is_live() || slot >= self.watermark {
+        let node = node(nodes, slot)?;
+        if is_live(node) || slot >= self.watermark {
             return None;
         }
-        self.free = link.next;
+        self.free = node.next_free();
         Some(slot)
     }
 
     /// The first slot that was never used.
     fn take_fresh<T: FreeNode>(&mut self, nodes: &[T]) -> Option<u32> {
         let slot = self.watermark;
-        let fresh = node(nodes, slot)?;
+        let node = node(nodes, slot)?;
         self.watermark = slot.saturating_add(1);
-        (!fresh.free_link().is_live()).then_some(slot)
+        (!is_live(node)).then_some(slot)
     }
 }
 
-/// The slot of `id`, if that flow still lives there.
-pub(crate) fn live_slot<T: FreeNode>(nodes: &[T], id: FlowId) -> Option<u32> {
-    let link = node(nodes, id.slot)?.free_link();
-    (link.is_live() && link.generation == id.generation).then_some(id.slot)
+/// The id of the flow that lives in `slot`, if one does. The id of a flow that is gone is never
+/// the answer again.
+pub(crate) fn live_id<T: FreeNode>(nodes: &[T], slot: u32) -> Option<FlowId> {
+    let node = node(nodes, slot)?;
+    is_live(node).then(|| FlowId {
+        slot,
+        generation: node.generation(),
+    })
 }
 
-/// The id of the flow that lives in `slot`, if one does.
-pub(crate) fn live_id<T: FreeNode>(nodes: &[T], slot: u32) -> Option<FlowId> {
-    let link = node(nodes, slot)?.free_link();
-    link.is_live().then_some(FlowId {
-        slot,
-        generation: link.generation,
-    })
+fn is_live<T: FreeNode>(node: &T) -> bool {
+    node.generation() & 1 == 1
 }
 
 fn node<T>(nodes: &[T], slot: u32) -> Option<&T> {
