@@ -1,0 +1,364 @@
+//! Taking octets in: copy and sum in one pass, visible only once committed.
+
+use core::fmt;
+
+use crate::seq::{SeqNum, SeqRange};
+use crate::wire::checksum::Sum;
+
+use super::marks::Marks;
+use super::walk::Piece;
+use super::{Chain, Pool};
+
+/// Most pages that one segment may skip beyond the last page of the chain.
+///
+/// Bounds the work that a segment far out of order causes; one further ahead is not stored, so it
+/// is not acknowledged and will come again.
+pub const MAX_GAP_PAGES: u32 = 64;
+
+/// Pages that a commit looks at to join what was held out of order to the in-order end.
+const JOIN_PAGES: u32 = 64;
+
+/// A segment whose octets are in the pool but do not belong to the stream yet.
+///
+/// Verify [`Staged::sum`], then [`Staged::commit`]. Dropped without a commit it leaves no trace.
+#[must_use = "octets are stored only once committed"]
+pub struct Staged<'s, 'p> {
+    pool: &'s mut Pool<'p>,
+    chain: &'s mut Chain,
+    sum: Sum,
+    range: SeqRange,
+    differs: bool,
+    push: bool,
+    /// Pages of the chain that stay if nothing is committed.
+    keep: u32,
+}
+
+impl fmt::Debug for Staged<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged")
+            .field("range", &self.range)
+            .field("sum", &self.sum)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Staged<'_, '_> {
+    /// The sum over the whole payload as it arrived, stored or not.
+    #[must_use]
+    pub const fn sum(&self) -> Sum {
+        self.sum
+    }
+
+    /// Makes the octets part of the stream.
+    pub fn commit(mut self) -> Stored {
+        let range = self.range;
+        if range.is_empty() {
+            let end = self.chain.end;
+            return Stored {
+                advanced: SeqRange::new(end, end),
+                held: range,
+                differs: self.differs,
+                more: false,
+            };
+        }
+        let pages = self
+            .pool
+            .size
+            .pages(range.end().octets_past(self.chain.base))
+            .max(self.keep);
+        self.keep = u32::MAX;
+        self.pool.drop_tail(self.chain, pages);
+        if self.push {
+            self.pool.note_push(self.chain, range.end());
+        }
+        let stored = if range.start() == self.chain.end {
+            self.pool.advance(self.chain, range)
+        } else {
+            self.pool.hold(self.chain, range)
+        };
+        Stored {
+            differs: self.differs,
+            ..stored
+        }
+    }
+}
+
+impl Drop for Staged<'_, '_> {
+    fn drop(&mut self) {
+        self.pool.drop_tail(self.chain, self.keep);
+    }
+}
+
+/// What a commit made part of the stream. Only the pool can make one, and nothing else gives a
+/// range that may be acknowledged (invariant 23).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Stored {
+    advanced: SeqRange,
+    held: SeqRange,
+    differs: bool,
+    more: bool,
+}
+
+impl Stored {
+    /// What the in-order end moved over: octets that may be acknowledged.
+    #[must_use]
+    pub const fn advanced(self) -> SeqRange {
+        self.advanced
+    }
+
+    /// What is now held out of order: octets that may be SACKed; they stay until they are
+    /// released in order (rule H4.2). Empty if the segment was in order.
+    #[must_use]
+    pub const fn held(self) -> SeqRange {
+        self.held
+    }
+
+    /// Whether octets that were held already came again with other values; the held ones stay
+    /// (rule H5.2).
+    #[must_use]
+    pub const fn differs(self) -> bool {
+        self.differs
+    }
+
+    /// Whether [`Pool::extend`] may move the in-order end further.
+    #[must_use]
+    pub const fn more(self) -> bool {
+        self.more
+    }
+}
+
+/// What became of the octets offered to [`Pool::fill`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Filled {
+    octets: u32,
+    differs: bool,
+}
+
+impl<'p> Pool<'p> {
+    /// Takes a segment's payload, whose first octet is `seq`, as far as it lies between the
+    /// in-order end and `edge` and finds room.
+    ///
+    /// Of a segment that is too large for the room left, the prefix that fits is taken (rule
+    /// H5.5). Octets that are held already are not taken again. `push` says that the segment ends
+    /// with PSH; it is remembered if the last octet is taken.
+    pub fn store<'s>(
+        &'s mut self,
+        chain: &'s mut Chain,
+        seq: SeqNum,
+        payload: &[u8],
+        edge: SeqNum,
+        push: bool,
+    ) -> Staged<'s, 'p> {
+        let keep = chain.count;
+        let mut sum = Sum::new();
+        let (early, rest) = split(payload, chain.end.octets_past(seq));
+        sum.add_bytes(early);
+        let start = seq.latest(chain.end);
+        let (wanted, late) = split(rest, edge.octets_past(start));
+        let filled = self.fill(chain, start, wanted, &mut sum);
+        let (_, left) = split(wanted, filled.octets);
+        sum.add_bytes(left);
+        sum.add_bytes(late);
+        Staged {
+            pool: self,
+            range: SeqRange::new(start, start.advance(filled.octets)),
+            chain,
+            sum,
+            differs: filled.differs,
+            push: push && left.is_empty() && late.is_empty(),
+            keep,
+        }
+    }
+
+    /// Moves the in-order end over what is held behind it, through at most `max_pages` pages.
+    pub fn extend(&mut self, chain: &mut Chain, max_pages: u32) -> Stored {
+        let start = chain.end;
+        let more = chain.ahead > 0 && self.join(chain, max_pages);
+        Stored {
+            advanced: SeqRange::new(start, chain.end),
+            held: SeqRange::new(chain.end, chain.end),
+            differs: false,
+            more,
+        }
+    }
+
+    /// Copies `bytes` to their places from `start` on, without changing what is visible.
+    fn fill(&mut self, chain: &mut Chain, start: SeqNum, bytes: &[u8], sum: &mut Sum) -> Filled {
+        let mut filled = Filled::default();
+        let range = SeqRange::new(start, start.advance(octets(bytes)));
+        if range.is_empty() || !self.make_pages(chain, range) {
+            return filled;
+        }
+        let Some(mut walk) = self.walk(chain, range) else {
+            return filled;
+        };
+        let in_order = start == chain.end;
+        let mut rest = bytes;
+        while let Some(piece) = walk.piece(chain, self.size) {
+            let marks = self.valid_marks(chain, piece, in_order);
+            if !in_order && marks.with(piece.from, piece.to).is_none() {
+                break;
+            }
+            let (now, later) = split(rest, piece.octets());
+            let Some(differs) = self.place(piece, marks, now, sum) else {
+                break;
+            };
+            filled.differs |= differs;
+            filled.octets = filled.octets.saturating_add(piece.octets());
+            rest = later;
+            self.step(&mut walk, 1);
+        }
+        filled
+    }
+
+    /// Appends pages until `range` is covered or there are no more to be had; false if its start
+    /// is not covered or too far ahead.
+    fn make_pages(&mut self, chain: &mut Chain, range: SeqRange) -> bool {
+        let (first, _) = self.size.split(range.start().octets_past(chain.base));
+        let pages = self.size.pages(range.end().octets_past(chain.base));
+        if first.saturating_sub(chain.count) > MAX_GAP_PAGES {
+            return false;
+        }
+        while chain.count < pages && self.append(chain).is_some() {}
+        first < chain.count
+    }
+
+    /// The marks in a page that bear on octets coming in, for none if nothing is held ahead.
+    fn valid_marks(&self, chain: &Chain, piece: Piece, in_order: bool) -> Marks {
+        if in_order && chain.ahead == 0 {
+            return Marks::NONE;
+        }
+        let end = chain.end_in(piece.start, self.size);
+        self.slot(piece.link)
+            .map_or(Marks::NONE, |slot| slot.valid(chain.epoch, end))
+    }
+
+    /// Copies `bytes` into a piece except where `marks` say that octets are held; those are only
+    /// compared. Says whether they differ.
+    fn place(&mut self, piece: Piece, marks: Marks, bytes: &[u8], sum: &mut Sum) -> Option<bool> {
+        let mut differs = false;
+        let (mut from, mut rest) = (piece.from, bytes);
+        while from < piece.to {
+            let (held, to) = marks.stretch(from, piece.to);
+            let (now, later) = split(rest, to.saturating_sub(from));
+            let octets = self.octets_mut(piece.link, from, to)?;
+            if held {
+                sum.add_bytes(now);
+                differs |= octets != now;
+            } else {
+                sum.copy_bytes(octets, now);
+            }
+            (from, rest) = (to, later);
+        }
+        Some(differs)
+    }
+
+    /// Moves the in-order end over `range`, which begins there, and over what it now touches.
+    fn advance(&mut self, chain: &mut Chain, range: SeqRange) -> Stored {
+        if chain.ahead > 0 {
+            self.clear_ahead(chain, range);
+        }
+        chain.end = range.end();
+        let joined = self.extend(chain, JOIN_PAGES);
+        Stored {
+            advanced: SeqRange::new(range.start(), chain.end),
+            ..joined
+        }
+    }
+
+    /// Clears the marks in `range`, which begins at the in-order end.
+    fn clear_ahead(&mut self, chain: &mut Chain, range: SeqRange) {
+        let Some(mut walk) = self.walk(chain, range) else {
+            return;
+        };
+        while let Some(piece) = walk.piece(chain, self.size) {
+            if let Some(slot) = self.slot_mut(piece.link) {
+                let octets = slot.marks.octets_in(piece.from, piece.to);
+                slot.marks = slot.marks.without(piece.from, piece.to);
+                chain.ahead = chain.ahead.saturating_sub(octets);
+            }
+            self.step(&mut walk, 1);
+        }
+    }
+
+    /// Moves the in-order end over marked octets behind it; whether there may be more of them.
+    fn join(&mut self, chain: &mut Chain, max_pages: u32) -> bool {
+        let beyond = SeqRange::new(chain.end, chain.capacity_end(self.size));
+        let Some(mut walk) = self.walk(chain, beyond) else {
+            return false;
+        };
+        for _ in 0..max_pages {
+            let Some(piece) = walk.piece(chain, self.size) else {
+                return false;
+            };
+            let Some(slot) = self.slot_mut(piece.link) else {
+                return false;
+            };
+            let (held, to) = slot.marks.stretch(piece.from, piece.to);
+            if !held {
+                return false;
+            }
+            slot.marks = slot.marks.without(piece.from, to);
+            chain.ahead = chain.ahead.saturating_sub(to.saturating_sub(piece.from));
+            chain.end = piece.seq(to);
+            if to < piece.to {
+                return false;
+            }
+            self.step(&mut walk, 1);
+        }
+        !walk.is_done() && chain.ahead > 0
+    }
+
+    /// Marks `range`, which lies past the in-order end, as held.
+    fn hold(&mut self, chain: &mut Chain, range: SeqRange) -> Stored {
+        let mut walk = self.walk(chain, range);
+        while let Some(piece) = walk.and_then(|walk| walk.piece(chain, self.size)) {
+            let end = chain.end_in(piece.start, self.size);
+            if let Some(slot) = self.slot_mut(piece.link) {
+                slot.enter(chain.epoch, end);
+                if let Some(marks) = slot.marks.with(piece.from, piece.to) {
+                    let known = slot.marks.octets_in(piece.from, piece.to);
+                    chain.ahead = chain
+                        .ahead
+                        .saturating_add(piece.octets().saturating_sub(known));
+                    slot.marks = marks;
+                }
+            }
+            if let Some(walk) = walk.as_mut() {
+                self.step(walk, 1);
+            }
+        }
+        Stored {
+            advanced: SeqRange::new(chain.end, chain.end),
+            held: range,
+            differs: false,
+            more: false,
+        }
+    }
+
+    /// Remembers that a pushed segment ends at `end`.
+    fn note_push(&mut self, chain: &Chain, end: SeqNum) {
+        let last = SeqRange::new(end.retreat(1), end);
+        let piece = self
+            .walk(chain, last)
+            .and_then(|walk| walk.piece(chain, self.size));
+        if let Some(piece) = piece
+            && let Some(slot) = self.slot_mut(piece.link)
+        {
+            slot.push = slot.push.max(crate::seq::low_half(piece.to));
+        }
+    }
+}
+
+/// The number of octets in a payload.
+fn octets(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+/// The first `octets` octets and the others.
+fn split(bytes: &[u8], octets: u32) -> (&[u8], &[u8]) {
+    bytes
+        .split_at_checked(octets as usize)
+        .unwrap_or((bytes, &[]))
+}
