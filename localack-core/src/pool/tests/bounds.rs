@@ -1,5 +1,4 @@
 //! What things cost: octets of store per octet held, and steps per call however large the chain.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::super::{Run, Tally};
 use super::*;

@@ -1,5 +1,4 @@
 //! One test per promise.
-#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::super::{MAX_GAP_PAGES, NoRoom, Run};
 use super::*;
