@@ -77,6 +77,14 @@ fn an_ipv6_header_carries_class_label_and_length() {
         header.as_slice()[..8],
         [0x62, 0x8f, 0x12, 0x34, 0, 27, 6, 55]
     );
+
+    // Only the low 20 bits of a label are one.
+    let overlong = HeaderSpec {
+        flow_label: u32::MAX,
+        ..spec(IpVersion::V6, false, &[])
+    };
+    let header = emit(&overlong, 7, Sum::new()).unwrap();
+    assert_eq!(header.as_slice()[..4], [0x62, 0x8f, 0xff, 0xff]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn read(packet: &[u8]) -> Option<IcmpError> {
     match parse(packet) {
         Parsed::Icmp(error) => Some(error),
         Parsed::Other(NotTcp::Protocol) => None,
-        other => panic!("{other:?}"),
+        other @ (Parsed::Tcp(_) | Parsed::Other(_)) => panic!("{other:?}"),
     }
 }
 
@@ -158,6 +158,17 @@ fn a_header_length_that_cannot_be_is_not_used() {
         original[32] = offset;
         let found = read(&error(IpVersion::V4, 11, 0, 0, &original)).unwrap();
         assert_eq!(found.quoted.payload_len, None);
+    }
+}
+
+#[test]
+fn padding_of_the_link_is_not_part_of_an_error() {
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let mut packet = error(version, 3, 1, 0, &sample(version).packet());
+        let bare = read(&packet);
+        packet.extend([0xee; 5]);
+        assert!(bare.is_some());
+        assert_eq!(read(&packet), bare);
     }
 }
 

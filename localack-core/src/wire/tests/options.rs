@@ -17,9 +17,12 @@ fn read(options: &[TcpOption]) -> Options {
     )
 }
 
-/// The walk that RFC 9293 section 3.1 describes, by index: kind, offset and body of each option,
-/// and whether the list is in order.
-fn plain_walk(list: &[u8]) -> (Vec<(u8, usize, &[u8])>, bool) {
+/// An option's kind, its offset in the TCP header and its body.
+type Found<'l> = (u8, usize, &'l [u8]);
+
+/// The walk that RFC 9293 section 3.1 describes, by index: every option, and whether the list
+/// is in order.
+fn plain_walk(list: &[u8]) -> (Vec<Found<'_>>, bool) {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < list.len() && list[at] != 0 {
         if list[at] == 1 {

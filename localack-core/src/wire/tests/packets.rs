@@ -287,8 +287,9 @@ pub(super) fn any_sample() -> impl Strategy<Value = Sample> {
 
 /// The segment in a packet that must hold one.
 pub(super) fn segment_of(packet: &[u8]) -> Segment {
-    match parse(packet) {
-        Parsed::Tcp(segment) => segment,
-        other => panic!("no segment: {other:?}"),
-    }
+    let parsed = parse(packet);
+    let Parsed::Tcp(segment) = parsed else {
+        panic!("no segment: {parsed:?}")
+    };
+    segment
 }

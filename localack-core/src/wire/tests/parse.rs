@@ -155,15 +155,29 @@ fn headers_that_contradict_themselves_are_malformed() {
     malformed(&with(32, 0x40)); // a TCP header of four words
     malformed(&with(32, 0x60)); // a TCP header past the end of the packet
 
-    let mut overlong = v6(
-        6,
-        &[(60, vec![0; 6])],
-        &Sample::new(IpVersion::V6, &[], b"").tcp(),
-    );
-    overlong[41] = 200;
+    // Whatever the protocol behind them, lengths that contradict each other come first.
+    let mut short = v4(17, &[], &[0; 8]);
+    short[3] = 19;
+    malformed(&short);
+    let mut overlong = v6(17, &[(60, vec![0; 6])], &[0; 8]);
+    overlong[41] = 2;
     malformed(&overlong);
-    let empty = &v6(6, &[], &[]);
-    malformed(empty);
+    malformed(&v6(60, &[(0, vec![0; 6])], &[])); // the chain goes on, the packet does not
+    malformed(&v6(6, &[], &[]));
+
+    // And before the reason that the end of a capture would give.
+    let mut cut = Sample::new(IpVersion::V4, &[], b"payload").packet();
+    cut[32] = 0x40;
+    assert_eq!(parse_headers(&cut[..41]), Parsed::Other(NotTcp::Malformed));
+}
+
+#[test]
+fn a_chain_of_extension_headers_cut_short_is_truncated() {
+    let chain = [(0, vec![0; 6]), (60, vec![0; 14])];
+    let packet = v6(6, &chain, &Sample::new(IpVersion::V6, &[], b"x").tcp());
+    for len in 41..packet.len() {
+        assert_eq!(refusal(&packet[..len]), Some(NotTcp::Truncated), "{len}");
+    }
 }
 
 #[test]

@@ -283,7 +283,7 @@ proptest! {
 
         let seg = segment_of(&packet);
         prop_assert_eq!(verify(&packet, &seg), valid);
-        prop_assert_eq!(changed || packet == before, true);
+        prop_assert!(changed || packet == before);
         if valid {
             prop_assert_eq!(seg.checksum, fresh_checksum(&packet, &seg));
         }
