@@ -10,9 +10,9 @@ use super::parse::TCP_HEADER_LEN;
 use crate::seq::SeqNum;
 
 /// IP protocol number of ICMP.
-pub(super) const PROTOCOL_V4: u8 = 1;
+const PROTOCOL_V4: u8 = 1;
 /// IP protocol number of ICMPv6.
-pub(super) const PROTOCOL_V6: u8 = 58;
+const PROTOCOL_V6: u8 = 58;
 
 /// An ICMP error with a correct checksum that quotes the start of a TCP segment.
 ///
@@ -70,6 +70,16 @@ pub struct Quoted {
     pub payload_len: Option<u32>,
     /// Octets of the whole packet as its IP header says.
     pub total_len: u32,
+}
+
+/// Whether `ip` heads an ICMP message of its own IP version.
+#[inline]
+pub(super) fn is_carried_by(ip: &IpHeader) -> bool {
+    ip.protocol
+        == match IpVersion::of(ip.src) {
+            IpVersion::V4 => PROTOCOL_V4,
+            IpVersion::V6 => PROTOCOL_V6,
+        }
 }
 
 /// Reads `message`, the whole payload of the packet that `outer` heads.

@@ -1,7 +1,5 @@
 //! From bytes to a [`Segment`], or to the reason why there is none.
 
-use core::net::IpAddr;
-
 use super::bytes::Reader;
 use super::checksum::PROTOCOL_TCP;
 use super::icmp::{self, IcmpError};
@@ -55,7 +53,7 @@ pub enum NotTcp {
 #[must_use]
 #[inline]
 pub fn parse(packet: &[u8]) -> Parsed {
-    parse_if(packet, |at_hand, stated| stated <= at_hand)
+    read(packet, Cut::Refused).unwrap_or_else(Parsed::Other)
 }
 
 /// As [`parse()`], but takes a segment whose payload is cut off, as a capture's snap length does.
@@ -64,36 +62,36 @@ pub fn parse(packet: &[u8]) -> Parsed {
 /// error must still be whole, because its checksum is verified.
 #[must_use]
 pub fn parse_headers(packet: &[u8]) -> Parsed {
-    parse_if(packet, |_, _| true)
+    read(packet, Cut::Accepted).unwrap_or_else(Parsed::Other)
 }
 
-/// Reads a packet if `complete(bytes at hand, bytes stated)` accepts a segment of that length.
+/// What to do with a segment whose payload is cut off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Refused,
+    Accepted,
+}
+
 #[inline]
-fn parse_if(packet: &[u8], complete: impl Fn(usize, usize) -> bool) -> Parsed {
-    let ip = match ip::read(packet) {
-        Ok(ip) => ip,
-        Err(reason) => return Parsed::Other(reason),
-    };
-    let upper = packet
-        .get(ip.len..packet.len().min(ip.packet_len))
-        .unwrap_or_default();
-    let result = match (ip.protocol, ip.src) {
-        (PROTOCOL_TCP, _) if complete(packet.len(), ip.packet_len) => {
-            segment(&ip, upper).map(Parsed::Tcp)
-        }
-        (icmp::PROTOCOL_V4, IpAddr::V4(_)) | (icmp::PROTOCOL_V6, IpAddr::V6(_))
-            if packet.len() >= ip.packet_len =>
-        {
-            icmp::read(&ip, upper)
-                .map(Parsed::Icmp)
-                .ok_or(NotTcp::Protocol)
-        }
-        (PROTOCOL_TCP, _)
-        | (icmp::PROTOCOL_V4, IpAddr::V4(_))
-        | (icmp::PROTOCOL_V6, IpAddr::V6(_)) => Err(NotTcp::Truncated),
-        _ => Err(NotTcp::Protocol),
-    };
-    result.unwrap_or_else(Parsed::Other)
+fn read(packet: &[u8], cut: Cut) -> Result<Parsed, NotTcp> {
+    let ip = ip::read(packet)?;
+    let is_tcp = ip.protocol == PROTOCOL_TCP;
+    if !is_tcp && !icmp::is_carried_by(&ip) {
+        return Err(NotTcp::Protocol);
+    }
+    let is_whole = packet.len() >= ip.packet_len;
+    if !is_whole && !(is_tcp && cut == Cut::Accepted) {
+        return Err(NotTcp::Truncated);
+    }
+    let end = packet.len().min(ip.packet_len);
+    let upper = packet.get(ip.len..end).unwrap_or_default();
+    if is_tcp {
+        segment(&ip, upper).map(Parsed::Tcp)
+    } else {
+        icmp::read(&ip, upper)
+            .map(Parsed::Icmp)
+            .ok_or(NotTcp::Protocol)
+    }
 }
 
 /// Reads the TCP header at the start of `tcp`, the bytes at hand behind the IP header.
