@@ -1,0 +1,242 @@
+//! What one end of a connection has said, and what it was told.
+
+use std::collections::BTreeSet;
+
+use crate::packet::{Flags, Packet};
+
+/// How far `a` lies ahead of `b` on the circle of sequence numbers or timestamps.
+pub(super) fn ahead(a: u32, b: u32) -> i64 {
+    i64::from(a.wrapping_sub(b).cast_signed())
+}
+
+fn latest(known: Option<u32>, new: u32) -> u32 {
+    match known {
+        Some(known) if ahead(known, new) >= 0 => known,
+        _ => new,
+    }
+}
+
+/// Octets kept for comparison; a longer stream is not compared beyond them.
+const MOST_CONTENT: i64 = 1 << 26;
+/// Marks an octet that was not sent yet.
+const UNSENT: u16 = 256;
+
+/// One end of a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Account {
+    /// Its initial sequence number.
+    pub(super) isn: Option<u32>,
+    /// A SYN without ACK that no SYN-ACK has answered.
+    pub(super) pending: Option<Packet>,
+    /// Its last packet.
+    pub(super) last: Option<Packet>,
+    window_scale: Option<u8>,
+    peer_scales: bool,
+    mss_option: Option<u16>,
+    /// Whether its SYN permits SACK.
+    pub(super) sack_permitted: bool,
+    /// Whether its SYN has a timestamp.
+    pub(super) timestamps: bool,
+    /// First sequence number it has not sent; a FIN counts.
+    pub(super) sent_end: u32,
+    /// The sequence number of its FIN.
+    pub(super) fin: Option<u32>,
+    /// Highest acknowledgement number it has sent.
+    pub(super) acked: Option<u32>,
+    /// Right edge of the window it has offered.
+    pub(super) offered: Option<u32>,
+    stamps: BTreeSet<u32>,
+    content: Vec<u16>,
+    /// Highest acknowledgement number it was told.
+    pub(super) told_ack: Option<u32>,
+    /// Right edge it was told.
+    pub(super) told_edge: Option<u32>,
+    /// Newest TSval it was given.
+    pub(super) told_stamp: Option<u32>,
+    /// Ranges of its peer's sequence space that were emitted to it, sorted, apart.
+    emitted: Vec<(i64, i64)>,
+    peer_isn: Option<u32>,
+}
+
+impl Account {
+    /// Begins a new incarnation with this SYN or SYN-ACK.
+    pub(super) fn begins(&mut self, syn: &Packet) {
+        self.isn = Some(syn.seq);
+        self.sent_end = syn.seq.wrapping_add(1);
+        self.window_scale = syn.options.window_scale.map(|shift| shift.min(14));
+        self.mss_option = syn.options.mss;
+        self.sack_permitted = syn.options.sack_permitted;
+        self.timestamps = syn.options.timestamps.is_some();
+        self.last = Some(syn.clone());
+        self.note_stamp(syn);
+    }
+
+    fn note_stamp(&mut self, packet: &Packet) {
+        if let Some((value, _)) = packet.options.timestamps {
+            self.stamps.insert(value);
+        }
+    }
+
+    /// Takes note of a segment with a right checksum that this end has sent.
+    pub(super) fn sends(&mut self, packet: &Packet, peer: &mut Self) {
+        let Some(isn) = self.isn else { return };
+        self.note_stamp(packet);
+        if packet.flags.has(Flags::SYN) {
+            if packet.seq == isn && packet.flags.has(Flags::ACK) {
+                self.acked = Some(latest(self.acked, packet.ack));
+                let edge = packet.ack.wrapping_add(packet.window.into());
+                self.offered = Some(latest(self.offered, edge));
+            }
+            self.peer_scales = peer.window_scale.is_some();
+            peer.peer_scales = self.window_scale.is_some();
+            (self.peer_isn, peer.peer_isn) = (peer.isn, self.isn);
+            self.store(packet);
+            return;
+        }
+        let limit = [self.told_edge, peer.offered].into_iter().flatten().reduce(|a, b| latest(Some(a), b));
+        let far = limit.is_some_and(|edge| ahead(packet.seq, edge) > 0);
+        let insane = packet.flags.has(Flags::ACK)
+            && peer.told_edge.is_some_and(|edge| ahead(packet.ack, edge) > 1)
+            && ahead(packet.ack, peer.sent_end) > 0;
+        if far || insane || !packet.flags.has(Flags::ACK) {
+            return;
+        }
+        self.last = Some(packet.clone());
+        if packet.flags.has(Flags::RST) {
+            return;
+        }
+        self.store(packet);
+        self.acked = Some(latest(self.acked, packet.ack));
+        let edge = packet.ack.wrapping_add(u32::from(packet.window) << self.shift());
+        self.offered = Some(latest(self.offered, edge));
+    }
+
+    fn store(&mut self, packet: &Packet) {
+        let Some(isn) = self.isn else { return };
+        let syn = i64::from(packet.flags.has(Flags::SYN));
+        let start = ahead(packet.seq, isn) - 1 + syn;
+        for (offset, &octet) in (start..).zip(&packet.payload) {
+            if let Ok(at) = usize::try_from(offset)
+                && offset < MOST_CONTENT
+            {
+                if self.content.len() <= at {
+                    self.content.resize(at + 1, UNSENT);
+                }
+                if self.content[at] == UNSENT {
+                    self.content[at] = octet.into();
+                }
+            }
+        }
+        let end = packet.seq.wrapping_add(packet.seq_len());
+        self.sent_end = latest(Some(self.sent_end), end);
+        if packet.flags.has(Flags::FIN) && self.fin.is_none() {
+            self.fin = Some(packet.seq.wrapping_add(packet.payload_len()));
+        }
+    }
+
+    /// First octet of `packet` that is not what this end sent first there.
+    pub(super) fn differs(&self, packet: &Packet) -> Option<u32> {
+        let isn = self.isn?;
+        let start = ahead(packet.seq, isn) - 1;
+        let wrong = (start..).zip(&packet.payload).position(|(offset, &octet)| {
+            offset < MOST_CONTENT
+                && usize::try_from(offset).ok().and_then(|at| self.content.get(at))
+                    != Some(&octet.into())
+        })?;
+        Some(packet.seq.wrapping_add(u32::try_from(wrong).expect("inside a packet")))
+    }
+
+    /// Takes note of a packet that was emitted to this end.
+    pub(super) fn is_told(&mut self, packet: &Packet, peer_shift: u8, judged: bool) {
+        let Some(peer_isn) = self.peer_isn else { return };
+        if packet.flags.has(Flags::RST) {
+            return;
+        }
+        let syn = packet.flags.has(Flags::SYN);
+        if !judged && !syn {
+            let near = ahead(packet.seq, self.reached()) <= 0 || self.offered.is_none_or(|edge| ahead(packet.seq, edge) < 0);
+            if !near {
+                return;
+            }
+        }
+        if let (Some((value, _)), true) = (packet.options.timestamps, judged || syn) {
+            self.told_stamp = Some(latest(self.told_stamp, value));
+        }
+        if packet.flags.has(Flags::ACK) {
+            self.told_ack = Some(latest(self.told_ack, packet.ack));
+            let shift = if syn { 0 } else { peer_shift };
+            let edge = packet.ack.wrapping_add(u32::from(packet.window) << shift);
+            self.told_edge = Some(latest(self.told_edge, edge));
+        }
+        let start = ahead(packet.seq, peer_isn);
+        emit(&mut self.emitted, start, start + i64::from(packet.seq_len()));
+    }
+
+    /// First sequence number of the peer beyond all that was emitted to this end (`X`).
+    pub(super) fn reached(&self) -> u32 {
+        let end = self.emitted.last().map_or(1, |&(_, end)| end.max(1));
+        self.peer_isn.unwrap_or(0).wrapping_add(u32::try_from(end).unwrap_or(1))
+    }
+
+    /// End of the hole-free part of what was emitted to this end, counting `packet`'s payload.
+    pub(super) fn whole_with(&self, packet: &Packet) -> u32 {
+        let Some(isn) = self.peer_isn else { return packet.seq };
+        let mut emitted = self.emitted.clone();
+        let start = ahead(packet.seq, isn);
+        emit(&mut emitted, start, start + i64::from(packet.payload_len()));
+        let end = emitted.first().map_or(1, |&(_, end)| end);
+        isn.wrapping_add(u32::try_from(end).unwrap_or(1))
+    }
+
+    /// Its window shift, zero unless both SYNs had the option (rule H2.2).
+    pub(super) fn shift(&self) -> u8 {
+        if self.peer_scales { self.window_scale.unwrap_or(0) } else { 0 }
+    }
+
+    /// Whether it has ever sent this TSval.
+    pub(super) fn has_stamped(&self, value: u32) -> bool {
+        self.stamps.contains(&value)
+    }
+
+    /// Largest segment it takes, options included.
+    pub(super) fn mss(&self) -> usize {
+        let default = if self.last.as_ref().is_some_and(|last| last.source.is_ipv6()) { 1220 } else { 536 };
+        usize::from(self.mss_option.unwrap_or(default))
+    }
+}
+
+/// Adds `start..end` to sorted ranges that do not touch each other.
+fn emit(ranges: &mut Vec<(i64, i64)>, start: i64, end: i64) {
+    let (mut start, mut end) = (start, end);
+    ranges.retain(|&(left, right)| {
+        let apart = right < start || left > end;
+        if !apart {
+            (start, end) = (start.min(left), end.max(right));
+        }
+        apart
+    });
+    if end > start {
+        let position = ranges.partition_point(|&(left, _)| left < start);
+        ranges.insert(position, (start, end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_merge_where_they_touch() {
+        let mut ranges = Vec::new();
+        for (start, end) in [(0, 1), (5, 7), (9, 12), (7, 9), (3, 3)] {
+            emit(&mut ranges, start, end);
+        }
+        assert_eq!(ranges, [(0, 1), (5, 12)]);
+    }
+
+    #[test]
+    fn distances_are_signed_and_wrap() {
+        assert_eq!(ahead(2, u32::MAX), 3);
+        assert_eq!(ahead(u32::MAX, 2), -3);
+    }
+}

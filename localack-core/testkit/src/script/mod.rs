@@ -1,0 +1,90 @@
+//! Packet scripts: which packet arrives when, and what must leave.
+//!
+//! A script is a text of lines. `S` is the sender of the data under test, on the inner port unless
+//! the setup says otherwise; `R` is its receiver. `I` packets arrive from S and `O` packets from R;
+//! `>O` packets leave toward R and `>I` packets toward S. `#` begins a comment.
+//!
+//! ```text
+//! setup local-ack mss 1000 R.w 4001 rtt 100     what the connection is like
+//! handshake                                     SYN, SYN-ACK and ACK; each must pass verbatim
+//! -10 I 1..10001 => absorb; >O 1..4001; ...     S sends ten segments at -10 ms
+//!   0 O P. 1:501 ack 1  => forward; >I P. 1:501 ack 10001
+//!   1 I . 10001 ack 501 => >O . seq 4001 ack 501
+//! ```
+//!
+//! **Numbers** are relative: sequence numbers to the ISN of the side they belong to (the first
+//! octet is 1), TSvals to an offset of their host. Each script runs in many variants: IPv4 and
+//! IPv6, ISNs and timestamp offsets low and just below 2^32, and where the setup allows it with and
+//! without timestamps and with either end as the client. In a number's place may stand `M` (first
+//! octet S has not sent), `L` (highest ACK told to S), `E` (right edge offered to S), `A` (highest
+//! ACK from R), `N` (first number not emitted to R), `X` (first number of R's not emitted to S),
+//! `P` (highest ACK from S), each with `+n` or `-n`; they are taken from the packets seen, not from
+//! the engine.
+//!
+//! **Setup** (one or more lines): `local-ack`, `both`, `bypass` or `reverse` (R to S only) chooses
+//! the services; `proven` (default: R is the client, or S is and custody begins after the handshake), `unproven`
+//! (S is the client), `client S|R`; `inner R` swaps the ports; `mss n` octets of payload per
+//! segment; `shift n|off`, `ts on|off|either`, `sack on|off|either` what both SYNs offer, with
+//! `S.` or `R.` in front for one; `S.w n`, `R.w n` first window fields; `S.ts n` first TSval,
+//! `S.isn n`; `rtt n` of R in ms; `buffer n`, `debt_floor n`, `queue_floor n`, `ack_delay n`,
+//! `give_up n` s, `mtu n`, `blocks n`, `flows n`, `reserved n`, `df allow`; `laws off`.
+//!
+//! **Packets**: flags (`S F R P U E C A`, `.` for ACK), then a sequence number `n`, range `a:b` or
+//! series of full segments `a..b`, `ack n`, `wN` (the field), `ts n`, `tsecr n`, `sack a:b c:d`,
+//! `len n`, `data 'A'` (a fill; the default depends on each octet's number), `up n`. What an
+//! arriving packet leaves out is what its host last said. Also, for arriving packets: `badsum`,
+//! `frag`, `df0`, `ipopt`, `odd` (options at odd offsets), `opt HEX`, `nots`, `partial`, `verified`,
+//! `ttl n`, `tos n`, `ece` by flag; and `I raw HEX`, `O ptb mtu n seq n`.
+//!
+//! **Outcomes** after `=>`, separated by `;`, may go on in lines that begin with `=>` or `;`: a
+//! verdict (`pass slug`, `forward`, `absorb slug`, `drop slug`; the slug may be left out), packets,
+//! `event NAME ..`, `nothing`, and `...` which allows further packets; without it none may leave.
+//! An expected packet is compared only in what it names (with flags: all of them; without: no
+//! SYN, RST or FIN); numbers may be `any`, `>=n` or `<=n`; `edge n` is ACK + window. `dsack a:b` is
+//! the first block, `sack none` no block. `>O same` is the packet that came in, bit for bit. In
+//! front may stand `maybe`, `not`, `last`, `first`, `each`. `>O a..b` is any series of segments
+//! that carries exactly these octets in order.
+//!
+//! **Other lines**: `tick` lets time pass and takes all that timers sent since the line before (at
+//! a packet's line nothing may have been sent before it); `check [R->S] name value ..` looks at
+//! `FlowInfo` and counters; `demote`, `promote` (`R->S`), `drain`, `sink full|open`.
+
+mod matching;
+mod model;
+mod notation;
+mod parse;
+mod run;
+mod side;
+mod variant;
+
+pub use model::Script;
+pub use parse::ParseError;
+pub use run::Failure;
+pub use variant::Variant;
+
+impl Script {
+    /// Runs the script in all its variants; answers how many there were.
+    ///
+    /// # Errors
+    /// The first variant that does not go as the script says.
+    pub fn run(&self) -> Result<usize, Box<Failure>> {
+        let variants = Variant::all(&self.setup);
+        for variant in &variants {
+            run::run(self, variant)?;
+        }
+        Ok(variants.len())
+    }
+}
+
+/// Parses and runs `text` in all variants.
+///
+/// # Panics
+/// With the line, what it expected and what left, if anything goes otherwise.
+#[track_caller]
+pub fn check(text: &str) {
+    let script = Script::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!script.steps.is_empty(), "a script without steps proves nothing");
+    if let Err(failure) = script.run() {
+        panic!("{failure}");
+    }
+}

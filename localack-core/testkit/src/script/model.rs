@@ -1,0 +1,226 @@
+//! What a script says, parsed.
+
+use crate::packet::Flags;
+
+/// A parsed script.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub(super) setup: Setup,
+    pub(super) steps: Vec<Step>,
+}
+
+/// `either` stands for two variants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Choice {
+    On,
+    Off,
+    Either,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    S,
+    R,
+}
+
+impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::S, Self::R];
+
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::S => Self::R,
+            Self::R => Self::S,
+        }
+    }
+
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Proof {
+    /// R is the client, or custody may begin after the handshake.
+    Given,
+    /// S is the client and R has shown nothing.
+    Missing,
+}
+
+/// What one side's SYN offers.
+#[derive(Clone, Debug)]
+pub(super) struct SideSetup {
+    pub(super) window: u16,
+    pub(super) shift: Option<u8>,
+    pub(super) timestamps: Choice,
+    pub(super) sack: Choice,
+    pub(super) first_stamp: Option<u32>,
+    pub(super) isn: Option<u32>,
+    pub(super) syn_options: Vec<u8>,
+    pub(super) syn_flags: Flags,
+}
+
+impl Default for SideSetup {
+    fn default() -> Self {
+        Self {
+            window: 60_000,
+            shift: Some(0),
+            timestamps: Choice::Either,
+            sack: Choice::On,
+            first_stamp: None,
+            isn: None,
+            syn_options: Vec::new(),
+            syn_flags: Flags::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// Whether data of S, of R is served.
+    pub(super) served: [bool; 2],
+    pub(super) proof: Proof,
+    pub(super) client: Option<Side>,
+    pub(super) inner: Side,
+    pub(super) mss: u16,
+    pub(super) sides: [SideSetup; 2],
+    pub(super) rtt_ms: u64,
+    pub(super) buffer: Option<u32>,
+    pub(super) debt_floor: Option<u32>,
+    pub(super) queue_floor: Option<u32>,
+    pub(super) ack_delay_ms: Option<u64>,
+    pub(super) give_up_s: Option<u64>,
+    pub(super) mtu: Option<u16>,
+    pub(super) blocks: usize,
+    pub(super) flows: usize,
+    pub(super) reserved: Option<u32>,
+    pub(super) allow_df: bool,
+    pub(super) laws: bool,
+    pub(super) versions: [bool; 2],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            served: [true, false],
+            proof: Proof::Given,
+            client: None,
+            inner: Side::S,
+            mss: 1000,
+            sides: [SideSetup::default(), SideSetup::default()],
+            rtt_ms: 20,
+            buffer: None,
+            debt_floor: None,
+            queue_floor: None,
+            ack_delay_ms: None,
+            give_up_s: None,
+            mtu: None,
+            blocks: 512,
+            flows: 8,
+            reserved: None,
+            allow_df: false,
+            laws: true,
+            versions: [true, true],
+        }
+    }
+}
+
+/// One line, with the lines that go on with it.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) line: usize,
+    pub(super) text: String,
+    pub(super) at_ms: i64,
+    pub(super) action: Action,
+    pub(super) outcome: Option<Outcome>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    Handshake,
+    Packet(Side, Box<PacketSpec>),
+    Raw(Side, Vec<u8>),
+    TooBig { mtu: u32, seq: Term },
+    Tick,
+    Check { reverse: bool, facts: Vec<(String, String)> },
+    SetService { reverse: bool, served: bool },
+    Drain,
+    Sink { full: bool },
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) verdict: Option<(String, Option<String>)>,
+    pub(super) packets: Vec<Expected>,
+    pub(super) events: Vec<String>,
+    pub(super) others_allowed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Quantity {
+    One,
+    Maybe,
+    Not,
+    First,
+    Last,
+    Each,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    pub(super) quantity: Quantity,
+    /// The side it leaves toward.
+    pub(super) toward: Side,
+    pub(super) same: bool,
+    pub(super) packet: PacketSpec,
+    pub(super) text: String,
+}
+
+/// A number, perhaps relative to something seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Term {
+    pub(super) symbol: Option<char>,
+    pub(super) offset: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Number {
+    Any,
+    Is(Term),
+    AtLeast(Term),
+    AtMost(Term),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    At(Number),
+    Range(Term, Term),
+    Series(Term, Term),
+}
+
+/// The fields of a packet that a line names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PacketSpec {
+    pub(super) flags: Option<Flags>,
+    pub(super) place: Option<Place>,
+    pub(super) ack: Option<Number>,
+    pub(super) window: Option<Number>,
+    pub(super) edge: Option<Number>,
+    pub(super) stamp: Option<Number>,
+    pub(super) echo: Option<Number>,
+    pub(super) sack: Option<Vec<(Term, Term)>>,
+    pub(super) dsack: Option<(Term, Term)>,
+    pub(super) urgent: Option<u16>,
+    pub(super) fill: Option<u8>,
+    pub(super) len: Option<u32>,
+    pub(super) hop_limit: Option<u8>,
+    pub(super) traffic_class: Option<u8>,
+    pub(super) options: Vec<u8>,
+    pub(super) bad_checksum: bool,
+    pub(super) checksum_vouched: bool,
+    pub(super) checksum_partial: bool,
+    pub(super) fragment: bool,
+    pub(super) may_fragment: bool,
+    pub(super) ip_options: bool,
+    pub(super) odd: bool,
+    pub(super) no_stamp: bool,
+}
