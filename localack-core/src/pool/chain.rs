@@ -23,6 +23,9 @@ pub struct Chain {
     pub(super) count: u32,
     /// For each skip distance *d*, page `count - 1 - d`: the next to get that skip link.
     pub(super) lag: [Link; 3],
+    /// A page read lately, and its block: where sending goes on. None if the link is.
+    pub(super) read_page: u32,
+    pub(super) read: Link,
     /// Octets held past the in-order end.
     pub(super) ahead: u32,
     /// Octets between `una` and `end` that are SACKed under this epoch.
@@ -46,6 +49,8 @@ impl Chain {
         tail: Link::NONE,
         count: 0,
         lag: [Link::NONE; 3],
+        read_page: 0,
+        read: Link::NONE,
         ahead: 0,
         sacked: 0,
         epoch: 0,
@@ -204,6 +209,10 @@ impl Pool<'_> {
             chain.head = next;
         }
         chain.base = chain.page_start(pages, self.size);
+        match chain.read_page.checked_sub(pages) {
+            Some(page) => chain.read_page = page,
+            None => chain.read = Link::NONE,
+        }
         self.set_count(chain, chain.count.saturating_sub(pages));
     }
 
@@ -229,6 +238,9 @@ impl Pool<'_> {
         self.free(first, chain.tail, surplus);
         chain.tail = last;
         chain.lag = lag;
+        if chain.read_page >= pages {
+            chain.read = Link::NONE;
+        }
         self.set_count(chain, pages);
     }
 
@@ -241,6 +253,7 @@ impl Pool<'_> {
         if count == 0 {
             chain.head = Link::NONE;
             chain.tail = Link::NONE;
+            chain.read = Link::NONE;
         }
     }
 
@@ -261,6 +274,9 @@ impl Pool<'_> {
                 from = (known, lag);
                 break;
             }
+        }
+        if chain.read != Link::NONE && (from.0..=page).contains(&chain.read_page) {
+            from = (chain.read_page, chain.read);
         }
         self.hop(from.1, page.saturating_sub(from.0))
     }

@@ -6,6 +6,7 @@ use crate::seq::{SeqNum, SeqRange};
 use crate::wire::checksum::Sum;
 
 use super::block::Link;
+use super::walk::Walk;
 use super::{BlockSlot, Chain, Pool};
 
 /// Stored octets in order, as an iterator over the pieces they lie in; empty by default.
@@ -67,20 +68,33 @@ impl fmt::Debug for Payload<'_> {
 
 impl Pool<'_> {
     /// The octets of `range` as far as they are stored in order.
+    ///
+    /// The chain remembers the place, so that reading on from there needs no search.
     #[must_use]
-    pub fn payload(&self, chain: &Chain, range: SeqRange) -> Payload<'_> {
-        let range = range.intersection(chain.held());
-        let first = self
-            .walk(chain, range)
-            .and_then(|walk| walk.piece(chain, self.size));
-        first.map_or(Payload::default(), |first| Payload {
+    pub fn payload(&self, chain: &mut Chain, range: SeqRange) -> Payload<'_> {
+        let Some(walk) = self.walk(chain, range.intersection(chain.held())) else {
+            return Payload::default();
+        };
+        chain.read = walk.link;
+        chain.read_page = walk.page;
+        self.payload_of(walk)
+    }
+
+    /// The same, without a trace in the chain.
+    pub(super) fn peek(&self, chain: &Chain, range: SeqRange) -> Payload<'_> {
+        let walk = self.walk(chain, range.intersection(chain.held()));
+        walk.map_or_else(Payload::default, |walk| self.payload_of(walk))
+    }
+
+    fn payload_of(&self, walk: Walk) -> Payload<'_> {
+        Payload {
             blocks: self.blocks,
             arena: self.arena,
             size: self.size.octets(),
-            link: first.link,
-            offset: first.from,
-            left: range.octets(),
-        })
+            link: walk.link,
+            offset: walk.offset,
+            left: walk.left,
+        }
     }
 
     /// Whether an arriving copy equals what is stored in order, as far as they overlap (H5.2).
@@ -91,7 +105,7 @@ impl Pool<'_> {
         let mut rest = copy
             .get(both.start().octets_past(seq) as usize..)
             .unwrap_or_default();
-        self.payload(chain, both).all(|stored| {
+        self.peek(chain, both).all(|stored| {
             let (now, later) = rest.split_at_checked(stored.len()).unwrap_or((rest, &[]));
             rest = later;
             now == stored

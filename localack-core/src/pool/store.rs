@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use crate::seq::{SeqNum, SeqRange};
+use crate::seq::{SeqNum, SeqRange, low_half};
 use crate::wire::checksum::Sum;
 
 use super::marks::Marks;
-use super::walk::Piece;
+use super::walk::{Piece, Walk};
 use super::{Chain, Pool};
 
 /// Most pages that one segment may skip beyond the last page of the chain.
@@ -26,8 +26,9 @@ pub struct Staged<'s, 'p> {
     pool: &'s mut Pool<'p>,
     chain: &'s mut Chain,
     sum: Sum,
-    range: SeqRange,
-    differs: bool,
+    start: SeqNum,
+    filled: Filled,
+    /// Whether the octets staged end a segment that was pushed.
     push: bool,
     /// Pages of the chain that stay if nothing is committed.
     keep: u32,
@@ -36,7 +37,8 @@ pub struct Staged<'s, 'p> {
 impl fmt::Debug for Staged<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Staged")
-            .field("range", &self.range)
+            .field("start", &self.start)
+            .field("octets", &self.filled.octets)
             .field("sum", &self.sum)
             .finish_non_exhaustive()
     }
@@ -51,35 +53,30 @@ impl Staged<'_, '_> {
 
     /// Makes the octets part of the stream.
     pub fn commit(mut self) -> Stored {
-        let range = self.range;
-        if range.is_empty() {
-            let end = self.chain.end;
+        let Filled {
+            octets,
+            last,
+            pages,
+            differs,
+        } = self.filled;
+        let range = SeqRange::new(self.start, self.start.advance(octets));
+        let Some(last) = last else {
             return Stored {
-                advanced: SeqRange::new(end, end),
-                held: range,
-                differs: self.differs,
-                more: false,
+                differs,
+                ..Stored::nothing(self.chain)
             };
-        }
-        let pages = self
-            .pool
-            .size
-            .pages(range.end().octets_past(self.chain.base))
-            .max(self.keep);
-        self.keep = u32::MAX;
+        };
+        let pages = pages.max(core::mem::replace(&mut self.keep, u32::MAX));
         self.pool.drop_tail(self.chain, pages);
         if self.push {
-            self.pool.note_push(self.chain, range.end());
+            self.pool.note_push(last);
         }
-        let stored = if range.start() == self.chain.end {
+        let stored = if self.start == self.chain.end {
             self.pool.advance(self.chain, range)
         } else {
             self.pool.hold(self.chain, range)
         };
-        Stored {
-            differs: self.differs,
-            ..stored
-        }
+        Stored { differs, ..stored }
     }
 }
 
@@ -101,6 +98,17 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Nothing new: the in-order end stays.
+    const fn nothing(chain: &Chain) -> Self {
+        let end = SeqRange::new(chain.end, chain.end);
+        Self {
+            advanced: end,
+            held: end,
+            differs: false,
+            more: false,
+        }
+    }
+
     /// What the in-order end moved over: octets that may be acknowledged.
     #[must_use]
     pub const fn advanced(self) -> SeqRange {
@@ -132,6 +140,11 @@ impl Stored {
 #[derive(Clone, Copy, Debug, Default)]
 struct Filled {
     octets: u32,
+    /// The piece that the last of them went to.
+    last: Option<Piece>,
+    /// Pages of the chain up to that piece's.
+    pages: u32,
+    /// Whether octets that were held already came with other values.
     differs: bool,
 }
 
@@ -162,10 +175,10 @@ impl<'p> Pool<'p> {
         sum.add_bytes(late);
         Staged {
             pool: self,
-            range: SeqRange::new(start, start.advance(filled.octets)),
             chain,
             sum,
-            differs: filled.differs,
+            start,
+            filled,
             push: push && left.is_empty() && late.is_empty(),
             keep,
         }
@@ -177,9 +190,8 @@ impl<'p> Pool<'p> {
         let more = chain.ahead > 0 && self.join(chain, max_pages);
         Stored {
             advanced: SeqRange::new(start, chain.end),
-            held: SeqRange::new(chain.end, chain.end),
-            differs: false,
             more,
+            ..Stored::nothing(chain)
         }
     }
 
@@ -187,10 +199,10 @@ impl<'p> Pool<'p> {
     fn fill(&mut self, chain: &mut Chain, start: SeqNum, bytes: &[u8], sum: &mut Sum) -> Filled {
         let mut filled = Filled::default();
         let range = SeqRange::new(start, start.advance(octets(bytes)));
-        if range.is_empty() || !self.make_pages(chain, range) {
+        if range.is_empty() {
             return filled;
         }
-        let Some(mut walk) = self.walk(chain, range) else {
+        let Some(mut walk) = self.make_pages(chain, range) else {
             return filled;
         };
         let in_order = start == chain.end;
@@ -206,22 +218,38 @@ impl<'p> Pool<'p> {
             };
             filled.differs |= differs;
             filled.octets = filled.octets.saturating_add(piece.octets());
+            filled.last = Some(piece);
+            filled.pages = walk.page.saturating_add(1);
             rest = later;
             self.step(&mut walk, 1);
         }
         filled
     }
 
-    /// Appends pages until `range` is covered or there are no more to be had; false if its start
-    /// is not covered or too far ahead.
-    fn make_pages(&mut self, chain: &mut Chain, range: SeqRange) -> bool {
-        let (first, _) = self.size.split(range.start().octets_past(chain.base));
-        let pages = self.size.pages(range.end().octets_past(chain.base));
+    /// Appends pages until `range` is covered or there are no more to be had; a walk over what is
+    /// covered, `None` if its start is not or lies too far ahead.
+    ///
+    /// The first page is found before others push it away from the chain's tail.
+    fn make_pages(&mut self, chain: &mut Chain, range: SeqRange) -> Option<Walk> {
+        let (first, offset) = self.size.split(range.start().octets_past(chain.base));
         if first.saturating_sub(chain.count) > MAX_GAP_PAGES {
-            return false;
+            return None;
         }
-        while chain.count < pages && self.append(chain).is_some() {}
-        first < chain.count
+        let mut link = self.locate(chain, first);
+        let octets = offset.saturating_add(range.octets());
+        let pages = first.saturating_add(self.size.pages(octets));
+        while chain.count < pages {
+            let page = chain.count;
+            let Some(appended) = self.append(chain) else {
+                break;
+            };
+            if page == first {
+                link = Some(appended);
+            }
+        }
+        let room = self.size.start_of(chain.count.saturating_sub(first));
+        let covered = octets.min(room).saturating_sub(offset);
+        Some(Walk::new(link?, first, offset, covered))
     }
 
     /// The marks in a page that bear on octets coming in, for none if nothing is held ahead.
@@ -330,23 +358,15 @@ impl<'p> Pool<'p> {
             }
         }
         Stored {
-            advanced: SeqRange::new(chain.end, chain.end),
             held: range,
-            differs: false,
-            more: false,
+            ..Stored::nothing(chain)
         }
     }
 
-    /// Remembers that a pushed segment ends at `end`.
-    fn note_push(&mut self, chain: &Chain, end: SeqNum) {
-        let last = SeqRange::new(end.retreat(1), end);
-        let piece = self
-            .walk(chain, last)
-            .and_then(|walk| walk.piece(chain, self.size));
-        if let Some(piece) = piece
-            && let Some(slot) = self.slot_mut(piece.link)
-        {
-            slot.push = slot.push.max(crate::seq::low_half(piece.to));
+    /// Remembers that a pushed segment ends with a piece.
+    fn note_push(&mut self, last: Piece) {
+        if let Some(slot) = self.slot_mut(last.link) {
+            slot.push = slot.push.max(low_half(last.to));
         }
     }
 }

@@ -8,10 +8,12 @@ use super::{BlockSize, Chain, Pool};
 /// A place in a chain and how far there is to go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
-    link: Link,
-    page: u32,
-    offset: u32,
-    left: u32,
+    pub(super) link: Link,
+    pub(super) page: u32,
+    /// Offset in the page.
+    pub(super) offset: u32,
+    /// Octets to go.
+    pub(super) left: u32,
 }
 
 /// The part of a page that a walk stands on: the offsets `from .. to`, never empty.
@@ -45,6 +47,16 @@ impl Piece {
 }
 
 impl Walk {
+    /// A walk from an offset in a page whose block is `link`, over `octets` that have pages.
+    pub(super) const fn new(link: Link, page: u32, offset: u32, octets: u32) -> Self {
+        Self {
+            link,
+            page,
+            offset,
+            left: octets,
+        }
+    }
+
     /// Where the walk stands.
     pub(super) const fn at(&self, chain: &Chain, size: BlockSize) -> SeqNum {
         chain.page_start(self.page, size).advance(self.offset)
@@ -86,12 +98,7 @@ impl Pool<'_> {
         }
         let (page, offset) = self.size.split(range.start().octets_past(chain.base));
         let link = self.locate(chain, page)?;
-        Some(Walk {
-            link,
-            page,
-            offset,
-            left: range.octets(),
-        })
+        Some(Walk::new(link, page, offset, range.octets()))
     }
 
     /// Moves on to the start of the page `pages` ahead, or to the end of the range.

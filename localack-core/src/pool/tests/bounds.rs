@@ -74,7 +74,7 @@ fn any_octet_of_64_mib_is_found_in_bounded_steps() {
         .step_by(37)
         .chain([LARGE / SIZE - 1, LARGE / SIZE - 2])
     {
-        let payload = pool.payload(&chain, range(ISN.advance(page * SIZE), 1));
+        let payload = pool.peek(&chain, range(ISN.advance(page * SIZE), 1));
         assert_eq!(payload.octets(), 1);
         worst = worst.max(steps(&pool));
     }

@@ -32,10 +32,7 @@ fn a_segment_is_invisible_until_it_is_committed() {
     assert_eq!(stored.advanced(), range(ISN, 101));
     assert!(stored.held().is_empty() && !stored.more() && !stored.differs());
     assert_eq!(bytes_of(&pool, &chain, chain.held()), bytes);
-    assert_eq!(
-        pool.payload(&chain, chain.held()).sum().fold(),
-        sum_of(&bytes)
-    );
+    assert_eq!(pool.peek(&chain, chain.held()).sum().fold(), sum_of(&bytes));
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn append(pool: &mut Pool<'_>, chain: &mut Chain, bytes: &[u8]) -> Stored {
 
 fn bytes_of(pool: &Pool<'_>, chain: &Chain, range: SeqRange) -> Vec<u8> {
     let mut bytes = Vec::new();
-    pool.payload(chain, range)
+    pool.peek(chain, range)
         .for_each(|piece| bytes.extend_from_slice(piece));
     bytes
 }

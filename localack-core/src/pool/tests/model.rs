@@ -39,6 +39,11 @@ enum Op {
     Overtake {
         octets: u32,
     },
+    /// Read, as for sending.
+    Send {
+        from: u32,
+        octets: u32,
+    },
     Restart,
     Limit {
         blocks: u32,
@@ -60,6 +65,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::TimeOut),
         8 => (0u32..3000, watch(), pages).prop_map(|(octets, watch, pages)| Op::Release { octets, watch, pages }),
         1 => (1u32..3000).prop_map(|octets| Op::Overtake { octets }),
+        10 => (0u32..6000, 1u32..2000).prop_map(|(from, octets)| Op::Send { from, octets }),
         1 => Just(Op::Restart),
         1 => (0u32..60).prop_map(|blocks| Op::Limit { blocks }),
     ]
@@ -147,15 +153,11 @@ impl Model {
         assert_eq!(bytes_of(pool, chain, chain.held()), held);
         let mut sum = Sum::new();
         sum.add_bytes(held);
-        assert_eq!(pool.payload(chain, chain.held()).sum().fold(), sum.fold());
+        assert_eq!(pool.peek(chain, chain.held()).sum().fold(), sum.fold());
         assert!(pool.matches(chain, self.seq(self.una), held));
-        assert_eq!(
-            chain.octets_ahead() as usize,
-            self.held.iter().filter(|held| **held).count()
-        );
+        assert_eq!(chain.octets_ahead(), count(&self.held));
         assert_eq!(self.marks_of(pool, chain), self.sacked);
-        let sacked = self.sacked.iter().filter(|sacked| **sacked).count();
-        assert_eq!(chain.octets_sacked() as usize, sacked);
+        assert_eq!(chain.octets_sacked(), count(&self.sacked));
         assert_eq!(pool.free_blocks() + chain.blocks(), pool.blocks());
         assert!(
             held.len() as u32 + chain.octets_ahead() <= chain.blocks() * pool.block_size().octets()
@@ -174,11 +176,12 @@ impl Model {
     }
 }
 
-fn watched(flags: &[bool], watch: SeqRange, model: &Model) -> u32 {
-    flags[model.span(watch)]
-        .iter()
-        .filter(|flag| **flag)
-        .count() as u32
+/// How many flags are set.
+fn count(flags: &[bool]) -> u32 {
+    let busy = flags
+        .chunks(256)
+        .filter(|chunk| **chunk != [false; 256][..chunk.len()]);
+    busy.flatten().filter(|flag| **flag).count() as u32
 }
 
 fn store(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
@@ -277,20 +280,14 @@ fn sack(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
     let marked = pool.mark_sacked(chain, model.range(from, to), watch, pages);
     model.reported[from as usize..to as usize].fill(true);
     let marks = model.marks_of(pool, chain);
-    for ((now, was), reported) in marks.iter().zip(&model.sacked).zip(&model.reported) {
-        assert!(!now || *reported, "marked without a report");
-        assert!(*now || !was, "a mark went away");
+    let mut new = vec![false; SPAN as usize];
+    for at in model.una as usize..model.end as usize {
+        assert!(!marks[at] || model.reported[at], "marked without a report");
+        assert!(marks[at] || !model.sacked[at], "a mark went away");
+        new[at] = marks[at] && !model.sacked[at];
     }
-    let new: Vec<bool> = marks
-        .iter()
-        .zip(&model.sacked)
-        .map(|(now, was)| *now && !*was)
-        .collect();
-    assert_eq!(
-        marked.newly.octets,
-        new.iter().filter(|new| **new).count() as u32
-    );
-    assert_eq!(marked.newly.watched, watched(&new, watch, model));
+    assert_eq!(marked.newly.octets, count(&new));
+    assert_eq!(marked.newly.watched, count(&new[model.span(watch)]));
     if !marked.more {
         // All but what lies in the first and the last page of the block is always expressible.
         let size = pool.block_size().octets();
@@ -319,11 +316,8 @@ fn release(
     let mut gone = vec![false; SPAN as usize];
     let passed = model.una as usize..reached as usize;
     gone[passed.clone()].copy_from_slice(&model.sacked[passed.clone()]);
-    assert_eq!(
-        released.sacked.octets,
-        gone.iter().filter(|gone| **gone).count() as u32
-    );
-    assert_eq!(released.sacked.watched, watched(&gone, watch, model));
+    assert_eq!(released.sacked.octets, count(&gone));
+    assert_eq!(released.sacked.watched, count(&gone[model.span(watch)]));
     model.sacked[passed.clone()].fill(false);
     model.held[passed].fill(false);
     model.una = reached;
@@ -358,6 +352,14 @@ fn step(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
                 let stored = pool.extend(chain, ALL);
                 advance(model, model.at(stored.advanced().end()), stored.more());
             }
+        }
+        Op::Send { from, octets } => {
+            let from = (model.una + from).min(model.end);
+            let to = (from + octets).min(model.end);
+            let mut sent = Vec::new();
+            let payload = pool.payload(chain, model.range(from, to));
+            payload.for_each(|piece| sent.extend_from_slice(piece));
+            assert_eq!(sent, model.bytes[from as usize..to as usize]);
         }
         Op::Restart => {
             pool.restart(chain, model.seq(model.end));
@@ -497,6 +499,11 @@ fn abuse(pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
         }
         Op::Overtake { octets } => {
             pool.release(chain, chain.end().advance(octets), NOWHERE, ALL);
+        }
+        Op::Send { from, octets } => {
+            let _ = pool
+                .payload(chain, range(una.advance(from), octets))
+                .count();
         }
         Op::Restart => pool.restart(chain, una),
         Op::Limit { blocks } => {
