@@ -9,12 +9,12 @@
 #   2001:db8:1::10                                   2001:db8:2::20
 #
 # Needs root, iproute2, Python 3 and Cargo. LOCALACK_TUN names a built binary to use instead of
-# Cargo, SEED another draw of the losses.
+# Cargo, SEED another draw of the losses than the one the sample has.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 out=${1:-$here/../../localack-pcap/sample/long-lossy-path.pcap}
-seed=${SEED:-1}
+seed=${SEED:-520588}
 client=la-client-$$ box=la-box-$$ server=la-server-$$
 work=$(mktemp -d)
 emulator='' python=''
@@ -98,7 +98,7 @@ wait_for "$work/serve" listening
 # The box reports its IPv6 multicast groups for up to two seconds. They cross the link as well, and
 # losses are drawn packet by packet: let them pass, so that the seed says which segments are lost.
 sleep 2.5
-timeout 90 ip netns exec "$client" python3 "$here/sample_traffic.py" client
+timeout --foreground 90 ip netns exec "$client" python3 "$here/sample_traffic.py" client
 sleep 1.5 # the last flow's packets are still under way
 
 kill "$emulator"

@@ -37,7 +37,11 @@ impl<W: Write> Capture<W> {
     ///
     /// When the writer fails.
     pub fn new(writer: W, snaplen: u32) -> io::Result<Self> {
-        let header = PcapHeader { datalink: DataLink::RAW, snaplen, ..PcapHeader::default() };
+        let header = PcapHeader {
+            datalink: DataLink::RAW,
+            snaplen,
+            ..PcapHeader::default()
+        };
         let writer = PcapWriter::with_header(writer, header).map_err(into_io)?;
         Ok(Self { writer, snaplen })
     }
@@ -50,9 +54,13 @@ impl<W: Write> Capture<W> {
     pub fn write(&mut self, stamp: Duration, packet: &[u8]) -> io::Result<()> {
         let original = u32::try_from(packet.len())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "packet of 4 GiB or more"))?;
-        let kept = usize::try_from(self.snaplen).unwrap_or(usize::MAX).min(packet.len());
+        let kept = usize::try_from(self.snaplen)
+            .unwrap_or(usize::MAX)
+            .min(packet.len());
         let (kept, _) = packet.split_at(kept);
-        self.writer.write_packet(&PcapPacket::new(stamp, original, kept)).map_err(into_io)?;
+        self.writer
+            .write_packet(&PcapPacket::new(stamp, original, kept))
+            .map_err(into_io)?;
         Ok(())
     }
 
@@ -70,7 +78,9 @@ impl<W: Write> Capture<W> {
 
 impl<W: Write> core::fmt::Debug for Capture<W> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Capture").field("snaplen", &self.snaplen).finish_non_exhaustive()
+        f.debug_struct("Capture")
+            .field("snaplen", &self.snaplen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,12 +101,17 @@ mod tests {
         let mut capture = Capture::new(Vec::new(), 64).unwrap();
         let stamp = Duration::from_micros(1_700_000_000_123_456);
         capture.write(stamp, &[0x45; 40]).unwrap();
-        capture.write(stamp + Duration::from_micros(7), &[0x60; 1500]).unwrap();
+        capture
+            .write(stamp + Duration::from_micros(7), &[0x60; 1500])
+            .unwrap();
         let file = capture.finish().unwrap();
 
         // Raw records: the library's checked ones refuse packets that a snap length has cut.
         let mut reader = PcapReader::new(file.as_slice()).unwrap();
-        assert_eq!((reader.header().datalink, reader.header().snaplen), (DataLink::RAW, 64));
+        assert_eq!(
+            (reader.header().datalink, reader.header().snaplen),
+            (DataLink::RAW, 64)
+        );
         let short = reader.next_raw_packet().unwrap().unwrap();
         assert_eq!((short.ts_sec, short.ts_frac), (1_700_000_000, 123_456));
         assert_eq!((short.orig_len, short.data.len()), (40, 40));

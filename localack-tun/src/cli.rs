@@ -45,17 +45,6 @@ struct Emulate {
     #[arg(long, value_name = "NAME[@NETNS]")]
     right: End,
 
-    #[command(flatten)]
-    link: LinkArgs,
-
-    /// Change a setting from left to right only, for example loss=2% (repeatable).
-    #[arg(long, value_name = "SETTING=VALUE")]
-    left_to_right: Vec<Setting>,
-
-    /// Change a setting from right to left only, for example rate=2mbit (repeatable).
-    #[arg(long, value_name = "SETTING=VALUE")]
-    right_to_left: Vec<Setting>,
-
     /// Stop after this long.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
@@ -72,6 +61,9 @@ struct Emulate {
     #[arg(long, value_name = "OCTETS", default_value_t = WHOLE_PACKETS, requires = "write",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(WHOLE_PACKETS)))]
     snaplen: u32,
+
+    #[command(flatten)]
+    link: LinkArgs,
 }
 
 #[derive(Debug, Args)]
@@ -121,6 +113,14 @@ struct LinkArgs {
     /// Seed of all random decisions; the way from right to left uses the next number [default: 1].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// Change a setting from left to right only, for example loss=2% (repeatable).
+    #[arg(long, value_name = "SETTING=VALUE")]
+    left_to_right: Vec<Setting>,
+
+    /// Change a setting from right to left only, for example rate=2mbit (repeatable).
+    #[arg(long, value_name = "SETTING=VALUE")]
+    right_to_left: Vec<Setting>,
 }
 
 impl LinkArgs {
@@ -147,7 +147,9 @@ impl Emulate {
     /// The two links, left to right first.
     fn links(&self) -> Result<(Link, Link), Failure> {
         let mut shared = LinkConfig::default();
-        self.link.settings().for_each(|setting| shared.apply(setting));
+        self.link
+            .settings()
+            .for_each(|setting| shared.apply(setting));
         // The same draws both ways would lose a packet and its answer together.
         let mut back = shared.clone();
         back.seed = shared.seed.wrapping_add(1);
@@ -156,8 +158,8 @@ impl Emulate {
             Link::new(config).map_err(|error| Failure::usage(format!("{way}: {error}")))
         };
         Ok((
-            link(shared, &self.left_to_right, "left to right")?,
-            link(back, &self.right_to_left, "right to left")?,
+            link(shared, &self.link.left_to_right, "left to right")?,
+            link(back, &self.link.right_to_left, "right to left")?,
         ))
     }
 
@@ -205,11 +207,17 @@ struct Failure {
 
 impl Failure {
     fn usage(message: impl ToString) -> Self {
-        Self { message: message.to_string(), code: 2 }
+        Self {
+            message: message.to_string(),
+            code: 2,
+        }
     }
 
     fn runtime(message: impl ToString) -> Self {
-        Self { message: message.to_string(), code: 1 }
+        Self {
+            message: message.to_string(),
+            code: 1,
+        }
     }
 }
 
@@ -235,8 +243,9 @@ mod tests {
 
     fn parse(args: &str) -> Emulate {
         let line = format!("localack-tun emulate --left a --right b@n {args}");
-        let Command::Emulate(emulate) =
-            Cli::try_parse_from(line.split_whitespace()).unwrap().command;
+        let Command::Emulate(emulate) = Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command;
         emulate
     }
 
@@ -249,7 +258,9 @@ mod tests {
     #[test]
     fn directions_share_settings_unless_told_apart() {
         let emulate = parse("--delay 300ms --loss 1% --seed 7 --right-to-left loss=0%");
-        let (there, back) = emulate.links().unwrap_or_else(|failure| panic!("{}", failure.message));
+        let (there, back) = emulate
+            .links()
+            .unwrap_or_else(|failure| panic!("{}", failure.message));
         assert_eq!(there.config().delay, back.config().delay);
         assert_eq!(there.config().loss.to_string(), "1%");
         assert_eq!(back.config().loss, Probability::NEVER);
@@ -260,8 +271,15 @@ mod tests {
     fn contradictions_are_bad_usage() {
         let failure = parse("--jitter 1ms").links().unwrap_err();
         assert_eq!(failure.code, 2);
-        assert!(failure.message.starts_with("left to right: "), "{}", failure.message);
-        let same = Emulate { right: "a".parse().unwrap(), ..parse("") };
+        assert!(
+            failure.message.starts_with("left to right: "),
+            "{}",
+            failure.message
+        );
+        let same = Emulate {
+            right: "a".parse().unwrap(),
+            ..parse("")
+        };
         assert_eq!(same.run().unwrap_err().code, 2);
     }
 }

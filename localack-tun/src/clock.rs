@@ -15,13 +15,19 @@ pub struct Clock {
 
 impl Clock {
     /// Starts a clock at zero.
-    #[expect(clippy::disallowed_methods, reason = "time enters the program here and nowhere else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "time enters the program here and nowhere else"
+    )]
     pub fn start() -> Self {
         let started_since_unix_epoch = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             // A machine whose wall clock is before 1970 has no better stamp to offer.
             .unwrap_or(Duration::ZERO);
-        Self { started: Instant::now(), started_since_unix_epoch }
+        Self {
+            started: Instant::now(),
+            started_since_unix_epoch,
+        }
     }
 
     /// The time since the clock started, monotonic.

@@ -51,7 +51,10 @@ impl FromStr for End {
         if namespace.is_some_and(|name| special(name) || name.contains(['/', '\0'])) {
             return Err(EndError::Namespace);
         }
-        Ok(Self { name: name.to_owned(), namespace: namespace.map(str::to_owned) })
+        Ok(Self {
+            name: name.to_owned(),
+            namespace: namespace.map(str::to_owned),
+        })
     }
 }
 
@@ -98,7 +101,10 @@ pub fn open(end: &End) -> Result<SyncDevice, OpenError> {
         let device = DeviceBuilder::new()
             .name(&end.name)
             .with(|builder| {
-                builder.tx_queue_len(TX_QUEUE_LEN).packet_information(false).offload(false);
+                builder
+                    .tx_queue_len(TX_QUEUE_LEN)
+                    .packet_information(false)
+                    .offload(false);
             })
             .build_sync()?;
         device.set_nonblocking(true)?;
@@ -106,8 +112,9 @@ pub fn open(end: &End) -> Result<SyncDevice, OpenError> {
     };
     match &end.namespace {
         None => build(),
-        Some(namespace) => netns::within(namespace, build)
-            .map_err(|error| namespace_error(end, error))?,
+        Some(namespace) => {
+            netns::within(namespace, build).map_err(|error| namespace_error(end, error))?
+        }
     }
     .map_err(|error| device_error(end, error))
 }

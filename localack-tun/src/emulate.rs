@@ -80,7 +80,11 @@ impl<W: Write> Emulation<W> {
         right_to_left: Link,
         capture: Option<Capture<W>>,
     ) -> Self {
-        let side = |device, outbound| Side { device, outbound, refused: 0 };
+        let side = |device, outbound| Side {
+            device,
+            outbound,
+            refused: 0,
+        };
         Self {
             left: side(left, left_to_right),
             right: side(right, right_to_left),
@@ -148,7 +152,11 @@ impl<W: Write> Emulation<W> {
         ];
         let wake = deadlines.into_iter().flatten().min();
         let timeout = wake.map(|at| TimeSpec::from(at.saturating_sub(self.clock.now())));
-        let interest = if accepts { PollFlags::POLLIN } else { PollFlags::empty() };
+        let interest = if accepts {
+            PollFlags::POLLIN
+        } else {
+            PollFlags::empty()
+        };
         let mut fds = [
             PollFd::new(self.left.device.as_fd(), interest),
             PollFd::new(self.right.device.as_fd(), interest),
@@ -226,7 +234,9 @@ fn record<W: Write>(
     packet: &[u8],
 ) -> Result<(), RunError> {
     match capture {
-        Some(capture) => capture.write(clock.stamp(now), packet).map_err(RunError::Capture),
+        Some(capture) => capture
+            .write(clock.stamp(now), packet)
+            .map_err(RunError::Capture),
         None => Ok(()),
     }
 }
@@ -277,10 +287,23 @@ pub struct DirectionReport {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let directions =
-            [("left to right", &self.left_to_right), ("right to left", &self.right_to_left)];
-        for (name, DirectionReport { link, refused, held }) in directions {
-            writeln!(f, "{name}: {link}, refused by the device {refused}, still under way {held}")?;
+        let directions = [
+            ("left to right", &self.left_to_right),
+            ("right to left", &self.right_to_left),
+        ];
+        for (
+            name,
+            DirectionReport {
+                link,
+                refused,
+                held,
+            },
+        ) in directions
+        {
+            writeln!(
+                f,
+                "{name}: {link}, refused by the device {refused}, still under way {held}"
+            )?;
         }
         Ok(())
     }

@@ -40,3 +40,8 @@ pub mod emulate;
 pub mod link;
 #[cfg(target_os = "linux")]
 pub mod netns;
+
+/// The README's example, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

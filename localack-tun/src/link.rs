@@ -187,7 +187,9 @@ impl Link {
 
     /// Whether the queue takes a packet. An idle line takes any packet, however short its queue.
     fn queue_has_room(&self, octets: u64) -> bool {
-        let Some(rate) = self.config.rate else { return true };
+        let Some(rate) = self.config.rate else {
+            return true;
+        };
         let waiting = rate.octets_in(self.line_free.saturating_sub(self.now));
         waiting == 0 || waiting.saturating_add(octets) <= self.config.queue
     }
@@ -199,7 +201,10 @@ impl Link {
     /// Puts a packet on the line; returns when its last bit has left.
     fn send_on_line(&mut self, octets: u64) -> Duration {
         let starts = self.line_free.max(self.now);
-        let takes = self.config.rate.map_or(Duration::ZERO, |rate| rate.time_for(octets));
+        let takes = self
+            .config
+            .rate
+            .map_or(Duration::ZERO, |rate| rate.time_for(octets));
         self.line_free = starts.saturating_add(takes);
         self.line_free
     }
@@ -208,7 +213,9 @@ impl Link {
     fn arrival(&mut self, sent: Duration) -> Duration {
         let due = sent.saturating_add(self.chances.delay(&self.config));
         if self.chances.held_back(&self.config) {
-            return due.max(self.last_due).saturating_add(self.config.reorder_by);
+            return due
+                .max(self.last_due)
+                .saturating_add(self.config.reorder_by);
         }
         self.last_due = self.last_due.max(due);
         self.last_due
@@ -216,7 +223,11 @@ impl Link {
 
     fn schedule(&mut self, due: Duration, packet: Vec<u8>) {
         self.octets_under_way = self.octets_under_way.saturating_add(octets_of(&packet));
-        self.under_way.push(Reverse(UnderWay { due, order: self.next_order, packet }));
+        self.under_way.push(Reverse(UnderWay {
+            due,
+            order: self.next_order,
+            packet,
+        }));
         self.next_order += 1;
     }
 }

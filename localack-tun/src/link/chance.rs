@@ -25,7 +25,10 @@ impl Chances {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             loss: Pcg32::new(seed, 1),
-            burst: Burst { bad: false, rng: Pcg32::new(seed, 2) },
+            burst: Burst {
+                bad: false,
+                rng: Pcg32::new(seed, 2),
+            },
             jitter: Pcg32::new(seed, 3),
             reorder: Pcg32::new(seed, 4),
             duplicate: Pcg32::new(seed, 5),
@@ -37,7 +40,9 @@ impl Chances {
     pub(super) fn lost(&mut self, config: &LinkConfig) -> bool {
         // Both are always asked: each must advance by one step a packet.
         let alone = happens(config.loss, &mut self.loss);
-        let in_burst = config.burst_loss.is_some_and(|model| self.burst.loses(model));
+        let in_burst = config
+            .burst_loss
+            .is_some_and(|model| self.burst.loses(model));
         alone || in_burst
     }
 
@@ -63,7 +68,9 @@ impl Chances {
         if packet.is_empty() || !happens(config.corrupt, &mut self.corrupt) {
             return false;
         }
-        let last = u128::try_from(packet.len()).unwrap_or(u128::MAX).saturating_sub(1);
+        let last = u128::try_from(packet.len())
+            .unwrap_or(u128::MAX)
+            .saturating_sub(1);
         let position = usize::try_from(below(last, &mut self.corrupt)).unwrap_or(0);
         let bit = self.corrupt.next_u32() % u8::BITS;
         if let Some(octet) = packet.get_mut(position) {
@@ -117,13 +124,23 @@ mod tests {
     #[test]
     fn bursts_are_as_long_as_the_model_says() {
         let ppm = |n| Probability::from_ppm(n).unwrap();
-        let model = BurstLoss { enter: ppm(10_000), leave: ppm(250_000), loss: ppm(1_000_000) };
-        let mut burst = Burst { bad: false, rng: Pcg32::new(3, 3) };
+        let model = BurstLoss {
+            enter: ppm(10_000),
+            leave: ppm(250_000),
+            loss: ppm(1_000_000),
+        };
+        let mut burst = Burst {
+            bad: false,
+            rng: Pcg32::new(3, 3),
+        };
         let fates: Vec<bool> = (0..200_000).map(|_| burst.loses(model)).collect();
         let lost = fates.iter().filter(|lost| **lost).count();
         let bursts = fates.windows(2).filter(|pair| pair[1] && !pair[0]).count();
         // Mean burst 1/leave = 4 packets; share of loss enter/(enter + leave) = 3.8 %.
-        assert!((36..=44).contains(&(lost * 10 / bursts)), "{lost} lost in {bursts} bursts");
+        assert!(
+            (36..=44).contains(&(lost * 10 / bursts)),
+            "{lost} lost in {bursts} bursts"
+        );
         assert!((7_000..=8_400).contains(&lost), "{lost} lost");
     }
 }

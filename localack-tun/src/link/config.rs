@@ -255,17 +255,32 @@ mod tests {
         assert_eq!("delay".parse::<Setting>(), Err(SettingError::Name));
         assert_eq!("dealy=1s".parse::<Setting>(), Err(SettingError::Name));
         assert_eq!("seed=x".parse::<Setting>(), Err(SettingError::Seed));
-        assert!(matches!("loss=101%".parse::<Setting>(), Err(SettingError::Unit(_))));
-        assert!(matches!("burst-loss=1%".parse::<Setting>(), Err(SettingError::BurstLoss(_))));
-        assert_eq!("1%,2%,3%,4%".parse::<BurstLoss>(), Err(BurstLossError::Shape));
+        assert!(matches!(
+            "loss=101%".parse::<Setting>(),
+            Err(SettingError::Unit(_))
+        ));
+        assert!(matches!(
+            "burst-loss=1%".parse::<Setting>(),
+            Err(SettingError::BurstLoss(_))
+        ));
+        assert_eq!(
+            "1%,2%,3%,4%".parse::<BurstLoss>(),
+            Err(BurstLossError::Shape)
+        );
     }
 
     #[test]
     fn impossible_links_are_refused() {
         let second = Duration::from_secs(1);
-        let early = LinkConfig { jitter: second, ..LinkConfig::default() };
+        let early = LinkConfig {
+            jitter: second,
+            ..LinkConfig::default()
+        };
         assert_eq!(early.validate(), Err(ConfigError::JitterAboveDelay));
-        let late = LinkConfig { delay: LinkConfig::MAX_DELAY + second, ..LinkConfig::default() };
+        let late = LinkConfig {
+            delay: LinkConfig::MAX_DELAY + second,
+            ..LinkConfig::default()
+        };
         assert_eq!(late.validate(), Err(ConfigError::TooLong));
     }
 }

@@ -35,7 +35,11 @@ impl Probability {
 
     /// A chance of `ppm` parts per million, or `None` above 1,000,000.
     pub const fn from_ppm(ppm: u32) -> Option<Self> {
-        if ppm <= Self::WHOLE { Some(Self(ppm)) } else { None }
+        if ppm <= Self::WHOLE {
+            Some(Self(ppm))
+        } else {
+            None
+        }
     }
 
     /// The chance in parts per million.
@@ -56,7 +60,10 @@ impl FromStr for Probability {
     /// Reads `1%`, `0.25%`, or a plain fraction such as `0.01`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let ppm = scaled(text, &[("%", 10_000), ("", 1_000_000)], "%")?;
-        u32::try_from(ppm).ok().and_then(Self::from_ppm).ok_or(UnitError::AboveOne)
+        u32::try_from(ppm)
+            .ok()
+            .and_then(Self::from_ppm)
+            .ok_or(UnitError::AboveOne)
     }
 }
 
@@ -99,8 +106,10 @@ impl BitRate {
 
     /// How many octets the line carries in `time`, rounded up.
     pub fn octets_in(self, time: Duration) -> u64 {
-        let octets =
-            time.as_nanos().saturating_mul(u128::from(self.0.get())).div_ceil(8 * 1_000_000_000);
+        let octets = time
+            .as_nanos()
+            .saturating_mul(u128::from(self.0.get()))
+            .div_ceil(8 * 1_000_000_000);
         u64::try_from(octets).unwrap_or(u64::MAX)
     }
 }
@@ -110,8 +119,12 @@ impl FromStr for BitRate {
 
     /// Reads `20mbit`, `1.5gbit`, `64kbit`, `9600bit`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const UNITS: &[(&str, u64)] =
-            &[("bit", 1), ("kbit", 1_000), ("mbit", 1_000_000), ("gbit", 1_000_000_000)];
+        const UNITS: &[(&str, u64)] = &[
+            ("bit", 1),
+            ("kbit", 1_000),
+            ("mbit", 1_000_000),
+            ("gbit", 1_000_000_000),
+        ];
         let bits = scaled(text, UNITS, "bit, kbit, mbit, gbit")?;
         Self::from_bits_per_second(bits).ok_or(UnitError::ZeroRate)
     }
@@ -153,13 +166,11 @@ pub fn octets(text: &str) -> Result<u64, UnitError> {
 
 /// Reads a decimal number and its unit exactly: a value that is not a whole number of the
 /// smallest unit is refused, not rounded.
-fn scaled(
-    text: &str,
-    units: &[(&str, u64)],
-    names: &'static str,
-) -> Result<u64, UnitError> {
+fn scaled(text: &str, units: &[(&str, u64)], names: &'static str) -> Result<u64, UnitError> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = unit.trim_start();
     let (_, factor) = units
@@ -168,7 +179,9 @@ fn scaled(
         .ok_or(UnitError::Unit(names))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let parse = |digits: &str| digits.parse::<u64>().map_err(|_| UnitError::Number);
-    let whole = parse(whole)?.checked_mul(*factor).ok_or(UnitError::Number)?;
+    let whole = parse(whole)?
+        .checked_mul(*factor)
+        .ok_or(UnitError::Number)?;
     let fraction = part_of(fraction, *factor)?;
     whole.checked_add(fraction).ok_or(UnitError::Number)
 }
