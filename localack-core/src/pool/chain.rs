@@ -260,14 +260,22 @@ impl Pool<'_> {
     /// The block of a page, from the nearest page before it that the chain knows.
     ///
     /// At most 45 steps and one for every 4,096 pages.
+    #[inline]
     pub(super) fn locate(&self, chain: &Chain, page: u32) -> Option<Link> {
         let last = chain.count.min(self.blocks()).checked_sub(1)?;
         if page == last {
-            return Some(chain.tail);
+            Some(chain.tail)
+        } else if page == 0 {
+            Some(chain.head)
+        } else if page < last {
+            self.search(chain, page, last)
+        } else {
+            None
         }
-        if page > last {
-            return None;
-        }
+    }
+
+    /// The block of a page that is neither the first nor the `last`.
+    fn search(&self, chain: &Chain, page: u32, last: u32) -> Option<Link> {
         let mut from = (0, chain.head);
         for (distance, lag) in SKIPS.into_iter().zip(chain.lag) {
             if let Some(known) = last.checked_sub(distance).filter(|known| *known <= page) {

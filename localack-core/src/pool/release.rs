@@ -115,8 +115,8 @@ impl Pool<'_> {
     /// Frees the blocks that hold nothing but released octets; answers their number.
     fn drop_released(&mut self, chain: &mut Chain) -> u32 {
         let count = chain.count;
-        let past = chain.una.at_or_after(chain.capacity_end(self.size));
-        if chain.una == chain.end && (chain.ahead == 0 || past) {
+        let past = |chain: &Chain| chain.una.at_or_after(chain.capacity_end(self.size));
+        if chain.una == chain.end && (chain.ahead == 0 || past(chain)) {
             self.restart(chain, chain.una);
         } else {
             let (pages, _) = self.size.split(chain.una.octets_past(chain.base));

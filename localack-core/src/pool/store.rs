@@ -5,7 +5,7 @@ use core::fmt;
 use crate::seq::{SeqNum, SeqRange, low_half};
 use crate::wire::checksum::Sum;
 
-use super::marks::Marks;
+use super::block::Link;
 use super::walk::{Piece, Walk};
 use super::{Chain, Pool};
 
@@ -166,20 +166,23 @@ impl<'p> Pool<'p> {
         let keep = chain.count;
         let mut sum = Sum::new();
         let (early, rest) = split(payload, chain.end.octets_past(seq));
-        sum.add_bytes(early);
+        if !early.is_empty() {
+            sum.add_bytes(early);
+        }
         let start = seq.latest(chain.end);
-        let (wanted, late) = split(rest, edge.octets_past(start));
+        let (wanted, _) = split(rest, edge.octets_past(start));
         let filled = self.fill(chain, start, wanted, &mut sum);
-        let (_, left) = split(wanted, filled.octets);
-        sum.add_bytes(left);
-        sum.add_bytes(late);
+        let (_, left) = split(rest, filled.octets);
+        if !left.is_empty() {
+            sum.add_bytes(left);
+        }
         Staged {
             pool: self,
             chain,
             sum,
             start,
             filled,
-            push: push && left.is_empty() && late.is_empty(),
+            push: push && left.is_empty(),
             keep,
         }
     }
@@ -208,14 +211,13 @@ impl<'p> Pool<'p> {
         let in_order = start == chain.end;
         let mut rest = bytes;
         while let Some(piece) = walk.piece(chain, self.size) {
-            let marks = self.valid_marks(chain, piece, in_order);
-            if !in_order && marks.with(piece.from, piece.to).is_none() {
-                break;
-            }
             let (now, later) = split(rest, piece.octets());
-            let Some(differs) = self.place(piece, marks, now, sum) else {
-                break;
+            let placed = if in_order && chain.ahead == 0 {
+                self.copy(piece.link, piece.from, piece.to, now, sum)
+            } else {
+                self.place(chain, piece, in_order, now, sum)
             };
+            let Some(differs) = placed else { break };
             filled.differs |= differs;
             filled.octets = filled.octets.saturating_add(piece.octets());
             filled.last = Some(piece);
@@ -252,30 +254,44 @@ impl<'p> Pool<'p> {
         Some(Walk::new(link?, first, offset, covered))
     }
 
-    /// The marks in a page that bear on octets coming in, for none if nothing is held ahead.
-    fn valid_marks(&self, chain: &Chain, piece: Piece, in_order: bool) -> Marks {
-        if in_order && chain.ahead == 0 {
-            return Marks::NONE;
-        }
-        let end = chain.end_in(piece.start, self.size);
-        self.slot(piece.link)
-            .map_or(Marks::NONE, |slot| slot.valid(chain.epoch, end))
+    /// Copies `bytes` to the octets `from .. to` of a block; never differs from what was there.
+    fn copy(
+        &mut self,
+        link: Link,
+        from: u32,
+        to: u32,
+        bytes: &[u8],
+        sum: &mut Sum,
+    ) -> Option<bool> {
+        sum.copy_bytes(self.octets_mut(link, from, to)?, bytes);
+        Some(false)
     }
 
-    /// Copies `bytes` into a piece except where `marks` say that octets are held; those are only
-    /// compared. Says whether they differ.
-    fn place(&mut self, piece: Piece, marks: Marks, bytes: &[u8], sum: &mut Sum) -> Option<bool> {
+    /// Copies `bytes` into a piece except where octets are held; those are only compared. Says
+    /// whether they differ, or `None` if octets out of order could not be marked there.
+    fn place(
+        &mut self,
+        chain: &Chain,
+        piece: Piece,
+        in_order: bool,
+        bytes: &[u8],
+        sum: &mut Sum,
+    ) -> Option<bool> {
+        let end = chain.end_in(piece.start, self.size);
+        let marks = self.slot(piece.link)?.valid(chain.epoch, end);
+        if !in_order {
+            marks.with(piece.from, piece.to)?;
+        }
         let mut differs = false;
         let (mut from, mut rest) = (piece.from, bytes);
         while from < piece.to {
             let (held, to) = marks.stretch(from, piece.to);
             let (now, later) = split(rest, to.saturating_sub(from));
-            let octets = self.octets_mut(piece.link, from, to)?;
             if held {
                 sum.add_bytes(now);
-                differs |= octets != now;
+                differs |= self.octets_mut(piece.link, from, to)? != now;
             } else {
-                sum.copy_bytes(octets, now);
+                self.copy(piece.link, from, to, now, sum)?;
             }
             (from, rest) = (to, later);
         }
@@ -284,9 +300,14 @@ impl<'p> Pool<'p> {
 
     /// Moves the in-order end over `range`, which begins there, and over what it now touches.
     fn advance(&mut self, chain: &mut Chain, range: SeqRange) -> Stored {
-        if chain.ahead > 0 {
-            self.clear_ahead(chain, range);
+        if chain.ahead == 0 {
+            chain.end = range.end();
+            return Stored {
+                advanced: range,
+                ..Stored::nothing(chain)
+            };
         }
+        self.clear_ahead(chain, range);
         chain.end = range.end();
         let joined = self.extend(chain, JOIN_PAGES);
         Stored {
