@@ -60,9 +60,72 @@ pub(crate) const fn micros(duration: Duration) -> u64 {
     if wide > u64::MAX as u128 { u64::MAX } else { wide as u64 }
 }
 
+/// A point in time within half an hour of the present, in four octets; zeroed memory is "never".
+///
+/// Microseconds modulo 2^32: unambiguous within 35 minutes, and the engine keeps every such
+/// deadline shorter and never lets the present run away from one (see `clock`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct Stamp(u32);
+
+impl Stamp {
+    pub(crate) const NEVER: Self = Self(0);
+
+    /// The stamp of `at`. One instant in 2^32 is moved by a microsecond to keep zero free.
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is what a stamp is")]
+    pub(crate) const fn at(at: Instant) -> Self {
+        let low = at.0 as u32;
+        Self(if low == 0 { 1 } else { low })
+    }
+
+    pub(crate) const fn is_set(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether the point is set and has come.
+    pub(crate) const fn is_due(self, now: Instant) -> bool {
+        self.is_set() && Self::at(now).0.wrapping_sub(self.0) < 1 << 31
+    }
+
+    /// Microseconds since the point; zero if it is not set or lies ahead.
+    pub(crate) const fn age(self, now: Instant) -> u32 {
+        if self.is_due(now) { Self::at(now).0.wrapping_sub(self.0) } else { 0 }
+    }
+
+    /// The point itself, given a present near it.
+    pub(crate) const fn resolve(self, now: Instant) -> Option<Instant> {
+        if !self.is_set() {
+            return None;
+        }
+        let ahead = self.0.wrapping_sub(Self::at(now).0);
+        Some(if ahead < 1 << 31 {
+            Instant(now.0.saturating_add(ahead as u64))
+        } else {
+            Instant(now.0.saturating_sub(ahead.wrapping_neg() as u64))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stamp_finds_its_instant_again() {
+        for base in [1_u64, u64::from(u32::MAX), 1 << 40] {
+            for delta in [0_u64, 1, 1_000_000, 1_800_000_000] {
+                let now = Instant::from_micros(base);
+                let later = Instant::from_micros(base + delta);
+                assert_eq!(Stamp::at(later).resolve(now), Some(later));
+                assert_eq!(Stamp::at(now).resolve(later), Some(now));
+                assert!(Stamp::at(now).is_due(later));
+                assert_eq!(u64::from(Stamp::at(now).age(later)), delta);
+                assert_eq!(Stamp::at(later).is_due(now), delta == 0);
+            }
+        }
+        assert!(!Stamp::NEVER.is_due(Instant::from_micros(77)));
+        assert_eq!(Stamp::NEVER.resolve(Instant::ZERO), None);
+    }
 
     #[test]
     fn going_back_in_time_is_standing_still() {

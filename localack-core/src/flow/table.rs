@@ -171,7 +171,8 @@ impl<'a> FlowIndex<'a> {
 
 /// A slot that [`SlotList`] hands out. Zeroed memory is a slot that was never used.
 pub(crate) trait FreeNode {
-    /// Index plus one of the next free slot; zero at the end of the list and while in use.
+    /// Index plus one of the next free slot; zero at the end of the list. Says nothing while the
+    /// slot is in use.
     fn next_free(&self) -> u32;
     fn set_next_free(&mut self, next: u32);
     /// Odd while the slot is in use; one more at each change.
@@ -216,7 +217,6 @@ impl SlotList {
         let node = node_mut(nodes, slot)?;
         let generation = node.generation().wrapping_add(1);
         node.set_generation(generation);
-        node.set_next_free(0);
         self.live = self.live.saturating_add(1);
         Some(FlowId { slot, generation })
     }

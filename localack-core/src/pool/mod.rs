@@ -36,9 +36,7 @@ use crate::seq::SeqNum;
 pub use block::{BlockSize, BlockSlot};
 pub use chain::Chain;
 pub use read::Payload;
-pub use release::Released;
-pub use sack::{Counted, Marked, Run, Tally};
-pub use store::{MAX_GAP_PAGES, Staged, Stored};
+pub use sack::Run;
 
 use block::Link;
 use marks::Marks;

@@ -262,6 +262,18 @@ fn disarming_in_a_bucket_that_is_being_emptied_ends_it() {
     assert_eq!(bench.expired(0x1_0005), [0]);
 }
 
+#[test]
+fn a_node_whose_wheel_was_cleared_can_be_armed_again() {
+    let mut bench = Bench::new(2);
+    bench.arm(0, 500);
+    bench.arm(1, 500);
+    bench.wheel = TimerWheel::EMPTY;
+    bench.arm(0, 500);
+    bench.arm(1, 501);
+    assert_eq!(bench.expired(500), [0]);
+    assert_eq!(bench.expired(501), [1]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Arm(u32, u64),
@@ -351,12 +363,15 @@ proptest! {
             let link = ring::tests_support::link(prev, next, list);
             *node = TimerLink { deadline_low: low, deadline_high: high, link };
         }
+        let mut latest = now;
         for (step, index, micros) in steps {
             match step {
                 0 => bench.arm(index, micros),
                 1 => bench.disarm(index),
                 _ => drop(bench.pop(micros, &mut 50)),
             }
+            prop_assert!(bench.wheel.now_us >= latest, "time ran backwards");
+            latest = bench.wheel.now_us;
         }
         // Each bucket costs at most one look for its damage, each node one for each of its moves.
         let mut budget = BUCKETS as u32 + 5 * MOST_MOVES;

@@ -75,11 +75,11 @@ pub struct Quoted {
 /// Whether `ip` heads an ICMP message of its own IP version.
 #[inline]
 pub(super) fn is_carried_by(ip: &IpHeader) -> bool {
-    ip.protocol
-        == match IpVersion::of(ip.src) {
-            IpVersion::V4 => PROTOCOL_V4,
-            IpVersion::V6 => PROTOCOL_V6,
-        }
+    let number = match IpVersion::of(ip.src) {
+        IpVersion::V4 => PROTOCOL_V4,
+        IpVersion::V6 => PROTOCOL_V6,
+    };
+    ip.protocol == number
 }
 
 /// Reads `message`, the whole payload of the packet that `outer` heads.

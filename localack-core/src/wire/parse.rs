@@ -79,8 +79,8 @@ fn read(packet: &[u8], cut: Cut) -> Result<Parsed, NotTcp> {
     if !is_tcp && !icmp::is_carried_by(&ip) {
         return Err(NotTcp::Protocol);
     }
-    let is_whole = packet.len() >= ip.packet_len;
-    if !is_whole && !(is_tcp && cut == Cut::Accepted) {
+    let may_be_cut = is_tcp && cut == Cut::Accepted;
+    if packet.len() < ip.packet_len && !may_be_cut {
         return Err(NotTcp::Truncated);
     }
     let end = packet.len().min(ip.packet_len);

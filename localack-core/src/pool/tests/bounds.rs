@@ -82,6 +82,21 @@ fn any_octet_of_64_mib_is_found_in_bounded_steps() {
 }
 
 #[test]
+fn reading_on_needs_no_search() {
+    let (mut memory, mut chain) = full();
+    let pool = memory.pool();
+    let middle = LARGE / 2 + 77;
+    let _ = pool.payload(&mut chain, range(ISN.advance(middle), 1448));
+    steps(&pool);
+    for segment in 1..1000 {
+        let at = ISN.advance(middle + segment * 1448);
+        assert_eq!(pool.payload(&mut chain, range(at, 1448)).octets(), 1448);
+        let cost = steps(&pool);
+        assert!(cost <= 1448_u32.div_ceil(SIZE), "{cost} steps");
+    }
+}
+
+#[test]
 fn appending_costs_the_same_at_any_length() {
     let mut memory = Memory::new((LARGE / SIZE) as usize, SIZE as usize);
     let mut chain = memory.chain(ISN);

@@ -1,0 +1,52 @@
+//! Snapshots of flows.
+
+use core::time::Duration;
+
+use super::Engine;
+use crate::flow::phase::Phase;
+use crate::flow::{FlowFlags, FlowSlot};
+use crate::policy::Direction;
+use crate::stats::{DirectionInfo, FlowInfo, FlowState};
+
+impl<P> Engine<'_, P> {
+    pub(super) fn info(&self, slot: u32) -> Option<FlowInfo> {
+        let id = self.id_of(slot)?;
+        let flow = self.slot(slot)?;
+        let state = match flow.phase() {
+            Phase::Free => return None,
+            Phase::SynSeen => FlowState::SynSeen,
+            Phase::SynAckSeen => FlowState::SynAckSeen,
+            Phase::Open => FlowState::Open,
+            Phase::Resetting { .. } => FlowState::Resetting,
+            Phase::Tombstone => FlowState::Tombstone,
+        };
+        Some(FlowInfo {
+            id,
+            key: flow.key.unpack()?,
+            state,
+            inner_to_outer: self.direction_info(flow, Direction::InnerToOuter),
+            outer_to_inner: self.direction_info(flow, Direction::OuterToInner),
+        })
+    }
+
+    fn direction_info(&self, flow: &FlowSlot, direction: Direction) -> DirectionInfo {
+        let stream = flow.stream(direction);
+        let (recv, send) = (&stream.recv, &stream.send);
+        let active = stream.is_active();
+        DirectionInfo {
+            service: stream.service(),
+            mode: stream.mode(),
+            snd_una: send.snd_una,
+            snd_nxt: send.snd_nxt,
+            rcv_nxt: if active { stream.rcv_nxt() } else { recv.seq_max },
+            ack_sent: recv.ack_sent,
+            offered_edge: recv.edge,
+            debt: stream.debt(),
+            custody: stream.chain.blocks().saturating_mul(self.block_size.octets()),
+            srtt: Duration::from_micros(send.rtt.srtt_us().unwrap_or(0).into()),
+            cwnd: send.congestion.cwnd(),
+            pipe: stream.pipe(flow.flags.has(FlowFlags::SACK)),
+            mss: send.mss,
+        }
+    }
+}

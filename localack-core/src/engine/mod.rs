@@ -1,0 +1,351 @@
+//! The engine: finds the flow a packet belongs to, and lets it do the work.
+
+mod connect;
+mod info;
+mod slots;
+
+use crate::config::{Config, ConfigError};
+use crate::flow::phase::Phase;
+use crate::flow::{FlowId, FlowKey, FlowSlot};
+use crate::policy::{Direction, Policy, Port, Service};
+use crate::pool::{BlockSize, Pool};
+use crate::relay::Work;
+use crate::sink::{PacketMeta, Sink};
+use crate::stats::{Counters, FlowInfo};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::verdict::{PassReason, Verdict};
+use crate::wire::{self, Flags, IcmpError, NotTcp, Parsed, Segment};
+
+/// Most packets that one `ingest` pushes; the rest comes from `poll`.
+const INGEST_ROOM: usize = 3;
+/// Timers that one `poll` looks at for each packet it may send, and at least.
+const TIMER_STEPS: u32 = 64;
+
+/// What `poll` leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "there may be more to send"]
+pub enum Poll {
+    /// The budget is spent and there is more to do: call again.
+    More,
+    /// The sink is full: call again when it has room.
+    Blocked,
+    /// Nothing to do before [`Engine::next_deadline`].
+    Idle,
+}
+
+/// No flow has this id any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct UnknownFlow;
+
+impl core::fmt::Display for UnknownFlow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("no flow has this id any more")
+    }
+}
+
+impl core::error::Error for UnknownFlow {}
+
+/// A local-acknowledgement engine over lent memory.
+///
+/// # Call order
+/// 1. [`Engine::ingest`] for each packet, with the time it arrived; do with it what the
+///    [`Verdict`] says. Packets that go to the sink meanwhile leave before it.
+/// 2. [`Engine::poll`] with the same time, until it answers [`Poll::Idle`].
+/// 3. [`Engine::poll`] again at [`Engine::next_deadline`] at the latest.
+///
+/// Everything else may be called at any time.
+#[derive(Debug)]
+pub struct Engine<'a, P> {
+    storage: Storage<'a>,
+    config: Config,
+    policy: P,
+    block_size: BlockSize,
+}
+
+impl<'a, P: Policy> Engine<'a, P> {
+    /// An engine over `storage`, whose former content is forgotten.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the slices do not fit together or a setting is out of range.
+    pub fn new(storage: Storage<'a>, config: Config, policy: P) -> Result<Self, ConfigError> {
+        let block_size = config.check(&storage)?;
+        let mut engine = Self { storage, config, policy, block_size };
+        engine.format();
+        Ok(engine)
+    }
+
+    /// Decides about one IP packet that arrived on `port`, and sends what it causes at once: at
+    /// most three packets, the rest comes from [`Engine::poll`].
+    ///
+    /// `packet` begins with the IP header and may have padding of the link behind it. It is
+    /// changed only if the verdict is [`Verdict::Forward`], and its length never.
+    pub fn ingest<S: Sink + ?Sized>(
+        &mut self,
+        port: Port,
+        now: Instant,
+        packet: &mut [u8],
+        meta: PacketMeta,
+        sink: &mut S,
+    ) -> Verdict {
+        self.advance(now);
+        let verdict = match wire::parse(packet) {
+            Parsed::Tcp(seg) => self.on_tcp(port, now, packet, &seg, meta, sink),
+            Parsed::Icmp(error) => self.on_icmp(port, now, &error, meta, sink),
+            Parsed::Other(reason) => Verdict::Pass(pass_reason(reason)),
+        };
+        self.storage.head.counters.count_verdict(verdict);
+        verdict
+    }
+
+    /// Sends what timers and opened windows allow, at most `budget` packets.
+    pub fn poll<S: Sink + ?Sized>(&mut self, now: Instant, budget: usize, sink: &mut S) -> Poll {
+        let engine_now = self.advance(now);
+        let mut room = budget;
+        let mut steps = TIMER_STEPS.saturating_add(u32::try_from(budget).unwrap_or(u32::MAX));
+        while let Some(slot) = self.storage.head.wheel.pop_expired(self.storage.flows, engine_now, &mut steps) {
+            let blocked = self.work(slot, now, room, sink, |work| work.on_timer()).is_some_and(|(_, done)| {
+                room = done.room;
+                done.blocked
+            });
+            if blocked {
+                return Poll::Blocked;
+            }
+            if room == 0 {
+                return Poll::More;
+            }
+        }
+        if steps == 0 {
+            return Poll::More;
+        }
+        while room > 0 {
+            let Some(slot) = self.storage.head.ready.pop_front(self.storage.flows) else { return Poll::Idle };
+            let before = room;
+            let Some((_, done)) = self.work(slot, now, room, sink, |work| work.run()) else { continue };
+            room = done.room;
+            if done.blocked {
+                return Poll::Blocked;
+            }
+            // A flow that sends nothing although it says it could must not spin.
+            if room == before && !done.walks {
+                self.storage.head.ready.remove(self.storage.flows, slot);
+            }
+        }
+        if self.storage.head.ready.is_empty() { Poll::Idle } else { Poll::More }
+    }
+
+    /// When [`Engine::poll`] must be called at the latest; `None` if nothing waits for time.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let clock = &self.storage.head.clock;
+        if self.storage.head.ready.is_empty() {
+            self.storage.head.wheel.next_deadline().map(|at| clock.wall(at))
+        } else {
+            Some(clock.wall(clock.now()))
+        }
+    }
+
+    /// Asks for another service of one direction of a flow. It takes effect at the next packet or
+    /// poll, and is reached once nothing hangs on the old one:
+    /// [`Event::ServiceChanged`](crate::Event::ServiceChanged) tells.
+    ///
+    /// # Errors
+    /// [`UnknownFlow`] if the flow is gone.
+    pub fn set_service(
+        &mut self,
+        flow: FlowId,
+        direction: Direction,
+        service: Service,
+        now: Instant,
+    ) -> Result<(), UnknownFlow> {
+        self.advance(now);
+        let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
+        if let Some(state) = self.slot_mut(slot) {
+            state.stream_mut(direction).set_service(service);
+        }
+        self.storage.head.ready.push_back(self.storage.flows, slot);
+        Ok(())
+    }
+
+    /// Hands every flow back to its endpoints and adopts no new ones: from now on nothing is
+    /// acknowledged early, and once everything in custody is delivered all packets pass. Takes a
+    /// step per flow slot ever used.
+    pub fn drain(&mut self, now: Instant) {
+        self.advance(now);
+        self.storage.head.draining = 1;
+        for slot in 0..self.storage.head.slots.watermark() {
+            let Some(state) = self.slot_mut(slot) else { continue };
+            if state.phase() == Phase::Open {
+                for direction in Direction::BOTH {
+                    state.stream_mut(direction).set_service(Service::Bypass);
+                }
+                self.storage.head.ready.push_back(self.storage.flows, slot);
+            }
+        }
+    }
+
+    /// A snapshot of one flow; `None` if it is gone.
+    #[must_use]
+    pub fn flow(&self, flow: FlowId) -> Option<FlowInfo> {
+        self.live_slot(flow).and_then(|slot| self.info(slot))
+    }
+
+    /// Snapshots of all flows whose handshake was seen, in no particular order.
+    pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
+        (0..self.storage.head.slots.watermark()).filter_map(|slot| self.info(slot))
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.storage.head.counters
+    }
+
+    /// The policy; what it answers from now on holds for new connections.
+    pub const fn policy_mut(&mut self) -> &mut P {
+        &mut self.policy
+    }
+
+    fn advance(&mut self, wall: Instant) -> Instant {
+        let head = &mut *self.storage.head;
+        head.clock.advance(wall, head.wheel.next_deadline())
+    }
+
+    fn on_tcp<S: Sink + ?Sized>(
+        &mut self,
+        port: Port,
+        wall: Instant,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+        sink: &mut S,
+    ) -> Verdict {
+        let key = key_of(port, seg, meta);
+        let Some(slot) = self.find(&key) else {
+            return if seg.flags.contains(Flags::SYN) && !seg.flags.intersects(Flags::ACK.union(Flags::RST)) {
+                self.on_first_syn(&key, port, wall, seg, meta, sink)
+            } else {
+                Verdict::Pass(PassReason::MidStream)
+            };
+        };
+        let phase = self.slot(slot).map_or(Phase::Free, FlowSlot::phase);
+        if seg.flags.contains(Flags::SYN) {
+            return self.on_syn(slot, &key, port, wall, packet, seg, meta, sink);
+        }
+        if phase.is_embryonic() {
+            return self.on_handshake_segment(slot, &key, port, wall, packet, seg, meta, sink);
+        }
+        let direction = Direction::arriving_on(port);
+        self.work(slot, wall, INGEST_ROOM, sink, |work| work.on_segment(direction, packet, seg, meta))
+            .map_or(Verdict::Pass(PassReason::MidStream), |(verdict, _)| verdict)
+    }
+
+    /// An error about a packet comes from where the packet went.
+    fn on_icmp<S: Sink + ?Sized>(
+        &mut self,
+        port: Port,
+        wall: Instant,
+        error: &IcmpError,
+        meta: PacketMeta,
+        sink: &mut S,
+    ) -> Verdict {
+        let quoted = &error.quoted;
+        let direction = Direction::arriving_on(port.other());
+        let key = match direction {
+            Direction::InnerToOuter => {
+                FlowKey::new(quoted.src, quoted.src_port, quoted.dst, quoted.dst_port, meta.link.0)
+            }
+            Direction::OuterToInner => {
+                FlowKey::new(quoted.dst, quoted.dst_port, quoted.src, quoted.src_port, meta.link.0)
+            }
+        };
+        let is_open = |state: &FlowSlot| state.phase() == Phase::Open;
+        self.find(&key)
+            .filter(|&slot| self.slot(slot).is_some_and(is_open))
+            .and_then(|slot| self.work(slot, wall, INGEST_ROOM, sink, |work| work.on_icmp(direction, error)))
+            .map_or(Verdict::Pass(PassReason::Icmp), |(verdict, _)| verdict)
+    }
+
+    /// Lets `job` work on a flow, and then sees to its timer, its place among the ready flows, and
+    /// its end.
+    fn work<S: Sink + ?Sized, T>(
+        &mut self,
+        slot: u32,
+        wall: Instant,
+        room: usize,
+        sink: &mut S,
+        job: impl FnOnce(&mut Work<'_, S>) -> T,
+    ) -> Option<(T, Done)> {
+        let id = self.id_of(slot)?;
+        let Storage { head, flows, blocks, arena, .. } = &mut self.storage;
+        let now = head.clock.now();
+        let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
+        let key = flow.key.unpack()?;
+        let mut work = Work {
+            id,
+            key,
+            flow,
+            pool: Pool::new(&mut head.pool, blocks, arena, self.block_size),
+            counters: &mut head.counters,
+            config: &self.config,
+            sink: &mut *sink,
+            now,
+            wall,
+            room,
+            blocked: false,
+            done: false,
+        };
+        let answer = job(&mut work);
+        let done = Done { room: work.room, blocked: work.blocked, walks: work.walks() };
+        let (ended, has_work, due) = (work.done, work.has_work(), work.flow.next_due(now));
+        if ended {
+            self.forget(slot, wall, sink);
+        } else {
+            let Storage { head, flows, .. } = &mut self.storage;
+            match due {
+                Some(at) => head.wheel.arm(flows, slot, at),
+                None => head.wheel.disarm(flows, slot),
+            }
+            if has_work {
+                head.ready.push_back(flows, slot);
+            } else {
+                head.ready.remove(flows, slot);
+            }
+        }
+        Some((answer, done))
+    }
+}
+
+/// How a piece of work on a flow ended.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    /// Packets that may still be sent.
+    room: usize,
+    /// The sink is full.
+    blocked: bool,
+    /// A walk goes on.
+    walks: bool,
+}
+
+/// The key of the flow that a segment on `port` belongs to.
+const fn key_of(port: Port, seg: &Segment, meta: PacketMeta) -> FlowKey {
+    match port {
+        Port::Inner => FlowKey::new(seg.src, seg.src_port, seg.dst, seg.dst_port, meta.link.0),
+        Port::Outer => FlowKey::new(seg.dst, seg.dst_port, seg.src, seg.src_port, meta.link.0),
+    }
+}
+
+const fn pass_reason(reason: NotTcp) -> PassReason {
+    match reason {
+        NotTcp::NotIp => PassReason::NotIp,
+        NotTcp::Truncated => PassReason::Truncated,
+        NotTcp::Malformed => PassReason::Malformed,
+        NotTcp::Fragment => PassReason::Fragment,
+        NotTcp::Jumbo => PassReason::Jumbo,
+        NotTcp::Ipsec => PassReason::Ipsec,
+        NotTcp::Tunnel => PassReason::Tunnel,
+        NotTcp::Protocol => PassReason::OtherProtocol,
+    }
+}

@@ -1,0 +1,248 @@
+//! What is known of one end host, and of a SYN that has not been answered yet.
+
+use crate::policy::{Port, SynInfo};
+use crate::seq::{SeqNum, WindowScale};
+use crate::sink::LinkId;
+use crate::time::Instant;
+use crate::wire::{Flags, IpVersion, KindSet, Segment};
+
+/// Segment size of a host that announces none (RFC 9293 section 3.7.1).
+const DEFAULT_MSS: [u16; 2] = [536, 1220];
+
+/// One end of a connection: what its SYN announced, and how its packets look.
+///
+/// Packets that the engine makes in its name look like the last one it sent (rule H9.5).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Host {
+    /// Octets of payload and options it is willing to receive in one segment.
+    pub(crate) mss: u16,
+    window_scale: u8,
+    hop_limit: u8,
+    traffic_class: u8,
+    dont_fragment: u8,
+    _pad: [u8; 2],
+    flow_label: u32,
+    link: u32,
+}
+
+impl Host {
+    pub(crate) const EMPTY: Self = Self {
+        mss: 0,
+        window_scale: 0,
+        hop_limit: 0,
+        traffic_class: 0,
+        dont_fragment: 0,
+        _pad: [0; 2],
+        flow_label: 0,
+        link: 0,
+    };
+
+    /// Notes how the host's latest packet looks. The flow label is kept as first seen: a new one
+    /// makes some receivers re-route (rule H9.5).
+    pub(crate) const fn observe(&mut self, seg: &Segment, link: LinkId) {
+        self.hop_limit = seg.ip.hop_limit;
+        self.traffic_class = seg.ip.traffic_class & !0b11;
+        self.dont_fragment = seg.ip.dont_fragment as u8;
+        self.link = link.0;
+    }
+
+    pub(crate) const fn freeze_flow_label(&mut self, label: u32) {
+        self.flow_label = label;
+    }
+
+    pub(crate) const fn link(&self) -> LinkId {
+        LinkId(self.link)
+    }
+
+    pub(crate) const fn hop_limit(&self) -> u8 {
+        self.hop_limit
+    }
+
+    pub(crate) const fn traffic_class(&self) -> u8 {
+        self.traffic_class
+    }
+
+    pub(crate) const fn flow_label(&self) -> u32 {
+        self.flow_label
+    }
+
+    /// Whether its packets forbid fragmentation. IPv6 packets always do.
+    pub(crate) const fn dont_fragment(&self, version: IpVersion) -> bool {
+        matches!(version, IpVersion::V6) || self.dont_fragment != 0
+    }
+
+    /// The shift of the windows this host announces after its SYN.
+    pub(crate) const fn scale(&self) -> WindowScale {
+        WindowScale::new(self.window_scale)
+    }
+
+    pub(crate) const fn set_scale(&mut self, scale: WindowScale) {
+        self.window_scale = scale.shift();
+    }
+}
+
+/// A SYN that waits for its SYN-ACK.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct PendingSyn {
+    isn: u32,
+    mss: u16,
+    /// Shift plus one; zero if there is no window scale option.
+    window_scale: u8,
+    flags: u8,
+    window: u16,
+    payload: u16,
+    from: u8,
+    _pad: [u8; 3],
+    kinds: u64,
+    /// When the last copy of the SYN was seen.
+    syn_at: u64,
+    /// When the last copy of the SYN-ACK was seen.
+    syn_ack_at: u64,
+}
+
+impl PendingSyn {
+    const SACK: u8 = 1;
+    const TIMESTAMPS: u8 = 1 << 1;
+    const ECN: u8 = 1 << 2;
+    const ACCURATE_ECN: u8 = 1 << 3;
+
+    pub(crate) const EMPTY: Self = Self {
+        isn: 0,
+        mss: 0,
+        window_scale: 0,
+        flags: 0,
+        window: 0,
+        payload: 0,
+        from: 0,
+        _pad: [0; 3],
+        kinds: 0,
+        syn_at: 0,
+        syn_ack_at: 0,
+    };
+
+    /// Remembers a SYN.
+    pub(crate) fn of(from: Port, seg: &Segment, now: Instant) -> Self {
+        let mut flags = 0;
+        let classic = Flags::ECE.union(Flags::CWR);
+        for (on, flag) in [
+            (seg.options.sack_permitted, Self::SACK),
+            (seg.options.timestamps.is_some(), Self::TIMESTAMPS),
+            (seg.flags.contains(classic), Self::ECN),
+            (seg.flags.contains(classic) && seg.accurate_ecn, Self::ACCURATE_ECN),
+        ] {
+            if on {
+                flags |= flag;
+            }
+        }
+        Self {
+            isn: seg.seq.raw(),
+            mss: announced_mss(seg),
+            window_scale: seg.options.window_scale.map_or(0, |shift| shift.min(14).saturating_add(1)),
+            flags,
+            window: seg.window,
+            payload: u16::try_from(seg.payload_len).unwrap_or(u16::MAX),
+            from: match from {
+                Port::Inner => 0,
+                Port::Outer => 1,
+            },
+            _pad: [0; 3],
+            kinds: folded(&seg.options.unusual),
+            syn_at: now.as_micros(),
+            syn_ack_at: 0,
+        }
+    }
+
+    /// The port on which the SYN arrived.
+    pub(crate) const fn from(&self) -> Port {
+        if self.from == 0 { Port::Inner } else { Port::Outer }
+    }
+
+    /// What the SYN tells a policy.
+    pub(crate) fn info(&self, traffic_class: u8) -> SynInfo {
+        SynInfo {
+            isn: self.isn(),
+            mss: Some(self.mss),
+            window_scale: self.window_scale(),
+            sack_permitted: self.sack_permitted(),
+            timestamps: self.timestamps(),
+            traffic_class,
+        }
+    }
+
+    pub(crate) const fn isn(&self) -> SeqNum {
+        SeqNum::new(self.isn)
+    }
+
+    pub(crate) const fn mss(&self) -> u16 {
+        self.mss
+    }
+
+    /// The SYN's window in octets; windows in SYNs are never scaled (RFC 7323 section 2.2).
+    pub(crate) fn window(&self) -> u32 {
+        u32::from(self.window)
+    }
+
+    /// Whether `ack` answers this SYN, with some, all or none of the data it carried (RFC 7413).
+    pub(crate) fn is_answered_by(&self, ack: SeqNum) -> bool {
+        ack.octets_since(self.isn().advance(1)).is_some_and(|octets| octets <= u32::from(self.payload))
+    }
+
+    pub(crate) const fn sack_permitted(&self) -> bool {
+        self.flags & Self::SACK != 0
+    }
+
+    pub(crate) const fn timestamps(&self) -> bool {
+        self.flags & Self::TIMESTAMPS != 0
+    }
+
+    pub(crate) const fn offers_ecn(&self) -> bool {
+        self.flags & Self::ECN != 0
+    }
+
+    pub(crate) const fn offers_accurate_ecn(&self) -> bool {
+        self.flags & Self::ACCURATE_ECN != 0
+    }
+
+    pub(crate) fn window_scale(&self) -> Option<WindowScale> {
+        self.window_scale.checked_sub(1).map(WindowScale::new)
+    }
+
+    /// Whether `answer` agrees to an option of this SYN that the engine does not speak.
+    pub(crate) fn shares_unusual_option(&self, answer: &Segment) -> bool {
+        self.kinds & folded(&answer.options.unusual) != 0
+    }
+
+    pub(crate) const fn syn_at(&self) -> Instant {
+        Instant::from_micros(self.syn_at)
+    }
+
+    pub(crate) const fn syn_ack_at(&self) -> Instant {
+        Instant::from_micros(self.syn_ack_at)
+    }
+
+    pub(crate) const fn note_syn(&mut self, now: Instant) {
+        self.syn_at = now.as_micros();
+    }
+
+    pub(crate) const fn note_syn_ack(&mut self, now: Instant) {
+        self.syn_ack_at = now.as_micros();
+    }
+}
+
+/// The segment size that a SYN or SYN-ACK announces.
+pub(crate) fn announced_mss(seg: &Segment) -> u16 {
+    let [v4, v6] = DEFAULT_MSS;
+    let default = match seg.version {
+        IpVersion::V4 => v4,
+        IpVersion::V6 => v6,
+    };
+    seg.options.mss.unwrap_or(default)
+}
+
+/// A set of option kinds in one word: kinds 64 apart share a bit, which can only make the engine
+/// more careful.
+fn folded(kinds: &KindSet) -> u64 {
+    kinds.iter().fold(0, |word, kind| word | 1 << (kind & 63))
+}

@@ -1,0 +1,243 @@
+//! One connection's state: who its hosts are, where it is in its life, and its two streams.
+
+pub(crate) mod admit;
+pub(crate) mod host;
+pub mod key;
+pub(crate) mod phase;
+pub(crate) mod stream;
+pub mod table;
+
+use core::fmt;
+
+pub use key::FlowKey;
+
+use crate::policy::{Direction, Port};
+use crate::timer::{ReadyLink, ReadyNode, TimerLink, TimerNode};
+use host::{Host, PendingSyn};
+use key::PackedKey;
+use phase::Phase;
+use stream::Stream;
+use table::FreeNode;
+
+/// Names a flow: a slot, and which of its tenants is meant. The id of a flow that is gone finds
+/// nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FlowId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl FlowId {
+    /// Index of the flow's slot.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
+impl fmt::Display for FlowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// The memory of one flow. Opaque; lend a slice of [`FlowSlot::EMPTY`] to the engine.
+///
+/// Plain old data: integers and indices, all zero when unused.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct FlowSlot {
+    pub(crate) timer: TimerLink,
+    pub(crate) ready: ReadyLink,
+    generation: u32,
+    next_free: u32,
+    pub(crate) key: PackedKey,
+    phase: u8,
+    client: u8,
+    pub(crate) flags: FlowFlags,
+    /// Octets that one direction may hold in custody.
+    pub(crate) buffer_limit: u32,
+    /// Longest wait of an acknowledgement, in microseconds.
+    pub(crate) ack_delay: u32,
+    pub(crate) pending: PendingSyn,
+    pub(crate) hosts: [Host; 2],
+    /// When the phase ends by itself, in microseconds.
+    pub(crate) phase_due: u64,
+    /// When a segment of the flow was last seen, in microseconds.
+    pub(crate) seen_at: u64,
+    streams: [Stream; 2],
+}
+
+// The budget of a flow with Reno alone; see the memory table in the README.
+const _: () = assert!(size_of::<FlowSlot>() <= 800);
+
+/// What holds for the flow as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct FlowFlags(u16);
+
+impl FlowFlags {
+    pub(crate) const NONE: Self = Self(0);
+    /// Both SYNs carried timestamps (RFC 7323 section 3.2).
+    pub(crate) const TIMESTAMPS: Self = Self(1);
+    /// Both SYNs permitted SACK (RFC 2018).
+    pub(crate) const SACK: Self = Self(1 << 1);
+    /// A SYN of another incarnation is under way (rule H7.6).
+    pub(crate) const SYN_PENDING: Self = Self(1 << 2);
+    /// Custody may begin without proof (rule H7.1).
+    pub(crate) const CUSTODY_AFTER_HANDSHAKE: Self = Self(1 << 3);
+    /// One direction does not pass here (rule H9.3).
+    pub(crate) const ASYMMETRIC: Self = Self(1 << 4);
+    /// The handshake was repeated: its times are no round trips (rule H7.9).
+    pub(crate) const SYN_LOST: Self = Self(1 << 5);
+    /// DF may be set for a sender that does not (rule H10.3).
+    pub(crate) const ALLOW_DF: Self = Self(1 << 6);
+    /// While resetting: every octet is delivered or the time is up, and the reset could not be
+    /// sent yet.
+    pub(crate) const RESET_DUE: Self = Self(1 << 7);
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn set(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(crate) const fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    pub(crate) const fn put(&mut self, other: Self, on: bool) {
+        if on { self.set(other) } else { self.clear(other) }
+    }
+}
+
+impl FlowSlot {
+    /// A slot that was never used.
+    pub const EMPTY: Self = Self {
+        timer: TimerLink::EMPTY,
+        ready: ReadyLink::EMPTY,
+        generation: 0,
+        next_free: 0,
+        key: PackedKey::EMPTY,
+        phase: 0,
+        client: 0,
+        flags: FlowFlags::NONE,
+        buffer_limit: 0,
+        ack_delay: 0,
+        pending: PendingSyn::EMPTY,
+        hosts: [Host::EMPTY; 2],
+        phase_due: 0,
+        seen_at: 0,
+        streams: [Stream::EMPTY; 2],
+    };
+
+    /// Empties the slot but for its links, its place in lists, and its generation.
+    pub(crate) const fn wipe(&mut self) {
+        *self = Self {
+            timer: self.timer,
+            ready: self.ready,
+            generation: self.generation,
+            next_free: self.next_free,
+            ..Self::EMPTY
+        };
+    }
+
+    pub(crate) const fn phase(&self) -> Phase {
+        Phase::decode(self.phase)
+    }
+
+    pub(crate) const fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase.encode();
+    }
+
+    /// The port on which the SYN arrived.
+    pub(crate) const fn client(&self) -> Port {
+        if self.client == 0 { Port::Inner } else { Port::Outer }
+    }
+
+    pub(crate) const fn set_client(&mut self, port: Port) {
+        self.client = match port {
+            Port::Inner => 0,
+            Port::Outer => 1,
+        };
+    }
+
+    /// The host on the side of `port`.
+    pub(crate) const fn host(&self, port: Port) -> &Host {
+        let [inner, outer] = &self.hosts;
+        match port {
+            Port::Inner => inner,
+            Port::Outer => outer,
+        }
+    }
+
+    pub(crate) const fn host_mut(&mut self, port: Port) -> &mut Host {
+        let [inner, outer] = &mut self.hosts;
+        match port {
+            Port::Inner => inner,
+            Port::Outer => outer,
+        }
+    }
+
+    pub(crate) const fn stream(&self, direction: Direction) -> &Stream {
+        let [inner, outer] = &self.streams;
+        match direction {
+            Direction::InnerToOuter => inner,
+            Direction::OuterToInner => outer,
+        }
+    }
+
+    pub(crate) const fn stream_mut(&mut self, direction: Direction) -> &mut Stream {
+        let [inner, outer] = &mut self.streams;
+        match direction {
+            Direction::InnerToOuter => inner,
+            Direction::OuterToInner => outer,
+        }
+    }
+
+    /// Whether forgetting the flow now changes no later packet's meaning (invariant 19).
+    pub(crate) fn is_evictable(&self) -> bool {
+        Direction::BOTH.iter().all(|&d| self.stream(d).owes_nothing())
+    }
+}
+
+impl TimerNode for FlowSlot {
+    fn timer(&self) -> &TimerLink {
+        &self.timer
+    }
+
+    fn timer_mut(&mut self) -> &mut TimerLink {
+        &mut self.timer
+    }
+}
+
+impl ReadyNode for FlowSlot {
+    fn ready(&self) -> &ReadyLink {
+        &self.ready
+    }
+
+    fn ready_mut(&mut self) -> &mut ReadyLink {
+        &mut self.ready
+    }
+}
+
+impl FreeNode for FlowSlot {
+    fn next_free(&self) -> u32 {
+        self.next_free
+    }
+
+    fn set_next_free(&mut self, next: u32) {
+        self.next_free = next;
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn set_generation(&mut self, generation: u32) {
+        self.generation = generation;
+    }
+}

@@ -1,0 +1,211 @@
+//! One direction of a flow's data: the half that faces its sender, what is in custody, and the
+//! half that faces its receiver.
+
+use crate::half::recv::RecvHalf;
+use crate::half::send::SendHalf;
+use crate::policy::Service;
+use crate::pool::Chain;
+use crate::seq::SeqNum;
+use crate::stats::DirectionMode;
+use crate::time::Stamp;
+
+/// The state of one direction. In `Bypass` it is only watched, so that service may begin later.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Stream {
+    mode: u8,
+    service: u8,
+    pub(crate) flags: StreamFlags,
+    /// While draining: when patience ends. In `Bypass`: until when promotion waits. After a FIN:
+    /// when the debt counts as slow.
+    pub(crate) patience: Stamp,
+    pub(crate) recv: RecvHalf,
+    pub(crate) chain: Chain,
+    pub(crate) send: SendHalf,
+}
+
+/// What is so, or is owed, in one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct StreamFlags(u16);
+
+impl StreamFlags {
+    pub(crate) const NONE: Self = Self(0);
+    /// The sender's FIN was seen; `recv.fin` is its sequence number.
+    pub(crate) const FIN_SEEN: Self = Self(1);
+    /// The receiver is known to be established (rule H7.1).
+    pub(crate) const PROVEN: Self = Self(1 << 1);
+    /// An acknowledgement is owed to the sender now.
+    pub(crate) const ACK_OWED: Self = Self(1 << 2);
+    /// A larger window is owed to the sender now.
+    pub(crate) const WINDOW_OWED: Self = Self(1 << 3);
+    /// The sender's newest acknowledgement is owed to the receiver (rule H5.10).
+    pub(crate) const RELAY_OWED: Self = Self(1 << 4);
+    /// The window was reopened and the sender has not used it yet (rule H2.6).
+    pub(crate) const REOPENED: Self = Self(1 << 5);
+    /// The sender asked whether the receiver lives; the answer waits for a sign (rule H9.1).
+    pub(crate) const KEEPALIVE_HELD: Self = Self(1 << 6);
+    /// The sender's keepalive went on to the receiver, whose answer must come back (rule H9.1).
+    pub(crate) const KEEPALIVE_PASSED: Self = Self(1 << 7);
+    /// The receiver may be dead: acknowledge nothing early until it is heard (rule H8.4).
+    pub(crate) const SUSPECT: Self = Self(1 << 8);
+    /// Losses are being repaired; `send.recover` ends it (RFC 6582, RFC 6675).
+    pub(crate) const RECOVERY: Self = Self(1 << 9);
+    /// The first retransmission of this recovery is not out yet and needs no window.
+    pub(crate) const FIRST_REPAIR: Self = Self(1 << 10);
+    /// The congestion window, and nothing else, held sending back.
+    pub(crate) const CWND_LIMITED: Self = Self(1 << 11);
+    /// `send.probe` into the closed window is owed.
+    pub(crate) const PROBE_OWED: Self = Self(1 << 12);
+    /// There is urgent data before `recv.urgent` (rule H5.8).
+    pub(crate) const URGENT: Self = Self(1 << 13);
+    /// Something was SACKed to the sender; `recv.sacked_to` is the highest edge (rule H4.2).
+    pub(crate) const SACK_PROMISED: Self = Self(1 << 14);
+    /// A walk over the chain was cut short and goes on at the next poll.
+    pub(crate) const WALK_OWED: Self = Self(1 << 15);
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) const fn set(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(crate) const fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    pub(crate) const fn put(&mut self, other: Self, on: bool) {
+        if on { self.set(other) } else { self.clear(other) }
+    }
+
+    /// Clears a flag and says whether it was set.
+    pub(crate) const fn take(&mut self, other: Self) -> bool {
+        let was = self.has(other);
+        self.clear(other);
+        was
+    }
+}
+
+impl Stream {
+    pub(crate) const EMPTY: Self = Self {
+        mode: 0,
+        service: 0,
+        flags: StreamFlags::NONE,
+        patience: Stamp::NEVER,
+        recv: RecvHalf::EMPTY,
+        chain: Chain::EMPTY,
+        send: SendHalf::EMPTY,
+    };
+
+    pub(crate) const fn mode(&self) -> DirectionMode {
+        match self.mode {
+            1 => DirectionMode::StoreAndForward,
+            2 => DirectionMode::LocalAck,
+            3 => DirectionMode::Draining,
+            _ => DirectionMode::Bypass,
+        }
+    }
+
+    pub(crate) const fn set_mode(&mut self, mode: DirectionMode) {
+        self.mode = match mode {
+            DirectionMode::Bypass => 0,
+            DirectionMode::StoreAndForward => 1,
+            DirectionMode::LocalAck => 2,
+            DirectionMode::Draining => 3,
+        };
+    }
+
+    /// The service that is asked for.
+    pub(crate) const fn service(&self) -> Service {
+        match self.service {
+            1 => Service::LocalAck,
+            _ => Service::Bypass,
+        }
+    }
+
+    pub(crate) const fn set_service(&mut self, service: Service) {
+        self.service = match service {
+            Service::Bypass => 0,
+            Service::LocalAck => 1,
+        };
+    }
+
+    /// Whether the engine stores this direction's data and answers for it.
+    pub(crate) const fn is_active(&self) -> bool {
+        !matches!(self.mode(), DirectionMode::Bypass)
+    }
+
+    /// Whether octets may be acknowledged before their receiver has them.
+    pub(crate) const fn acks_early(&self) -> bool {
+        matches!(self.mode(), DirectionMode::LocalAck) && !self.flags.has(StreamFlags::SUSPECT)
+    }
+
+    /// RCV.NXT toward the sender: the end of what is stored in order, the FIN not counted (*L*).
+    pub(crate) const fn rcv_nxt(&self) -> SeqNum {
+        self.chain.end()
+    }
+
+    /// The sequence number of the sender's FIN, if it was seen.
+    pub(crate) const fn fin(&self) -> Option<SeqNum> {
+        if self.flags.has(StreamFlags::FIN_SEEN) { Some(self.recv.fin) } else { None }
+    }
+
+    /// Whether the receiver has acknowledged the FIN.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.fin().is_some_and(|fin| self.send.snd_una.after(fin))
+    }
+
+    /// What may be acknowledged to the sender now: everything stored where custody has begun,
+    /// else what was promised and what the receiver has acknowledged itself. Never the FIN before
+    /// the receiver does (rule H6.1), and never less than before (invariant 3).
+    pub(crate) fn ack_point(&self) -> SeqNum {
+        let una = self.send.snd_una;
+        let early = if self.acks_early() { self.rcv_nxt() } else { self.recv.promise };
+        una.latest(early).latest(self.recv.ack_sent)
+    }
+
+    /// Octets that the sender believes delivered and that the receiver has not acknowledged.
+    pub(crate) fn debt(&self) -> u32 {
+        if self.is_active() { self.recv.ack_sent.octets_past(self.send.snd_una) } else { 0 }
+    }
+
+    /// Whether everything acknowledged or SACKed to the sender has been acknowledged by the
+    /// receiver.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.debt() == 0 && !self.owes_sacked()
+    }
+
+    /// Whether something SACKed to the sender is still held for the receiver (rule H4.2).
+    pub(crate) fn owes_sacked(&self) -> bool {
+        self.is_active()
+            && self.flags.has(StreamFlags::SACK_PROMISED)
+            && self.recv.sacked_to.after(self.send.snd_una)
+    }
+
+    /// Octets on their way to the receiver, as far as is known (RFC 6675 `pipe`).
+    ///
+    /// Without SACK each duplicate acknowledgement stands for a segment that has arrived
+    /// (RFC 6582 section 3.2).
+    pub(crate) fn pipe(&self, sack: bool) -> u32 {
+        let arrived = if sack {
+            self.chain.octets_sacked()
+        } else {
+            self.send.duplicate_acks.saturating_mul(u32::from(self.send.mss))
+        };
+        self.send.in_flight().saturating_sub(arrived).saturating_sub(self.send.lost)
+    }
+}

@@ -1,0 +1,198 @@
+//! The half that faces the data's sender: what was seen from it, and what it was told.
+
+use heapless::Vec;
+
+use crate::seq::{SeqNum, SeqRange};
+use crate::time::Stamp;
+
+/// Most SACK blocks that fit a segment (RFC 2018 section 3).
+pub(crate) const MAX_SACK: usize = 4;
+/// Most SACK blocks beside timestamps.
+pub(crate) const MAX_SACK_WITH_TIMESTAMPS: usize = 3;
+
+/// SACK blocks of one acknowledgement.
+pub(crate) type SackList = Vec<SeqRange, MAX_SACK>;
+
+/// State toward the sender of the data (RFC 9293 section 3.3.1, receive sequence space).
+///
+/// RCV.NXT itself is the end of the chain in custody, so that nothing can be acknowledged that is
+/// not stored.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct RecvHalf {
+    /// Highest sequence number seen from the sender, its FIN counted (*M*).
+    pub(crate) seq_max: SeqNum,
+    /// Sequence number of the FIN, if one was seen (*F*).
+    pub(crate) fin: SeqNum,
+    /// What was acknowledged when early acknowledgement ended, or where it has not begun (*Lp*).
+    pub(crate) promise: SeqNum,
+    /// Highest acknowledgement number sent to the sender.
+    pub(crate) ack_sent: SeqNum,
+    /// Right edge of the window the sender was offered (*E*).
+    pub(crate) edge: SeqNum,
+    /// Highest edge SACKed to the sender, if anything was.
+    pub(crate) sacked_to: SeqNum,
+    /// End of the sender's urgent data.
+    pub(crate) urgent: SeqNum,
+    /// TS.Recent (RFC 7323 section 4.3), echoed to the sender.
+    pub(crate) ts_recent: u32,
+    /// Highest TSval of any valid segment of the sender.
+    pub(crate) ts_max: u32,
+    /// What is held out of order, most recent first (RFC 2018 section 4).
+    sack: [SeqRange; MAX_SACK],
+    sack_len: u8,
+    /// Full segments received since the last acknowledgement.
+    pub(crate) unacked_segments: u8,
+    _pad: u16,
+    /// When a delayed acknowledgement is due.
+    pub(crate) ack_due: Stamp,
+    /// When a reopened window is announced again (rule H2.6).
+    pub(crate) window_due: Stamp,
+    /// When data last arrived.
+    pub(crate) data_at: Stamp,
+    /// When the last unasked duplicate acknowledgement or challenge was sent (rule H8.6).
+    pub(crate) duplicate_at: Stamp,
+}
+
+impl RecvHalf {
+    pub(crate) const EMPTY: Self = Self {
+        seq_max: SeqNum::ZERO,
+        fin: SeqNum::ZERO,
+        promise: SeqNum::ZERO,
+        ack_sent: SeqNum::ZERO,
+        edge: SeqNum::ZERO,
+        sacked_to: SeqNum::ZERO,
+        urgent: SeqNum::ZERO,
+        ts_recent: 0,
+        ts_max: 0,
+        sack: [SeqRange::new(SeqNum::ZERO, SeqNum::ZERO); MAX_SACK],
+        sack_len: 0,
+        unacked_segments: 0,
+        _pad: 0,
+        ack_due: Stamp::NEVER,
+        window_due: Stamp::NEVER,
+        data_at: Stamp::NEVER,
+        duplicate_at: Stamp::NEVER,
+    };
+
+    /// The blocks held out of order, most recent first.
+    pub(crate) fn held(&self) -> &[SeqRange] {
+        self.sack.get(..usize::from(self.sack_len)).unwrap_or_default()
+    }
+
+    /// Notes that `range` is now held out of order: it becomes the first block, joined with the
+    /// blocks it touches. The oldest block is forgotten if there are too many, though its octets
+    /// stay held.
+    pub(crate) fn note_held(&mut self, range: SeqRange) {
+        if range.is_empty() {
+            return;
+        }
+        let first = self.held().iter().filter(|old| old.touches(range)).fold(range, |sum, &old| sum.hull(old));
+        let rest = self.sack;
+        let old = rest.iter().take(usize::from(self.sack_len)).filter(|old| !old.touches(first));
+        let mut len = 0_u8;
+        for (cell, &block) in self.sack.iter_mut().zip(core::iter::once(&first).chain(old)) {
+            *cell = block;
+            len = len.saturating_add(1);
+        }
+        self.sack_len = len;
+    }
+
+    /// Forgets blocks, or parts of them, that the in-order end has moved over.
+    pub(crate) fn prune_held(&mut self, rcv_nxt: SeqNum) {
+        let all = self.sack;
+        let left = all
+            .iter()
+            .take(usize::from(self.sack_len))
+            .filter(|block| block.end().after(rcv_nxt))
+            .map(|block| SeqRange::new(block.start().latest(rcv_nxt), block.end()));
+        let mut len = 0_u8;
+        for (cell, block) in self.sack.iter_mut().zip(left) {
+            *cell = block;
+            len = len.saturating_add(1);
+        }
+        self.sack_len = len;
+    }
+
+    /// The SACK blocks of the next acknowledgement: a duplicate just received first (RFC 2883),
+    /// then what is held out of order, as many as fit (rule H4.4).
+    pub(crate) fn blocks(&self, duplicate: SeqRange, timestamps: bool) -> SackList {
+        let most = if timestamps { MAX_SACK_WITH_TIMESTAMPS } else { MAX_SACK };
+        let first = Some(duplicate).filter(|range| !range.is_empty());
+        first.into_iter().chain(self.held().iter().copied()).take(most).collect()
+    }
+
+    /// Takes a timestamp of the sender in (RFC 7323 section 4.3): the echo follows it only if the
+    /// segment begins at or before the last acknowledgement sent (rule H3.4).
+    pub(crate) fn note_timestamp(&mut self, val: u32, seq: SeqNum) {
+        if !older(val, self.ts_recent) && seq.at_or_before(self.ack_sent) {
+            self.ts_recent = val;
+        }
+        if !older(val, self.ts_max) {
+            self.ts_max = val;
+        }
+    }
+
+    /// Whether a segment with this timestamp is older than one already accepted (PAWS).
+    pub(crate) const fn is_stale(&self, val: u32) -> bool {
+        older(val, self.ts_recent)
+    }
+}
+
+/// Whether one timestamp is older than another, modulo 2^32 (RFC 7323 section 5.2).
+pub(crate) const fn older(val: u32, than: u32) -> bool {
+    SeqNum::new(val).before(SeqNum::new(than))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: u32, end: u32) -> SeqRange {
+        SeqRange::new(SeqNum::new(start), SeqNum::new(end))
+    }
+
+    #[test]
+    fn h4_4_the_most_recent_block_comes_first_and_neighbours_join() {
+        let mut recv = RecvHalf::EMPTY;
+        for start in [2001, 4001, 6001, 8001] {
+            recv.note_held(range(start, start + 1000));
+        }
+        let none = range(0, 0);
+        assert_eq!(recv.blocks(none, true).as_slice(), [range(8001, 9001), range(6001, 7001), range(4001, 5001)]);
+        assert_eq!(recv.blocks(none, false).len(), 4);
+        recv.note_held(range(5001, 6001));
+        assert_eq!(recv.blocks(none, true).as_slice(), [range(4001, 7001), range(8001, 9001), range(2001, 3001)]);
+        let duplicate = range(1, 1001);
+        assert_eq!(recv.blocks(duplicate, true).as_slice(), [duplicate, range(4001, 7001), range(8001, 9001)]);
+        recv.prune_held(SeqNum::new(4501));
+        assert_eq!(recv.held(), [range(4501, 7001), range(8001, 9001)]);
+        recv.prune_held(SeqNum::new(9001));
+        assert!(recv.held().is_empty());
+    }
+
+    #[test]
+    fn h4_4_the_oldest_block_gives_way_to_a_fifth() {
+        let mut recv = RecvHalf::EMPTY;
+        for start in [10, 30, 50, 70, 90] {
+            recv.note_held(range(start, start + 10));
+        }
+        assert_eq!(recv.held(), [range(90, 100), range(70, 80), range(50, 60), range(30, 40)]);
+    }
+
+    #[test]
+    fn h3_4_a_timestamp_past_a_hole_is_not_echoed() {
+        let mut recv = RecvHalf { ack_sent: SeqNum::new(1001), ..RecvHalf::EMPTY };
+        recv.note_timestamp(5, SeqNum::new(1001));
+        recv.note_timestamp(9, SeqNum::new(2001));
+        assert_eq!((recv.ts_recent, recv.ts_max), (5, 9));
+        recv.note_timestamp(8, SeqNum::new(1001));
+        assert_eq!((recv.ts_recent, recv.ts_max), (8, 9));
+        assert!(recv.is_stale(7) && !recv.is_stale(8));
+    }
+
+    #[test]
+    fn timestamps_wrap() {
+        assert!(older(u32::MAX - 3, 2) && !older(2, u32::MAX - 3));
+    }
+}

@@ -1,0 +1,257 @@
+//! The half that faces the data's receiver: what it has, what it may be sent, and what is next.
+
+use crate::congestion::ControllerState;
+use crate::recovery::rtt::RttEstimator;
+use crate::seq::{SeqNum, SeqRange};
+use crate::time::{Instant, Stamp};
+
+/// State toward the receiver of the data (RFC 9293 section 3.3.1, send sequence space).
+///
+/// Of a direction that is only watched, the numbers say what went by.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct SendHalf {
+    /// SND.UNA: highest acknowledgement of the receiver (*A*; *P* where the stream is watched).
+    pub(crate) snd_una: SeqNum,
+    /// SND.NXT: what was sent on so far, a FIN counted (*N*; *X* where the stream is watched).
+    pub(crate) snd_nxt: SeqNum,
+    /// The part of it that went by without a hole (*Xc*), where the stream is watched.
+    pub(crate) contiguous: SeqNum,
+    /// Right edge of the receiver's window (*We*).
+    pub(crate) wnd_edge: SeqNum,
+    /// SND.WL1: sequence number of the segment that gave the window.
+    wl1: SeqNum,
+    /// Largest window the receiver has offered, in octets (Max.SND.WND).
+    pub(crate) wnd_max: u32,
+    /// The receiver's newest window field.
+    pub(crate) window: u16,
+    /// Octets of payload in a full segment to the receiver.
+    pub(crate) mss: u16,
+    /// The receiver's newest TSecr.
+    pub(crate) tsecr: u32,
+    /// The sender's TSval that may stand on segments made in its name (*tsr*), where the stream is
+    /// watched (rule H3.2).
+    pub(crate) tsval: u32,
+    /// Everything in `snd_una .. lost_edge` that is not SACKed counts as lost.
+    pub(crate) lost_edge: SeqNum,
+    /// What is lost before this was sent again (HighRxt, RFC 6675).
+    pub(crate) high_rxt: SeqNum,
+    /// Octets between `high_rxt` and `lost_edge` that are not SACKed.
+    pub(crate) lost: u32,
+    /// Highest edge the receiver has SACKed.
+    pub(crate) sacked_to: SeqNum,
+    /// Recovery ends when this is acknowledged (RFC 6582 `recover`, RFC 6675 RecoveryPoint).
+    pub(crate) recover: SeqNum,
+    /// Duplicate acknowledgements in a row.
+    pub(crate) duplicate_acks: u32,
+    /// The end of the segment being timed, while `timed_at` is set.
+    timed_end: SeqNum,
+    timed_at: Stamp,
+    /// When the retransmission or persist timer expires.
+    pub(crate) timer: Stamp,
+    /// When the receiver last made progress, or showed that it lives behind a closed window.
+    pub(crate) progress_at: Stamp,
+    /// When something was last sent.
+    pub(crate) sent_at: Stamp,
+    /// Measured delivery rate, in octets per second.
+    pub(crate) rate: u32,
+    rate_octets: u32,
+    rate_since: Stamp,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) congestion: ControllerState,
+}
+
+/// Shortest time over which the delivery rate is measured, in microseconds.
+const RATE_SPAN_US: u32 = 100_000;
+
+impl SendHalf {
+    pub(crate) const EMPTY: Self = Self {
+        snd_una: SeqNum::ZERO,
+        snd_nxt: SeqNum::ZERO,
+        contiguous: SeqNum::ZERO,
+        wnd_edge: SeqNum::ZERO,
+        wl1: SeqNum::ZERO,
+        wnd_max: 0,
+        window: 0,
+        mss: 0,
+        tsecr: 0,
+        tsval: 0,
+        lost_edge: SeqNum::ZERO,
+        high_rxt: SeqNum::ZERO,
+        lost: 0,
+        sacked_to: SeqNum::ZERO,
+        recover: SeqNum::ZERO,
+        duplicate_acks: 0,
+        timed_end: SeqNum::ZERO,
+        timed_at: Stamp::NEVER,
+        timer: Stamp::NEVER,
+        progress_at: Stamp::NEVER,
+        sent_at: Stamp::NEVER,
+        rate: 0,
+        rate_octets: 0,
+        rate_since: Stamp::NEVER,
+        rtt: RttEstimator::EMPTY,
+        congestion: ControllerState::EMPTY,
+    };
+
+    /// Octets sent and not acknowledged (FlightSize, RFC 5681), a FIN counted.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.snd_nxt.octets_past(self.snd_una)
+    }
+
+    /// What has been sent and not acknowledged.
+    pub(crate) const fn outstanding(&self) -> SeqRange {
+        SeqRange::new(self.snd_una, self.snd_nxt)
+    }
+
+    /// What is lost and has not been sent again, SACKed octets not taken out.
+    pub(crate) const fn repairable(&self) -> SeqRange {
+        SeqRange::new(self.high_rxt, self.lost_edge)
+    }
+
+    /// Where new data must end: one octet before the edge, so that an acknowledgement at SND.NXT
+    /// always lies strictly inside the window (rule H1.1b).
+    pub(crate) const fn usable_edge(&self) -> SeqNum {
+        self.wnd_edge.retreat(1)
+    }
+
+    /// The sequence number for segments without data: SND.NXT, unless the receiver has taken its
+    /// window back (rule H1.1b).
+    pub(crate) fn seq_without_data(&self) -> SeqNum {
+        if self.snd_nxt.at_or_before(self.wnd_edge) {
+            self.snd_nxt
+        } else {
+            self.snd_una.latest(self.usable_edge())
+        }
+    }
+
+    /// Takes in a window if it is news (RFC 9293 section 3.10.7.4); whether it was.
+    pub(crate) fn note_window(&mut self, seq: SeqNum, ack: SeqNum, field: u16, octets: u32) -> bool {
+        let edge = ack.advance(octets);
+        let is_news = self.wl1.before(seq)
+            || (self.wl1 == seq && (ack.after(self.snd_una) || ack == self.snd_una));
+        if !is_news {
+            return false;
+        }
+        self.wl1 = seq;
+        self.window = field;
+        self.wnd_edge = edge;
+        self.wnd_max = self.wnd_max.max(octets);
+        true
+    }
+
+    /// Begins the window state from a SYN or SYN-ACK of the receiver (rule H2.2).
+    pub(crate) fn start_window(&mut self, seq: SeqNum, ack: SeqNum, field: u16) {
+        self.wl1 = seq;
+        self.window = field;
+        self.wnd_edge = ack.advance(u32::from(field));
+        self.wnd_max = u32::from(field);
+    }
+
+    /// The segment that ends at `end` leaves for the first time: time it unless another is timed.
+    pub(crate) fn time_segment(&mut self, end: SeqNum, sent: Stamp) {
+        if !self.timed_at.is_set() {
+            self.timed_end = end;
+            self.timed_at = sent;
+        }
+    }
+
+    /// Something is sent again: the acknowledgement of what is timed would be ambiguous (Karn,
+    /// RFC 6298 section 3).
+    pub(crate) const fn stop_timing(&mut self) {
+        self.timed_at = Stamp::NEVER;
+    }
+
+    /// The round trip of the timed segment, in microseconds, if `ack` covers it.
+    pub(crate) fn timed_round_trip(&mut self, ack: SeqNum, now: Instant) -> Option<u32> {
+        if !self.timed_at.is_set() || ack.before(self.timed_end) {
+            return None;
+        }
+        let sample = self.timed_at.age(now);
+        self.stop_timing();
+        Some(sample)
+    }
+
+    /// Counts delivered octets toward the delivery rate, measured over a round trip or more.
+    pub(crate) fn note_delivered(&mut self, octets: u32, now: Instant) {
+        self.rate_octets = self.rate_octets.saturating_add(octets);
+        if !self.rate_since.is_set() {
+            self.rate_since = Stamp::at(now);
+            return;
+        }
+        let elapsed = self.rate_since.age(now);
+        if elapsed < RATE_SPAN_US.max(self.rtt.srtt_us().unwrap_or(0)) {
+            return;
+        }
+        let per_second = u64::from(self.rate_octets).saturating_mul(1_000_000).checked_div(u64::from(elapsed));
+        let measured = per_second.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(u32::MAX);
+        // Rises at once and sinks slowly: the bound on debt must not choke a flow that speeds up.
+        let sunk = self.rate.saturating_sub(self.rate / 4).saturating_add(measured / 4);
+        self.rate = measured.max(sunk);
+        self.rate_octets = 0;
+        self.rate_since = Stamp::at(now);
+    }
+
+    /// Octets that the receiver drains in `micros` microseconds at its measured rate.
+    pub(crate) fn drained_in(&self, micros: u64) -> u32 {
+        let octets = u64::from(self.rate).saturating_mul(micros) / 1_000_000;
+        u32::try_from(octets).unwrap_or(u32::MAX)
+    }
+
+    /// Takes `sacked` octets, newly reported and lost until now, out of the lost ones.
+    pub(crate) const fn forgive(&mut self, sacked: u32) {
+        self.lost = self.lost.saturating_sub(sacked);
+    }
+
+    /// Moves the marks of loss recovery behind SND.UNA.
+    pub(crate) fn catch_up(&mut self) {
+        self.snd_nxt = self.snd_nxt.latest(self.snd_una);
+        self.high_rxt = self.high_rxt.latest(self.snd_una);
+        self.lost_edge = self.lost_edge.latest(self.snd_una);
+        self.sacked_to = self.sacked_to.latest(self.snd_una);
+        if self.high_rxt.at_or_after(self.lost_edge) {
+            self.lost_edge = self.high_rxt;
+            self.lost = 0;
+        }
+    }
+
+    /// Lets a stream that is to be sent begin at `at`, with nothing in flight.
+    pub(crate) fn start_at(&mut self, at: SeqNum) {
+        self.snd_una = at;
+        self.snd_nxt = at;
+        self.contiguous = at;
+        self.lost_edge = at;
+        self.high_rxt = at;
+        self.lost = 0;
+        self.sacked_to = at;
+        self.recover = at;
+        self.duplicate_acks = 0;
+        self.timer = Stamp::NEVER;
+        self.progress_at = Stamp::NEVER;
+        self.rate_since = Stamp::NEVER;
+        self.rate_octets = 0;
+        self.stop_timing();
+    }
+
+    /// Follows a segment of a watched stream that goes by: `range` is its place, `tsval` its
+    /// timestamp.
+    pub(crate) fn watch(&mut self, range: SeqRange, tsval: Option<u32>) {
+        // A timestamp that has overtaken data must not be used before the data (rule H3.2).
+        if let Some(val) = tsval
+            && range.start().at_or_before(self.contiguous)
+            && !super::recv::older(val, self.tsval)
+        {
+            self.tsval = val;
+        }
+        if range.start().at_or_before(self.contiguous) {
+            self.contiguous = self.contiguous.latest(range.end());
+        }
+        self.snd_nxt = self.snd_nxt.latest(range.end());
+    }
+
+    /// Follows an acknowledgement of a watched stream.
+    pub(crate) fn watch_ack(&mut self, ack: SeqNum) {
+        self.snd_una = self.snd_una.latest(ack);
+        self.contiguous = self.contiguous.latest(self.snd_una);
+    }
+}

@@ -1,0 +1,88 @@
+//! The window offered to the data's sender (section 1.2 of the protocol's rules).
+
+use crate::seq::{SeqNum, WindowScale};
+
+/// What one acknowledgement announces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Offer {
+    /// Acknowledgement number.
+    pub(crate) ack: SeqNum,
+    /// Window field.
+    pub(crate) window: u16,
+    /// Right edge that the two announce together.
+    pub(crate) edge: SeqNum,
+}
+
+/// The offer of an acknowledgement of `ack` by a receiver that has offered `edge` before and could
+/// offer `target` now, in steps of at least `step` octets.
+///
+/// The edge never moves back, whatever rounding does (rule H2.1, RFC 7323 section 2.4): the field
+/// is rounded up where the edge stays, and down where it rises.
+pub(crate) fn offer(ack: SeqNum, edge: SeqNum, target: SeqNum, step: u32, scale: WindowScale) -> Offer {
+    let at = |window| Offer { ack, window, edge: ack.advance(scale.octets(window)) };
+    if may_rise(edge, target, step) {
+        let raised = at(scale.field_floor(target.octets_past(ack)));
+        if raised.edge.after(edge) {
+            return raised;
+        }
+    }
+    let kept = at(scale.field_ceil(edge.octets_past(ack)));
+    Offer { edge: kept.edge.latest(edge), ..kept }
+}
+
+/// Whether the edge may rise to `target`: only in steps worth a segment or two, lest the sender
+/// send small segments or halve its segment size (rule H2.5, RFC 9293 section 3.8.6.2.2).
+pub(crate) fn may_rise(edge: SeqNum, target: SeqNum, step: u32) -> bool {
+    target.octets_past(edge) >= step.max(1)
+}
+
+/// The least step by which an edge rises: two segments, or half the buffer where that is less.
+pub(crate) fn step(mss: u16, limit: u32) -> u32 {
+    u32::from(mss).saturating_mul(2).min(limit / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn t12_h2_1_an_edge_that_stays_is_rounded_up() {
+        let edge = SeqNum::new(65_537);
+        let offer = offer(SeqNum::new(101), edge, edge, 2000, WindowScale::new(7));
+        assert_eq!(offer.window, 512);
+        assert_eq!(offer.edge, SeqNum::new(65_637));
+    }
+
+    #[test]
+    fn h2_5_small_steps_are_not_offered() {
+        let (ack, edge) = (SeqNum::new(8001), SeqNum::new(8001));
+        let scale = WindowScale::NONE;
+        assert_eq!(offer(ack, edge, edge.advance(1999), 2000, scale).window, 0);
+        assert_eq!(offer(ack, edge, edge.advance(2000), 2000, scale).window, 2000);
+        assert_eq!(step(1000, 8000), 2000);
+        assert_eq!(step(1000, 3000), 1500);
+    }
+
+    proptest! {
+        #[test]
+        fn the_announced_edge_never_moves_back(
+            start: u32, shift in 0u8..=14,
+            steps in prop::collection::vec((0u32..5000, 0u32..100_000), 1..60),
+        ) {
+            // Invariant 4: the edge as the sender computes it from the bits it gets.
+            let scale = WindowScale::new(shift);
+            let mut ack = SeqNum::new(start);
+            let mut edge = ack.advance(30_000);
+            let mut seen = edge;
+            for (acked, room) in steps {
+                ack = ack.advance(acked).earliest(edge);
+                let now = offer(ack, edge, ack.advance(room), 2000, scale);
+                let announced = ack.advance(scale.octets(now.window));
+                prop_assert!(announced.at_or_after(seen));
+                seen = announced;
+                edge = now.edge;
+            }
+        }
+    }
+}

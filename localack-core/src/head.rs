@@ -1,0 +1,116 @@
+//! What an engine keeps besides its flows and blocks.
+
+use crate::flow::table::SlotList;
+use crate::pool::PoolHead;
+use crate::stats::Counters;
+use crate::time::Instant;
+use crate::timer::{ReadyList, TimerWheel};
+
+/// List heads, timers and counters of an engine. Opaque; lend [`EngineHead::EMPTY`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EngineHead {
+    pub(crate) wheel: TimerWheel,
+    pub(crate) ready: ReadyList,
+    pub(crate) slots: SlotList,
+    pub(crate) pool: PoolHead,
+    pub(crate) clock: Clock,
+    /// Flows whose handshake is not complete.
+    pub(crate) embryonic: u32,
+    /// Non-zero once the engine hands its flows back.
+    pub(crate) draining: u32,
+    /// Where the next search for an unfinished handshake to evict begins.
+    pub(crate) eviction: u32,
+    _pad: u32,
+    pub(crate) counters: Counters,
+}
+
+impl EngineHead {
+    /// The head of an engine that has seen nothing.
+    pub const EMPTY: Self = Self {
+        wheel: TimerWheel::EMPTY,
+        ready: ReadyList::EMPTY,
+        slots: SlotList::EMPTY,
+        pool: PoolHead::EMPTY,
+        clock: Clock::EMPTY,
+        embryonic: 0,
+        draining: 0,
+        eviction: 0,
+        _pad: 0,
+        counters: Counters::ZERO,
+    };
+}
+
+/// The engine's own time: the caller's, but it never runs backward, and never far past a deadline.
+///
+/// A jump of the caller's clock (a suspended machine, a clock that was set) would otherwise expire
+/// every timer at once (rule H9.8). Where nothing is due there is nothing to protect, and the
+/// engine's time follows at once.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Clock {
+    now_us: u64,
+    /// How far the caller's clock is ahead for good.
+    ahead_us: u64,
+}
+
+/// How far time may run past a deadline in one step, in microseconds.
+const MAX_LATENESS_US: u64 = 1_000_000;
+
+impl Clock {
+    pub(crate) const EMPTY: Self = Self { now_us: 0, ahead_us: 0 };
+
+    /// Takes in the caller's time and answers the engine's.
+    pub(crate) fn advance(&mut self, wall: Instant, deadline: Option<Instant>) -> Instant {
+        let mut now_us = wall.as_micros().saturating_sub(self.ahead_us).max(self.now_us);
+        if let Some(deadline) = deadline {
+            let latest_us = deadline.as_micros().max(self.now_us).saturating_add(MAX_LATENESS_US);
+            let late_us = now_us.saturating_sub(latest_us);
+            self.ahead_us = self.ahead_us.saturating_add(late_us);
+            now_us = now_us.saturating_sub(late_us);
+        }
+        self.now_us = now_us;
+        Instant::from_micros(now_us)
+    }
+
+    pub(crate) const fn now(&self) -> Instant {
+        Instant::from_micros(self.now_us)
+    }
+
+    /// A point of the engine's time on the caller's clock.
+    pub(crate) const fn wall(&self, at: Instant) -> Instant {
+        Instant::from_micros(at.as_micros().saturating_add(self.ahead_us))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn h9_8_a_jump_past_a_deadline_is_capped_at_a_second() {
+        let mut clock = Clock::EMPTY;
+        assert_eq!(clock.advance(at(10), Some(at(12))), at(10));
+        assert_eq!(clock.advance(at(1_000_000), Some(at(12))), at(13));
+        assert_eq!(clock.advance(at(1_000_002), Some(at(20))), at(15));
+        assert_eq!(clock.wall(at(16)), at(1_000_003));
+    }
+
+    #[test]
+    fn without_deadlines_time_follows_at_once() {
+        let mut clock = Clock::EMPTY;
+        assert_eq!(clock.advance(at(50_000_000), None), at(50_000_000));
+    }
+
+    #[test]
+    fn going_back_is_standing_still() {
+        let mut clock = Clock::EMPTY;
+        assert_eq!(clock.advance(at(100), None), at(100));
+        assert_eq!(clock.advance(at(7), None), at(100));
+        assert_eq!(clock.advance(at(101), None), at(101));
+    }
+}

@@ -1,0 +1,3 @@
+//! What is known of the path to a receiver, from which losses are inferred.
+
+pub(crate) mod rtt;

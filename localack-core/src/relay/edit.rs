@@ -1,0 +1,66 @@
+//! Editing a host's own segment on its way through (rules 2.2 and 2.3).
+
+use super::Work;
+use crate::flow::stream::StreamFlags;
+use crate::policy::Direction;
+use crate::seq::{SeqNum, SeqRange};
+use crate::sink::{Checksum, PacketMeta, Sink};
+use crate::verdict::{PassReason, Verdict};
+use crate::wire::{ChecksumKind, Flags, Rewrite, Segment};
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Sends the packet on, edited as the services of both directions demand; `seq` is its new
+    /// sequence number where its data is served.
+    pub(super) fn forward(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+        seq: SeqNum,
+    ) -> Verdict {
+        let kind = match meta.checksum {
+            Checksum::Partial => ChecksumKind::Partial,
+            Checksum::Verify | Checksum::Verified => ChecksumKind::Full,
+        };
+        let mut rewrite = Rewrite::new(packet, seg, kind);
+        let data = self.flow.stream(direction);
+        if data.is_active() {
+            rewrite.set_seq(seq);
+            rewrite.set_tsval(data.recv.ts_max);
+        }
+        let echo = direction.reverse();
+        if self.flow.stream(echo).is_active() && seg.flags.contains(Flags::ACK) {
+            self.edit_feedback(echo, &mut rewrite);
+        } else {
+            self.freshen_feedback(echo, seg, &mut rewrite);
+        }
+        if rewrite.changed() { Verdict::Forward } else { Verdict::Pass(PassReason::Untouched) }
+    }
+
+    /// Makes the segment acknowledge what the engine acknowledges, and offer what it offers.
+    fn edit_feedback(&mut self, echo: Direction, rewrite: &mut Rewrite<'_>) {
+        let offer = self.offer(echo);
+        let stream = self.flow.stream(echo);
+        rewrite.set_ack(offer.ack);
+        rewrite.set_window(offer.window);
+        rewrite.set_tsecr(stream.recv.ts_recent);
+        // The receiver's own blocks lie below what is acknowledged here (rule H1.5).
+        let blocks = self.sack_blocks(echo, SeqRange::default());
+        rewrite.replace_sack(&blocks);
+        self.note_sacked(echo, &blocks);
+        self.note_offered(echo, offer);
+        self.flow.stream_mut(echo).flags.clear(StreamFlags::KEEPALIVE_PASSED);
+    }
+
+    /// An older segment that now gets a newer sequence number must not bring an older window with
+    /// it (rule H5.10).
+    fn freshen_feedback(&self, echo: Direction, seg: &Segment, rewrite: &mut Rewrite<'_>) {
+        let newest = &self.flow.stream(echo).send;
+        if self.flow.stream(echo.reverse()).is_active() && seg.ack.before(newest.snd_una) {
+            rewrite.set_ack(newest.snd_una);
+            rewrite.set_window(newest.window);
+            rewrite.set_tsecr(newest.tsecr);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Building packets in the name of the two hosts, and handing them to the sink.
+
+use super::Work;
+use crate::flow::stream::StreamFlags;
+use crate::flow::FlowFlags;
+use crate::half::recv::SackList;
+use crate::half::window::{self, Offer};
+use crate::policy::Direction;
+use crate::pool::Payload;
+use crate::seq::{SeqNum, SeqRange};
+use crate::sink::{Sink, Transmit, TransmitKind};
+use crate::time::{Stamp, micros};
+use crate::wire::{Flags, HeaderSpec, IpVersion, Sum, Timestamps, emit};
+
+/// A segment to be made.
+struct Draft<'d> {
+    kind: TransmitKind,
+    /// The direction it travels in; it is made in the name of that direction's data sender.
+    travels: Direction,
+    seq: SeqNum,
+    ack: SeqNum,
+    window: u16,
+    flags: Flags,
+    urgent: u16,
+    timestamps: Option<Timestamps>,
+    sack: &'d [SeqRange],
+    /// Octets of the travelling stream's custody.
+    payload: SeqRange,
+    gso_size: u16,
+}
+
+/// How often an unasked duplicate acknowledgement may be sent (rule H8.6), in microseconds.
+const DUPLICATE_INTERVAL_US: u32 = 100_000;
+/// How often a challenge may be sent (rule H8.6), in microseconds.
+const CHALLENGE_INTERVAL_US: u32 = 500_000;
+/// How long after a reopened window it is announced once more (rule H2.6), in milliseconds.
+const REOPEN_REPEAT: core::time::Duration = core::time::Duration::from_millis(50);
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// What an acknowledgement of `direction`'s data says now.
+    pub(super) fn offer(&self, direction: Direction) -> Offer {
+        let stream = self.flow.stream(direction);
+        let ack = stream.ack_point();
+        let scale = self.flow.host(direction.source().other()).scale();
+        window::offer(ack, stream.recv.edge, self.target_edge(direction), self.window_step(direction), scale)
+    }
+
+    /// The least step by which the window offered for `direction` grows.
+    pub(super) fn window_step(&self, direction: Direction) -> u32 {
+        window::step(self.flow.stream(direction).send.mss, self.flow.buffer_limit)
+    }
+
+    /// How far the window offered for `direction` could reach: what the flow may hold, what the
+    /// pool has, what the receiver drains in time (rule H6.3), and not past a queue that stands
+    /// already (rule H12.2).
+    pub(super) fn target_edge(&self, direction: Direction) -> SeqNum {
+        let stream = self.flow.stream(direction);
+        let (recv, send) = (&stream.recv, &stream.send);
+        if !stream.acks_early() || stream.fin().is_some() {
+            return recv.edge;
+        }
+        let unsent = stream.rcv_nxt().octets_past(send.snd_nxt);
+        let queue = send.congestion.cwnd().saturating_mul(2).max(send.drained_in(100_000));
+        if unsent > queue.max(self.config.queue_floor) {
+            return recv.edge;
+        }
+        let debt = send.drained_in(micros(self.config.debt_time)).max(self.config.debt_floor);
+        let by_flow = send.snd_una.advance(self.flow.buffer_limit.min(debt));
+        let by_pool = stream.rcv_nxt().advance(self.pool.available(&stream.chain));
+        recv.edge.latest(by_flow.earliest(by_pool))
+    }
+
+    /// Notes that the sender of `direction`'s data has been told `offer`.
+    pub(super) fn note_offered(&mut self, direction: Direction, offer: Offer) {
+        let now = self.now;
+        let local_ack = self.flow.stream(direction).acks_early();
+        let stream = self.flow.stream_mut(direction);
+        let recv = &mut stream.recv;
+        let rose = offer.edge.after(recv.edge);
+        let was_shut = recv.seq_max.octets_past(recv.ack_sent) >= recv.edge.octets_past(recv.ack_sent);
+        if rose && was_shut && local_ack {
+            stream.flags.set(StreamFlags::REOPENED);
+            recv.window_due = Stamp::at(now.after(REOPEN_REPEAT));
+        }
+        recv.edge = offer.edge;
+        recv.ack_sent = recv.ack_sent.latest(offer.ack);
+        recv.ack_due = Stamp::NEVER;
+        recv.unacked_segments = 0;
+        stream.flags.clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
+    }
+
+    /// Sends an acknowledgement of `direction`'s data to its sender (rule 2.1).
+    pub(super) fn send_ack(&mut self, direction: Direction, kind: TransmitKind, duplicate: SeqRange) -> bool {
+        let offer = self.offer(direction);
+        let sack = self.sack_blocks(direction, duplicate);
+        let travels = direction.reverse();
+        let back = self.flow.stream(travels);
+        let draft = Draft {
+            kind,
+            travels,
+            seq: back.send.snd_nxt,
+            ack: offer.ack,
+            window: offer.window,
+            flags: Flags::ACK,
+            urgent: 0,
+            timestamps: self.timestamps(travels),
+            sack: &sack,
+            payload: SeqRange::default(),
+            gso_size: 0,
+        };
+        let sent = self.emit(&draft);
+        if sent {
+            self.note_offered(direction, offer);
+            self.note_sacked(direction, &sack);
+        }
+        sent
+    }
+
+    /// The SACK blocks of an acknowledgement of `direction`'s data: only where octets held out of
+    /// order are promised to stay (rule H4.2), and only if both ends speak SACK.
+    pub(super) fn sack_blocks(&self, direction: Direction, duplicate: SeqRange) -> SackList {
+        let stream = self.flow.stream(direction);
+        if !self.has(FlowFlags::SACK) || !stream.acks_early() {
+            return SackList::new();
+        }
+        stream.recv.blocks(duplicate, self.has(FlowFlags::TIMESTAMPS))
+    }
+
+    /// Notes what was SACKed to the sender, which must now stay (rule H4.2).
+    pub(super) fn note_sacked(&mut self, direction: Direction, sack: &[SeqRange]) {
+        let stream = self.flow.stream_mut(direction);
+        for block in sack {
+            if !stream.flags.has(StreamFlags::SACK_PROMISED) {
+                stream.recv.sacked_to = block.end();
+                stream.flags.set(StreamFlags::SACK_PROMISED);
+            }
+            stream.recv.sacked_to = stream.recv.sacked_to.latest(block.end());
+        }
+    }
+
+    /// Sends an unasked duplicate acknowledgement, unless one was sent just before (rule H8.6).
+    pub(super) fn send_limited_ack(&mut self, direction: Direction, kind: TransmitKind) -> bool {
+        let interval = match kind {
+            TransmitKind::Challenge => CHALLENGE_INTERVAL_US,
+            _ => DUPLICATE_INTERVAL_US,
+        };
+        let last = self.flow.stream(direction).recv.duplicate_at;
+        if last.is_set() && last.age(self.now) < interval {
+            return false;
+        }
+        let sent = self.send_ack(direction, kind, SeqRange::default());
+        if sent {
+            self.flow.stream_mut(direction).recv.duplicate_at = Stamp::at(self.now);
+        }
+        sent
+    }
+
+    /// Passes the sender's newest acknowledgement on to the receiver without its data (rule
+    /// H5.10), with the SACK blocks it carried.
+    pub(super) fn send_relay(&mut self, direction: Direction, sack: &[SeqRange]) -> bool {
+        let (offer, window, ack) = self.ack_fields(direction);
+        let draft = Draft {
+            kind: TransmitKind::AckRelay,
+            travels: direction,
+            seq: self.flow.stream(direction).send.seq_without_data(),
+            ack,
+            window,
+            flags: Flags::ACK,
+            urgent: 0,
+            timestamps: self.timestamps(direction),
+            sack,
+            payload: SeqRange::default(),
+            gso_size: 0,
+        };
+        let sent = self.emit(&draft);
+        if sent {
+            self.note_ack_fields(direction, offer);
+            self.flow.stream_mut(direction).flags.clear(StreamFlags::RELAY_OWED);
+        }
+        sent
+    }
+
+    /// Sends octets in custody to their receiver (rule 2.4).
+    pub(super) fn send_data(&mut self, direction: Direction, range: SeqRange, fin: bool, kind: TransmitKind) -> bool {
+        let (offer, window, ack) = self.ack_fields(direction);
+        let stream = self.flow.stream(direction);
+        let end = range.end();
+        let empties = end == stream.rcv_nxt();
+        let mut flags = Flags::ACK;
+        if !range.is_empty() && (empties || self.pool.pushed(&stream.chain, range)) {
+            flags = flags.union(Flags::PSH);
+        }
+        if fin {
+            flags = flags.union(Flags::FIN);
+        }
+        let urgent = if stream.flags.has(StreamFlags::URGENT) { stream.recv.urgent.octets_past(range.start()) } else { 0 };
+        if urgent > 0 {
+            flags = flags.union(Flags::URG);
+        }
+        let mss = stream.send.mss;
+        let draft = Draft {
+            kind,
+            travels: direction,
+            seq: range.start(),
+            ack,
+            window,
+            flags,
+            urgent: u16::try_from(urgent).unwrap_or(u16::MAX),
+            timestamps: self.timestamps(direction),
+            sack: &[],
+            payload: range,
+            gso_size: if range.octets() > u32::from(mss) { mss } else { 0 },
+        };
+        let sent = self.emit(&draft);
+        if sent {
+            self.note_ack_fields(direction, offer);
+        }
+        sent
+    }
+
+    /// Sends a reset in the direction `travels`.
+    pub(super) fn send_reset(&mut self, travels: Direction, seq: SeqNum, ack: Option<SeqNum>) -> bool {
+        self.emit(&Draft {
+            kind: TransmitKind::Reset,
+            travels,
+            seq,
+            ack: ack.unwrap_or(SeqNum::ZERO),
+            window: 0,
+            flags: if ack.is_some() { Flags::RST.union(Flags::ACK) } else { Flags::RST },
+            urgent: 0,
+            timestamps: None,
+            sack: &[],
+            payload: SeqRange::default(),
+            gso_size: 0,
+        })
+    }
+
+    /// The acknowledgement fields of a segment that travels with `direction`'s data: the engine's
+    /// own where it serves the other direction, else the newest that the host itself sent.
+    fn ack_fields(&self, direction: Direction) -> (Option<Offer>, u16, SeqNum) {
+        let echo = self.flow.stream(direction.reverse());
+        if echo.is_active() {
+            let offer = self.offer(direction.reverse());
+            (Some(offer), offer.window, offer.ack)
+        } else {
+            (None, echo.send.window, echo.send.snd_una)
+        }
+    }
+
+    fn note_ack_fields(&mut self, direction: Direction, offer: Option<Offer>) {
+        if let Some(offer) = offer {
+            self.note_offered(direction.reverse(), offer);
+        }
+    }
+
+    /// The timestamps of a segment made in the name of the host that sends `travels`' data.
+    fn timestamps(&self, travels: Direction) -> Option<Timestamps> {
+        if !self.has(FlowFlags::TIMESTAMPS) {
+            return None;
+        }
+        let (data, echo) = (self.flow.stream(travels), self.flow.stream(travels.reverse()));
+        Some(Timestamps {
+            val: if data.is_active() { data.recv.ts_max } else { data.send.tsval },
+            ecr: if echo.is_active() { echo.recv.ts_recent } else { echo.send.tsecr },
+        })
+    }
+
+    /// Builds a segment and offers it to the sink.
+    fn emit(&mut self, draft: &Draft<'_>) -> bool {
+        if self.blocked || self.room == 0 {
+            return false;
+        }
+        let spec = self.spec(draft);
+        let chain = &mut self.flow.stream_mut(draft.travels).chain;
+        let payload = if draft.payload.is_empty() {
+            Payload::default()
+        } else {
+            self.pool.payload(chain, draft.payload)
+        };
+        let sum = if draft.payload.is_empty() { Sum::new() } else { payload.sum() };
+        let Some(header) = emit(&spec, draft.payload.octets(), sum) else { return false };
+        let from = draft.travels.source();
+        let transmit = Transmit {
+            port: from.other(),
+            flow: self.id,
+            link: self.flow.host(from).link(),
+            kind: draft.kind,
+            gso_size: draft.gso_size,
+            header: header.as_slice(),
+            payload,
+        };
+        if self.sink.transmit(transmit).is_err() {
+            self.counters.sink_full = self.counters.sink_full.saturating_add(1);
+            self.blocked = true;
+            return false;
+        }
+        self.room = self.room.saturating_sub(1);
+        self.counters.count_transmit(draft.kind);
+        true
+    }
+
+    fn spec<'d>(&self, draft: &Draft<'d>) -> HeaderSpec<'d> {
+        let (src, src_port, dst, dst_port) = ends(&self.key, draft.travels);
+        let host = self.flow.host(draft.travels.source());
+        HeaderSpec {
+            src,
+            dst,
+            src_port,
+            dst_port,
+            seq: draft.seq,
+            ack: draft.ack,
+            flags: draft.flags,
+            window: draft.window,
+            urgent: draft.urgent,
+            timestamps: draft.timestamps,
+            sack: draft.sack,
+            hop_limit: host.hop_limit(),
+            traffic_class: host.traffic_class(),
+            flow_label: host.flow_label(),
+            // A packet without fragments to come may always forbid them (rule H10.3).
+            dont_fragment: true,
+        }
+    }
+
+    /// The IP version of the flow.
+    pub(super) fn version(&self) -> IpVersion {
+        IpVersion::of(self.key.inner())
+    }
+}
+
+/// Source and destination of packets that travel in `direction`.
+fn ends(
+    key: &crate::flow::FlowKey,
+    direction: Direction,
+) -> (core::net::IpAddr, u16, core::net::IpAddr, u16) {
+    match direction {
+        Direction::InnerToOuter => (key.inner(), key.inner_port(), key.outer(), key.outer_port()),
+        Direction::OuterToInner => (key.outer(), key.outer_port(), key.inner(), key.inner_port()),
+    }
+}

@@ -1,0 +1,429 @@
+//! One segment of an established flow, from arrival to verdict.
+
+use super::Work;
+use super::feedback::Feedback;
+use super::intake::{Corrupt, Intake};
+use crate::event::DemoteCause;
+use crate::flow::FlowFlags;
+use crate::flow::phase::Phase;
+use crate::flow::stream::StreamFlags;
+use crate::policy::Direction;
+use crate::seq::{SeqNum, SeqRange};
+use crate::sink::{PacketMeta, Sink, TransmitKind};
+use crate::stats::DirectionMode;
+use crate::time::Stamp;
+use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
+use crate::wire::{Flags, Segment};
+
+/// A keepalive that repeats an octet is told from a retransmission by the silence before it: no
+/// stack sends one within a second of its last data (rule H9.1).
+const KEEPALIVE_SILENCE_US: u32 = 1_000_000;
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Decides what becomes of a segment that travels in `direction`, and sends what it causes.
+    pub(crate) fn on_segment(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Verdict {
+        self.flow.seen_at = self.now.as_micros();
+        match self.flow.phase() {
+            Phase::Resetting { from } => return self.on_segment_while_resetting(from, direction, packet, seg, meta),
+            Phase::Tombstone => return self.on_segment_to_tombstone(direction, packet, seg, meta),
+            Phase::Open => {}
+            Phase::Free | Phase::SynSeen | Phase::SynAckSeen => return Verdict::Pass(PassReason::Handshake),
+        }
+        if !seg.ip.plain {
+            return Verdict::Pass(PassReason::IpOptions);
+        }
+        if seg.options.malformed {
+            return Verdict::Pass(PassReason::Malformed);
+        }
+        if seg.flags.contains(Flags::RST) {
+            return self.on_reset(direction, packet, seg, meta);
+        }
+        self.reconcile();
+        let verdict = if self.is_served() {
+            self.on_served(direction, packet, seg, meta)
+        } else {
+            self.on_watched(direction, packet, seg, meta)
+        };
+        self.try_promote(direction);
+        self.try_promote(direction.reverse());
+        if Direction::BOTH.iter().all(|&d| self.flow.stream(d).is_finished()) {
+            self.close();
+        }
+        verdict
+    }
+
+    /// A segment of a flow of which no direction is served: it is only followed.
+    fn on_watched(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Verdict {
+        if Self::verify(packet, seg, meta).is_err() {
+            return Verdict::Pass(PassReason::BadChecksum);
+        }
+        if self.is_acceptable(direction, seg) {
+            self.follow(direction, seg, meta);
+            if seg.flags.contains(Flags::ACK) {
+                self.take_feedback(direction.reverse(), seg);
+            }
+        }
+        Verdict::Pass(PassReason::BypassService)
+    }
+
+    fn on_served(&mut self, direction: Direction, packet: &mut [u8], seg: &Segment, meta: PacketMeta) -> Verdict {
+        if !seg.flags.contains(Flags::ACK) {
+            return Verdict::Drop(DropReason::NoAckFlag);
+        }
+        let echo = direction.reverse();
+        let active = self.flow.stream(direction).is_active();
+        if active && let Some(reason) = self.refuse(direction, packet, seg, meta) {
+            return reason;
+        }
+        let acceptable = self.is_acceptable(direction, seg);
+        let rcv_nxt = self.flow.stream(direction).rcv_nxt();
+        let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
+        let is_keepalive = active && self.is_keepalive(direction, seg);
+        let taken = if active && carries && !is_keepalive {
+            self.take_data(direction, packet, seg, meta)
+        } else {
+            Self::verify(packet, seg, meta).map(|()| Intake::Nothing)
+        };
+        let intake = match taken {
+            Ok(intake) => intake,
+            Err(Corrupt) => return Verdict::Pass(PassReason::BadChecksum),
+        };
+        let feedback = if acceptable {
+            self.follow(direction, seg, meta);
+            self.take_feedback(echo, seg)
+        } else {
+            Feedback::Nothing
+        };
+        if feedback == Feedback::Beyond {
+            return Verdict::Drop(DropReason::AckBeyondEdge);
+        }
+        if acceptable {
+            self.hear(direction, seg);
+        }
+        let verdict = if is_keepalive {
+            self.on_keepalive(direction, packet, seg, meta)
+        } else if active && carries {
+            self.after_intake(direction, packet, seg, meta, intake, rcv_nxt)
+        } else if carries {
+            self.forward(direction, packet, seg, meta, seg.seq)
+        } else {
+            self.on_pure_ack(direction, packet, seg, meta, feedback)
+        };
+        self.settle(direction, seg, feedback, verdict);
+        verdict
+    }
+
+    /// Whether a segment's sequence number is one its receiver would accept, so that the rest of it
+    /// may be believed (rules H1.9 and H5.3).
+    pub(super) fn is_acceptable(&self, direction: Direction, seg: &Segment) -> bool {
+        let stream = self.flow.stream(direction);
+        let (low, high) = if stream.is_active() {
+            let fin = u32::from(stream.fin().is_some());
+            (stream.recv.ack_sent, stream.recv.edge.latest(stream.recv.seq_max).advance(fin))
+        } else {
+            (stream.send.snd_una, stream.send.wnd_edge.latest(stream.send.snd_una))
+        };
+        let reaches = seg.seq_end().at_or_after(low) || seg.seq.at_or_after(low.retreat(1));
+        reaches && seg.seq.at_or_before(high)
+    }
+
+    /// Segments that no receiver in the engine's place would accept (rule H5.3).
+    fn refuse(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Option<Verdict> {
+        let stream = self.flow.stream(direction);
+        let echo = &self.flow.stream(direction.reverse()).send;
+        let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS));
+        let reason = if stamped.is_some_and(|timestamps| stream.recv.is_stale(timestamps.val)) {
+            DropReason::OldTimestamp
+        } else if echo.snd_una.octets_past(seg.ack) > echo.wnd_max.max(1 << 16) {
+            DropReason::InvalidAck
+        } else {
+            return None;
+        };
+        if Self::verify(packet, seg, meta).is_err() {
+            return Some(Verdict::Pass(PassReason::BadChecksum));
+        }
+        if seg.has_payload() {
+            self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+        }
+        Some(Verdict::Drop(reason))
+    }
+
+    /// Follows a valid segment of a host: how its packets look, its timestamps, its numbers.
+    fn follow(&mut self, direction: Direction, seg: &Segment, meta: PacketMeta) {
+        self.flow.host_mut(direction.source()).observe(seg, meta.link);
+        let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS)).map(|t| t.val);
+        let stream = self.flow.stream_mut(direction);
+        if let Some(val) = stamped {
+            stream.recv.note_timestamp(val, seg.seq);
+        }
+        if stream.is_active() {
+            return;
+        }
+        let range = SeqRange::new(seg.seq, seg.seq_end());
+        stream.recv.seq_max = stream.recv.seq_max.latest(range.end());
+        stream.recv.ack_sent = stream.send.snd_una;
+        stream.send.watch(range, stamped);
+        if seg.flags.contains(Flags::FIN) {
+            stream.recv.fin = range.end().retreat(1);
+            stream.flags.set(StreamFlags::FIN_SEEN);
+        }
+    }
+
+    /// A valid segment shows that its host is alive and established.
+    fn hear(&mut self, direction: Direction, seg: &Segment) {
+        let echo = direction.reverse();
+        let stream = self.flow.stream_mut(direction);
+        if stream.flags.take(StreamFlags::SUSPECT) {
+            stream.patience = Stamp::NEVER;
+            if stream.ack_point().after(stream.recv.ack_sent) {
+                stream.flags.set(StreamFlags::ACK_OWED);
+            }
+        }
+        let served = self.flow.stream_mut(echo);
+        if served.flags.take(StreamFlags::KEEPALIVE_HELD) {
+            served.flags.set(StreamFlags::ACK_OWED);
+        }
+        if served.is_active() && (seg.has_payload() || served.send.snd_una.after(served.recv.promise)) {
+            self.note_proof(echo);
+        }
+    }
+
+    /// Whether the segment asks if the receiver lives or has reopened its window: it begins one
+    /// before what its sender knows to be acknowledged, and carries nothing new (rules H2.6, H9.1).
+    fn is_keepalive(&self, direction: Direction, seg: &Segment) -> bool {
+        let stream = self.flow.stream(direction);
+        let asks = seg.seq == stream.recv.ack_sent.retreat(1)
+            && stream.recv.ack_sent == stream.rcv_nxt()
+            && !seg.flags.contains(Flags::FIN)
+            && stream.fin().is_none();
+        let silence = stream.recv.data_at;
+        let quiet = !silence.is_set() || silence.age(self.now) >= KEEPALIVE_SILENCE_US;
+        asks && (seg.payload_len == 0 || (seg.payload_len == 1 && quiet))
+    }
+
+    /// Answers a window probe at once; passes a keepalive on, or keeps it until the receiver gives a
+    /// sign of life (rules H2.6 and H9.1).
+    fn on_keepalive(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Verdict {
+        let stream = self.flow.stream_mut(direction);
+        let is_shut = stream.recv.edge == stream.rcv_nxt();
+        if stream.acks_early() && (is_shut || stream.flags.has(StreamFlags::REOPENED)) {
+            stream.flags.set(StreamFlags::ACK_OWED);
+            return Verdict::Absorb(AbsorbReason::WindowProbe);
+        }
+        if stream.debt() == 0 && stream.send.in_flight() == 0 && stream.recv.seq_max == stream.rcv_nxt() {
+            stream.flags.set(StreamFlags::KEEPALIVE_PASSED);
+            return self.forward(direction, packet, seg, meta, seg.seq);
+        }
+        stream.flags.set(StreamFlags::KEEPALIVE_HELD);
+        Verdict::Absorb(AbsorbReason::Keepalive)
+    }
+
+    /// What becomes of a packet whose data was looked at.
+    fn after_intake(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+        intake: Intake,
+        rcv_nxt: SeqNum,
+    ) -> Verdict {
+        if let Some(cause) = self.unfit(seg) {
+            if cause == DemoteCause::Urgent {
+                let urgent = seg.seq.advance(seg.urgent.into());
+                let stream = self.flow.stream_mut(direction);
+                stream.recv.urgent = urgent;
+                stream.flags.set(StreamFlags::URGENT);
+            }
+            self.demote(direction, cause);
+        }
+        if !self.flow.stream(direction).is_active() {
+            // It left the service just now; what was stored of the packet is not promised.
+            return self.forward(direction, packet, seg, meta, seg.seq);
+        }
+        let early = self.flow.stream(direction).acks_early();
+        match intake {
+            Intake::InOrder { direct, .. } => {
+                if early {
+                    self.acknowledge(direction, seg, intake, rcv_nxt);
+                }
+                if direct && self.flow.stream(direction).send.snd_nxt == seg.seq {
+                    let end = seg.seq_end();
+                    let verdict = self.forward(direction, packet, seg, meta, seg.seq);
+                    self.note_sent(direction, end);
+                    return verdict;
+                }
+                Verdict::Absorb(AbsorbReason::Stored)
+            }
+            Intake::Held => {
+                if early {
+                    self.acknowledge(direction, seg, intake, rcv_nxt);
+                }
+                Verdict::Absorb(AbsorbReason::Stored)
+            }
+            Intake::Duplicate => {
+                self.on_duplicate(direction, seg, rcv_nxt, early);
+                Verdict::Absorb(AbsorbReason::Duplicate)
+            }
+            Intake::DuplicateFin => {
+                self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+                Verdict::Absorb(AbsorbReason::DuplicateFin)
+            }
+            Intake::Probe => {
+                self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
+                Verdict::Absorb(AbsorbReason::WindowProbe)
+            }
+            Intake::OutOfWindow => {
+                self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+                Verdict::Drop(DropReason::OutOfWindow)
+            }
+            Intake::BeyondFin => Verdict::Drop(DropReason::BeyondFin),
+            Intake::NoMemory | Intake::Nothing => Verdict::Absorb(AbsorbReason::NoMemory),
+        }
+    }
+
+    /// Acknowledges data just taken in, now or a little later (rule H5.6).
+    fn acknowledge(&mut self, direction: Direction, seg: &Segment, intake: Intake, rcv_nxt: SeqNum) {
+        self.schedule_ack(direction, seg, intake);
+        let repeated = self.repeated(direction, seg, rcv_nxt, intake);
+        if self.flow.stream(direction).flags.has(StreamFlags::ACK_OWED) {
+            let advanced = self.flow.stream(direction).ack_point().after(self.flow.stream(direction).recv.ack_sent);
+            let kind = if advanced { TransmitKind::LocalAck } else { TransmitKind::DuplicateAck };
+            self.send_ack(direction, kind, repeated);
+        }
+    }
+
+    /// Data that is known already: what was acknowledged is acknowledged again (rule H5.1); what
+    /// was not is sent to the receiver once more, because its sender's patience says that it is
+    /// time.
+    fn on_duplicate(&mut self, direction: Direction, seg: &Segment, rcv_nxt: SeqNum, early: bool) {
+        let stream = self.flow.stream(direction);
+        let end = seg.seq.advance(seg.payload_len);
+        if early {
+            self.acknowledge(direction, seg, Intake::Duplicate, rcv_nxt);
+        } else if end.at_or_before(stream.recv.ack_sent) {
+            self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+        } else if seg.seq.at_or_before(stream.send.snd_una) && stream.send.repairable().is_empty() {
+            self.lose_all(direction);
+        }
+    }
+
+    /// A segment that only acknowledges.
+    fn on_pure_ack(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+        feedback: Feedback,
+    ) -> Verdict {
+        let active = self.flow.stream(direction).is_active();
+        if active && let Some(cause) = self.unfit(seg) {
+            self.demote(direction, cause);
+        }
+        let echo = direction.reverse();
+        if feedback == Feedback::WentRound {
+            // The sender of that data is the judge of its own acknowledgement (rule H4.6).
+            let seq = self.seq_of_pure_ack(direction, seg);
+            return self.forward(direction, packet, seg, meta, seq);
+        }
+        if self.flow.stream(echo).is_active() && !self.must_pass(direction, seg) {
+            return Verdict::Absorb(AbsorbReason::Acknowledgement);
+        }
+        self.try_leave(echo);
+        let seq = self.seq_of_pure_ack(direction, seg);
+        self.forward(direction, packet, seg, meta, seq)
+    }
+
+    /// SND.NXT toward the receiver in place of the sender's own, which may run past the receiver's
+    /// window (rule H1.1).
+    fn seq_of_pure_ack(&self, direction: Direction, seg: &Segment) -> SeqNum {
+        let stream = self.flow.stream(direction);
+        if stream.is_active() { stream.send.seq_without_data() } else { seg.seq }
+    }
+
+    /// Whether a receiver's pure acknowledgement goes on to the data's sender although the engine
+    /// has acknowledged before it (section 2.2).
+    fn must_pass(&self, direction: Direction, seg: &Segment) -> bool {
+        let echo = self.flow.stream(direction.reverse());
+        let acks_fin = echo.is_finished() && echo.recv.ack_sent.at_or_before(echo.recv.fin);
+        let asked = echo.flags.has(StreamFlags::KEEPALIVE_PASSED) || self.has(FlowFlags::SYN_PENDING);
+        let honest = !echo.acks_early() && echo.ack_point().after(echo.recv.ack_sent);
+        let opens = echo.mode() == DirectionMode::StoreAndForward && echo.send.wnd_edge.after(echo.recv.edge);
+        let asks = seg.seq.before(self.flow.stream(direction).send.snd_nxt)
+            && !self.flow.stream(direction).is_active();
+        acks_fin || asked || honest || opens || asks
+    }
+
+    /// Sends everything the segment has caused, as far as this call has room.
+    fn settle(&mut self, direction: Direction, seg: &Segment, feedback: Feedback, verdict: Verdict) {
+        let echo = direction.reverse();
+        if self.flow.stream(direction).is_active()
+            && !self.flow.stream(echo).is_active()
+            && feedback == Feedback::News
+            && !matches!(verdict, Verdict::Forward | Verdict::Pass(_))
+        {
+            self.flow.stream_mut(direction).flags.set(StreamFlags::RELAY_OWED);
+        }
+        self.pay_acks(direction);
+        self.pay_acks(echo);
+        self.pump(direction);
+        if self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
+            let blocks = self.relayed_sack(seg);
+            self.send_relay(direction, &blocks);
+        }
+        self.pump(echo);
+        self.offer_more(echo);
+        self.try_leave(echo);
+        self.try_leave(direction);
+    }
+
+    /// The SACK blocks of a segment whose data stays here and whose acknowledgement goes on.
+    fn relayed_sack(&self, seg: &Segment) -> crate::half::recv::SackList {
+        seg.options.sack.as_slice().iter().map(|block| SeqRange::new(block.left, block.right)).collect()
+    }
+
+    /// Pays acknowledgements that are owed to the sender of `direction`'s data.
+    pub(super) fn pay_acks(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        if !stream.is_active() {
+            stream.flags.clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
+            return;
+        }
+        if stream.flags.has(StreamFlags::ACK_OWED) {
+            let advanced = stream.ack_point().after(stream.recv.ack_sent);
+            let kind = if advanced { TransmitKind::LocalAck } else { TransmitKind::DuplicateAck };
+            self.send_ack(direction, kind, SeqRange::default());
+        } else if stream.flags.has(StreamFlags::WINDOW_OWED) {
+            self.send_ack(direction, TransmitKind::WindowUpdate, SeqRange::default());
+        }
+    }
+
+    /// Announces a larger window to a sender that is short of it.
+    pub(super) fn offer_more(&mut self, direction: Direction) {
+        let stream = self.flow.stream(direction);
+        if !stream.acks_early() || stream.fin().is_some() {
+            return;
+        }
+        let (edge, target) = (stream.recv.edge, self.target_edge(direction));
+        let left = edge.octets_past(stream.recv.seq_max);
+        if crate::half::window::may_rise(edge, target, self.window_step(direction))
+            && left <= target.octets_past(edge)
+        {
+            self.flow.stream_mut(direction).flags.set(StreamFlags::WINDOW_OWED);
+            self.pay_acks(direction);
+        }
+    }
+}

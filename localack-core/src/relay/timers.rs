@@ -1,0 +1,188 @@
+//! What a flow does because time has passed, or because it could not do all of it before.
+
+use super::{MAX_PAGES, Work};
+use crate::flow::phase::Phase;
+use crate::flow::stream::{Stream, StreamFlags};
+use crate::flow::{FlowFlags, FlowSlot};
+use crate::policy::{Direction, Service};
+use crate::seq::SeqRange;
+use crate::sink::Sink;
+use crate::stats::DirectionMode;
+use crate::time::{Instant, Stamp};
+
+/// What a stream owes and can pay at the next opportunity.
+const DEBTS: StreamFlags = StreamFlags::ACK_OWED
+    .or(StreamFlags::WINDOW_OWED)
+    .or(StreamFlags::RELAY_OWED)
+    .or(StreamFlags::PROBE_OWED)
+    .or(StreamFlags::WALK_OWED);
+
+impl Stream {
+    /// When this direction has something to do by itself.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let waits = match self.mode() {
+            DirectionMode::Bypass => self.service() == Service::LocalAck,
+            DirectionMode::StoreAndForward => false,
+            DirectionMode::LocalAck | DirectionMode::Draining => true,
+        };
+        let patience = if waits { self.patience } else { Stamp::NEVER };
+        [self.recv.ack_due, self.recv.window_due, self.send.timer, patience]
+            .into_iter()
+            .filter_map(|stamp| stamp.resolve(now))
+            .min()
+    }
+}
+
+impl FlowSlot {
+    /// When the flow has something to do by itself; `None` if never.
+    pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let phase = Some(self.phase_due).filter(|&due| due > 0).map(Instant::from_micros);
+        Direction::BOTH.into_iter().filter_map(|d| self.stream(d).next_due(now)).chain(phase).min()
+    }
+}
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Deals with everything that is due, and then pays what is owed.
+    pub(crate) fn on_timer(&mut self) {
+        if self.flow.phase_due > 0 && self.flow.phase_due <= self.now.as_micros() {
+            self.on_phase_due();
+        }
+        for direction in Direction::BOTH {
+            if !self.done {
+                self.on_stream_due(direction);
+            }
+        }
+        if !self.done {
+            self.run();
+        }
+    }
+
+    /// The time of the flow's phase is over.
+    fn on_phase_due(&mut self) {
+        match self.flow.phase() {
+            Phase::Open => self.on_idle(),
+            Phase::Resetting { .. } => {
+                self.flow.phase_due = 0;
+                self.cut_reset_short();
+            }
+            Phase::Free | Phase::SynSeen | Phase::SynAckSeen | Phase::Tombstone => self.close(),
+        }
+    }
+
+    /// A flow that has been silent is forgotten, unless something is in custody (rule H9.8).
+    fn on_idle(&mut self) {
+        let closing = Direction::BOTH.iter().any(|&d| self.flow.stream(d).fin().is_some());
+        let patience = if closing { self.config.closing_time } else { self.config.idle_time };
+        let due = Instant::from_micros(self.flow.seen_at).after(patience);
+        if due > self.now {
+            self.flow.phase_due = due.as_micros();
+        } else if self.flow.is_evictable() {
+            self.close();
+        } else {
+            self.flow.phase_due = self.now.after(patience).as_micros();
+        }
+    }
+
+    fn on_stream_due(&mut self, direction: Direction) {
+        let now = self.now;
+        let stream = self.flow.stream_mut(direction);
+        if stream.recv.ack_due.is_due(now) {
+            stream.recv.ack_due = Stamp::NEVER;
+            stream.flags.set(StreamFlags::ACK_OWED);
+        }
+        if stream.recv.window_due.is_due(now) {
+            // The update may have been lost: once more, and then the sender's probes must do.
+            stream.recv.window_due = Stamp::NEVER;
+            let reopened = stream.flags.has(StreamFlags::REOPENED);
+            stream.flags.put(StreamFlags::WINDOW_OWED, reopened);
+        }
+        if stream.patience.is_due(now) {
+            self.on_impatience(direction);
+        }
+        if !self.done && self.flow.stream(direction).send.timer.is_due(now) {
+            self.on_timeout(direction);
+        }
+    }
+
+    fn on_impatience(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        match stream.mode() {
+            DirectionMode::Bypass => {
+                stream.patience = Stamp::NEVER;
+                self.try_promote(direction);
+            }
+            DirectionMode::StoreAndForward => {}
+            DirectionMode::LocalAck if stream.flags.has(StreamFlags::SUSPECT) => self.confirm_suspicion(direction),
+            DirectionMode::LocalAck => {
+                stream.patience = Stamp::NEVER;
+                self.report_slow_close(direction);
+            }
+            DirectionMode::Draining => {
+                self.try_leave(direction);
+                // Still in custody: it goes when the receiver has acknowledged it.
+                let stream = self.flow.stream_mut(direction);
+                if stream.mode() == DirectionMode::Draining {
+                    stream.patience = Stamp::at(self.now.after(self.config.drain_patience));
+                }
+            }
+        }
+    }
+
+    /// Pays what is owed and sends what may be sent, as far as this call has room.
+    pub(crate) fn run(&mut self) {
+        if self.has(FlowFlags::RESET_DUE) {
+            self.finish_reset();
+            if !self.done && self.flow.phase_due == 0 {
+                self.cut_reset_short();
+            }
+        }
+        self.reconcile();
+        for direction in Direction::BOTH {
+            if self.done || !self.flow.stream(direction).is_active() {
+                continue;
+            }
+            self.walk_on(direction);
+            self.pay_acks(direction);
+            if self.flow.stream(direction).flags.has(StreamFlags::PROBE_OWED) {
+                self.send_probe(direction);
+            }
+            self.pump(direction);
+            if self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
+                self.send_relay(direction, &[]);
+            }
+            self.offer_more(direction);
+            self.try_leave(direction);
+        }
+    }
+
+    /// Goes on with a walk that was cut short.
+    fn walk_on(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        if !stream.flags.take(StreamFlags::WALK_OWED) {
+            return;
+        }
+        let una = stream.fin().map_or(stream.send.snd_una, |fin| stream.send.snd_una.earliest(fin));
+        let released = self.pool.release(&mut stream.chain, una, SeqRange::default(), MAX_PAGES);
+        let stored = self.pool.extend(&mut stream.chain, MAX_PAGES);
+        stream.recv.prune_held(stream.chain.end());
+        if !stored.advanced().is_empty() && stream.acks_early() {
+            stream.flags.set(StreamFlags::ACK_OWED);
+        }
+        stream.flags.put(StreamFlags::WALK_OWED, released.more || stored.more());
+    }
+
+    /// Whether a walk was cut short and goes on at the next poll.
+    pub(crate) fn walks(&self) -> bool {
+        Direction::BOTH.iter().any(|&d| self.flow.stream(d).flags.has(StreamFlags::WALK_OWED))
+    }
+
+    /// Whether the flow has something to do that does not wait for time or a packet.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.done
+            && (self.has(FlowFlags::RESET_DUE)
+                || Direction::BOTH.iter().any(|&d| {
+                    let stream = self.flow.stream(d);
+                    stream.is_active() && (stream.flags.any(DEBTS) || self.has_to_send(d))
+                }))
+    }
+}
