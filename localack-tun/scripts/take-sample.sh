@@ -26,6 +26,7 @@ cleanup() {
     for process in $emulator $python; do
         kill "$process" 2>/dev/null || true
     done
+    wait
     for namespace in "$client" "$box" "$server"; do
         ip netns del "$namespace" 2>/dev/null || true
     done
