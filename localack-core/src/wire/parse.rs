@@ -53,7 +53,7 @@ pub enum NotTcp {
 #[must_use]
 #[inline]
 pub fn parse(packet: &[u8]) -> Parsed {
-    read(packet, Cut::Refused).unwrap_or_else(Parsed::Other)
+    read(packet, Cut::Refused)
 }
 
 /// As [`parse()`], but takes a segment whose payload is cut off, as a capture's snap length does.
@@ -62,7 +62,7 @@ pub fn parse(packet: &[u8]) -> Parsed {
 /// error must still be whole, because its checksum is verified.
 #[must_use]
 pub fn parse_headers(packet: &[u8]) -> Parsed {
-    read(packet, Cut::Accepted).unwrap_or_else(Parsed::Other)
+    read(packet, Cut::Accepted)
 }
 
 /// What to do with a segment whose payload is cut off.
@@ -72,25 +72,28 @@ enum Cut {
     Accepted,
 }
 
+/// Answers `Parsed` rather than a `Result` around it: a segment is large, and it would be moved once
+/// more, at half again the cost of the whole parse.
 #[inline]
-fn read(packet: &[u8], cut: Cut) -> Result<Parsed, NotTcp> {
-    let ip = ip::read(packet)?;
+fn read(packet: &[u8], cut: Cut) -> Parsed {
+    let ip = match ip::read(packet) {
+        Ok(ip) => ip,
+        Err(reason) => return Parsed::Other(reason),
+    };
     let is_tcp = ip.protocol == PROTOCOL_TCP;
     if !is_tcp && !icmp::is_carried_by(&ip) {
-        return Err(NotTcp::Protocol);
+        return Parsed::Other(NotTcp::Protocol);
     }
     let may_be_cut = is_tcp && cut == Cut::Accepted;
     if packet.len() < ip.packet_len && !may_be_cut {
-        return Err(NotTcp::Truncated);
+        return Parsed::Other(NotTcp::Truncated);
     }
     let end = packet.len().min(ip.packet_len);
     let upper = packet.get(ip.len..end).unwrap_or_default();
     if is_tcp {
-        segment(&ip, upper).map(Parsed::Tcp)
+        segment(&ip, upper).map_or_else(Parsed::Other, Parsed::Tcp)
     } else {
-        icmp::read(&ip, upper)
-            .map(Parsed::Icmp)
-            .ok_or(NotTcp::Protocol)
+        icmp::read(&ip, upper).map_or(Parsed::Other(NotTcp::Protocol), Parsed::Icmp)
     }
 }
 
