@@ -69,6 +69,7 @@ impl Account {
         self.timestamps = syn.options.timestamps.is_some();
         self.last = Some(syn.clone());
         self.note_stamp(syn);
+        self.store(syn);
     }
 
     fn note_stamp(&mut self, packet: &Packet) {

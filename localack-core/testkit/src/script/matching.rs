@@ -73,7 +73,7 @@ impl Frame<'_> {
             && stamps_fit
             && self.sack_fits(spec, packet, peer)
             && spec.urgent.is_none_or(|urgent| packet.urgent == urgent)
-            && spec.len.is_none_or(|len| packet.payload_len() == len)
+            && self.agrees(spec.len, packet.payload_len().into())
             && spec.hop_limit.is_none_or(|limit| packet.ip.hop_limit == limit)
             && spec.traffic_class.is_none_or(|class| packet.ip.traffic_class == class)
             && spec.fill.is_none_or(|fill| {

@@ -47,7 +47,8 @@
 //!
 //! **Other lines**: `tick` lets time pass and takes all that timers sent since the line before (at
 //! a packet's line nothing may have been sent before it); `check [R->S] name value ..` looks at
-//! `FlowInfo` and counters; `demote`, `promote` (`R->S`), `drain`, `sink full|open`.
+//! `FlowInfo` and counters; `demote`, `promote` (`R->S`), `drain`, `sink full|open`. A line of
+//! `---` begins another script in the same file.
 
 mod matching;
 mod model;
@@ -76,15 +77,22 @@ impl Script {
     }
 }
 
-/// Parses and runs `text` in all variants.
+/// Parses and runs `text` in all variants; lines of `---` separate scripts.
 ///
 /// # Panics
 /// With the line, what it expected and what left, if anything goes otherwise.
 #[track_caller]
 pub fn check(text: &str) {
-    let script = Script::parse(text).unwrap_or_else(|error| panic!("{error}"));
-    assert!(!script.steps.is_empty(), "a script without steps proves nothing");
-    if let Err(failure) = script.run() {
-        panic!("{failure}");
+    let mut above = String::new();
+    for part in text.split("\n---") {
+        let script = format!("{above}{part}");
+        let script = Script::parse(&script).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!script.steps.is_empty(), "a script without steps proves nothing");
+        if let Err(failure) = script.run() {
+            panic!("{failure}");
+        }
+        // Blank lines in place of what was before keep the line numbers right.
+        above.extend(part.chars().filter(|&letter| letter == '\n'));
+        above.push('\n');
     }
 }

@@ -211,7 +211,7 @@ pub(super) struct PacketSpec {
     pub(super) dsack: Option<(Term, Term)>,
     pub(super) urgent: Option<u16>,
     pub(super) fill: Option<u8>,
-    pub(super) len: Option<u32>,
+    pub(super) len: Option<Number>,
     pub(super) hop_limit: Option<u8>,
     pub(super) traffic_class: Option<u8>,
     pub(super) options: Vec<u8>,

@@ -268,7 +268,7 @@ fn meta(spec: &PacketSpec) -> PacketMeta {
 fn quote(rig: &mut Rig<'_>, seq: Term, at_ms: i64) -> Packet {
     let spec = PacketSpec {
         place: Some(Place::At(Number::Is(seq))),
-        len: Some(1000),
+        len: Some(Number::Is(Term { symbol: None, offset: 1000 })),
         ..PacketSpec::default()
     };
     rig.imagines(Side::S, &spec, at_ms)

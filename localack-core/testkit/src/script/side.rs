@@ -1,6 +1,6 @@
 //! What a scripted host says when the script does not name it.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use super::model::{Number, PacketSpec, Place, Setup, Side, Term};
 use super::variant::Variant;
@@ -120,7 +120,7 @@ impl Host {
             Some(Place::Range(start, end)) => (resolve(start), resolve(end) - resolve(start)),
             Some(Place::Series(..)) => panic!("a series is cut into segments first"),
         };
-        let length = spec.len.map_or(length, i64::from);
+        let length = fixed(spec.len).unwrap_or(length);
         let first = start + i64::from(syn);
         let payload: Vec<u8> =
             (first..first + length).map(|at| spec.fill.unwrap_or_else(|| self.octet(at))).collect();
@@ -130,7 +130,7 @@ impl Host {
         if let Some(window) = fixed(spec.window) {
             self.window = u16::try_from(window).expect("a 16-bit window field");
         }
-        if let (Some(stamp), true) = (fixed(spec.stamp), true) {
+        if let Some(stamp) = fixed(spec.stamp) {
             self.stamp = Some(stamp);
         }
         let sack = spec.sack.iter().flatten();

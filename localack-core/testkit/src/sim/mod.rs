@@ -1,1 +1,26 @@
-//! A network in virtual time.
+//! A network in virtual time, deterministic from its seeds.
+//!
+//! ```text
+//! Endpoint A == Path == Middle (the engine, or a plain wire) == Path == Endpoint B
+//! ```
+//!
+//! A [`Path`] is a chain of [`Node`]s (delay, rate and queue, loss, reordering, duplication,
+//! corruption), one path for each direction of each link. A [`World`] moves the packets and calls
+//! everyone when their time has come. Random nodes draw from a [`Random`] of their own, so adding
+//! one does not change what another does.
+
+mod endpoint;
+mod middle;
+mod node;
+mod path;
+mod random;
+mod smol;
+mod world;
+
+pub use endpoint::Endpoint;
+pub use middle::{EngineBox, Middle, Wire};
+pub use node::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
+pub use path::{Node, Path};
+pub use random::{Random, seeds};
+pub use smol::{SmolHost, SmolSettings, Stream};
+pub use world::{Links, World};

@@ -59,7 +59,7 @@ pub(super) fn packet(words: &[&str]) -> Result<PacketSpec> {
             "ts" => spec.stamp = Some(number(value()?)?),
             "tsecr" => spec.echo = Some(number(value()?)?),
             "w" => spec.window = Some(number(value()?)?),
-            "len" => spec.len = Some(small(value()?)?),
+            "len" => spec.len = Some(number(value()?)?),
             "up" => spec.urgent = Some(small(value()?)?),
             "ttl" => spec.hop_limit = Some(small(value()?)?),
             "tos" => spec.traffic_class = Some(small(value()?)?),
@@ -106,6 +106,8 @@ fn free_word(word: &str, spec: &mut PacketSpec) -> Result<()> {
         spec.window = Some(number(window)?);
     } else if let (None, None, Some(flags)) = (spec.flags, spec.place, Flags::parse(word)) {
         spec.flags = Some(flags);
+    } else if let Some(length) = word.strip_prefix("len") {
+        spec.len = Some(number(length)?);
     } else {
         spec.place = Some(Place::At(number(word)?));
     }
