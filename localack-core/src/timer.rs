@@ -204,7 +204,7 @@ impl TimerWheel {
     /// be earlier where nodes only change buckets at that time.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.first()
-            .map(|(_, start_us)| Instant::from_micros(start_us.max(self.now_us)))
+            .map(|(_, start_us)| Instant::from_micros(start_us))
     }
 
     /// Takes one node whose deadline is at or before `now` and disarms it.

@@ -100,6 +100,33 @@ fn h12_1_dividing_acknowledgements_gains_nothing() {
 }
 
 #[test]
+fn rfc3465_2_1_an_ack_of_more_than_a_window_grows_it_once() {
+    let mut state = avoiding(10);
+    ack(&mut state, 45 * MSS);
+    assert_eq!(state.cwnd(), 11 * MSS);
+    ack(&mut state, 1);
+    assert_eq!(state.cwnd(), 11 * MSS, "at most a window is carried over");
+    let mut state = avoiding(10);
+    ack(&mut state, 15 * MSS);
+    ack(&mut state, 6 * MSS);
+    assert_eq!(
+        state.cwnd(),
+        12 * MSS,
+        "the rest counts toward the next segment"
+    );
+}
+
+#[test]
+fn rfc5681_3_1_a_reduction_starts_the_count_anew() {
+    let mut state = avoiding(10);
+    ack(&mut state, 9 * MSS);
+    state.on_loss(10 * MSS);
+    state.on_recovery_exit();
+    ack(&mut state, MSS);
+    assert_eq!(state.cwnd(), 5 * MSS);
+}
+
+#[test]
 fn rfc5681_equation_4_and_rfc6675_a_loss_halves_the_flight() {
     let mut state = established(10);
     state.on_loss(9 * MSS);
@@ -134,6 +161,7 @@ fn rfc5681_3_1_a_time_out_leaves_one_segment() {
 fn rfc5681_3_1_a_segment_that_times_out_again_leaves_the_threshold() {
     let mut state = established(10);
     state.on_timeout(10 * MSS);
+    ack(&mut state, 0);
     state.on_timeout(MSS);
     assert_eq!(state.ssthresh(), 5 * MSS);
     // Another segment: its loss is news.
@@ -202,6 +230,8 @@ fn rfc4015_a_spurious_time_out_in_recovery_does_not_excuse_the_loss() {
     assert_eq!((state.cwnd(), state.ssthresh()), (MSS, 5 * MSS));
     state.on_spurious();
     assert_eq!((state.cwnd(), state.ssthresh()), (10 * MSS, 10 * MSS));
+    ack(&mut state, 10 * MSS);
+    assert_eq!(state.cwnd(), 11 * MSS, "the window grows again");
 }
 
 #[test]

@@ -243,6 +243,10 @@ impl SendHalf {
         {
             self.tsval = val;
         }
+        if range.is_empty() {
+            // An acknowledgement shows where its sender is, but brings nothing there.
+            return;
+        }
         if range.start().at_or_before(self.contiguous) {
             self.contiguous = self.contiguous.latest(range.end());
         }

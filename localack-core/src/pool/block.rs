@@ -104,19 +104,19 @@ impl BlockSlot {
 /// Octets per block, 64 ..= 65,535.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub struct BlockSize(NonZeroU32);
+pub(crate) struct BlockSize(NonZeroU32);
 
 impl BlockSize {
     /// Smallest block, in octets.
-    pub const MIN: u32 = 64;
+    pub(crate) const MIN: u32 = 64;
     /// Largest block, in octets: offsets in a block are 16-bit numbers.
-    pub const MAX: u32 = 65_535;
+    pub(crate) const MAX: u32 = 65_535;
 
     /// The size of the blocks that an `arena` is cut into, one for each of `blocks`.
     ///
     /// `None` if there are no blocks, more than 2^31 of them, or their size is not allowed.
     #[must_use]
-    pub fn of(blocks: &[BlockSlot], arena: &[u8]) -> Option<Self> {
+    pub(crate) fn of(blocks: &[BlockSlot], arena: &[u8]) -> Option<Self> {
         let octets = u32::try_from(arena.len().checked_div(blocks.len())?).ok()?;
         let size = NonZeroU32::new(octets)?;
         let fits = (Self::MIN..=Self::MAX).contains(&octets);
@@ -125,13 +125,13 @@ impl BlockSize {
 
     /// Octets per block.
     #[must_use]
-    pub const fn octets(self) -> u32 {
+    pub(crate) const fn octets(self) -> u32 {
         self.0.get()
     }
 
     /// Blocks that hold `octets`, the last one perhaps in part.
     #[must_use]
-    pub const fn pages(self, octets: u32) -> u32 {
+    pub(crate) const fn pages(self, octets: u32) -> u32 {
         octets.div_ceil(self.0.get())
     }
 

@@ -3,14 +3,14 @@
 use crate::seq::{SeqNum, SeqRange};
 
 use super::block::{BlockSlot, Link, SKIPS};
-use super::{BlockSize, Pool, Quota};
+use super::{BlockSize, Pool};
 
 /// One direction's byte stream in the pool. All zeroes is an empty stream without a quota.
 ///
 /// Holds the octets [`Chain::held`] without a hole, and perhaps some past their end.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// Sequence number of the first octet of page 0; at or before `una`.
     pub(super) base: SeqNum,
     /// First octet that is not released.
@@ -40,8 +40,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// An empty stream without a quota: it can store nothing.
-    pub const EMPTY: Self = Self {
+    /// An empty stream without a quota: it can store nothing. [`Pool::restart`] says where it
+    /// begins, [`Pool::reserve`] gives it a quota.
+    pub(crate) const EMPTY: Self = Self {
         base: SeqNum::ZERO,
         una: SeqNum::ZERO,
         end: SeqNum::ZERO,
@@ -58,66 +59,40 @@ impl Chain {
         limit: 0,
     };
 
-    /// An empty stream that begins at `at`; [`Pool::reserve`] gives it a quota.
-    #[must_use]
-    pub const fn start(at: SeqNum) -> Self {
-        Self {
-            base: at,
-            una: at,
-            end: at,
-            ..Self::EMPTY
-        }
-    }
-
     /// What is stored in order: from the first octet that is not released to the in-order end.
     #[must_use]
-    pub const fn held(&self) -> SeqRange {
+    pub(crate) const fn held(&self) -> SeqRange {
         SeqRange::new(self.una, self.end)
-    }
-
-    /// First octet that is not released.
-    #[must_use]
-    pub const fn una(&self) -> SeqNum {
-        self.una
     }
 
     /// The in-order end, *L*: the next octet wanted from the sender.
     #[must_use]
-    pub const fn end(&self) -> SeqNum {
+    pub(crate) const fn end(&self) -> SeqNum {
         self.end
     }
 
     /// Octets held past the in-order end.
     #[must_use]
-    pub const fn octets_ahead(&self) -> u32 {
+    pub(crate) const fn octets_ahead(&self) -> u32 {
         self.ahead
     }
 
     /// Octets stored in order that are marked as SACKed.
     #[must_use]
-    pub const fn octets_sacked(&self) -> u32 {
+    pub(crate) const fn octets_sacked(&self) -> u32 {
         self.sacked
     }
 
     /// Blocks that the chain holds.
     #[must_use]
-    pub const fn blocks(&self) -> u32 {
+    pub(crate) const fn blocks(&self) -> u32 {
         self.count
-    }
-
-    /// How many blocks it may hold.
-    #[must_use]
-    pub const fn quota(&self) -> Quota {
-        Quota {
-            reserved_blocks: self.reserved,
-            limit_blocks: self.limit,
-        }
     }
 
     /// Drops all SACK marks, as a retransmission time-out demands (rule H4.1); O(1).
     ///
     /// What is held out of order stays.
-    pub const fn forget_sacked(&mut self) {
+    pub(crate) const fn forget_sacked(&mut self) {
         if self.sacked > 0 {
             self.sacked = 0;
             self.epoch = self.epoch.wrapping_add(1);

@@ -33,10 +33,11 @@ use core::fmt;
 
 use crate::seq::SeqNum;
 
-pub use block::{BlockSize, BlockSlot};
-pub use chain::Chain;
-pub use read::Payload;
-pub use sack::Run;
+pub(crate) use block::BlockSize;
+pub use block::BlockSlot;
+pub(crate) use chain::Chain;
+pub(crate) use read::Payload;
+pub(crate) use sack::Run;
 
 use block::Link;
 use marks::Marks;
@@ -47,7 +48,7 @@ const MAX_CHAIN: u32 = 1 << 29;
 /// What the pool knows besides its blocks. All zeroes is a pool that was never used.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct PoolHead {
+pub(crate) struct PoolHead {
     /// First block of the free list.
     free: Link,
     /// Index of the first block that was never used; all later ones were not either.
@@ -60,7 +61,7 @@ pub struct PoolHead {
 
 impl PoolHead {
     /// A pool that was never used.
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         free: Link::NONE,
         fresh: 0,
         used: 0,
@@ -70,19 +71,19 @@ impl PoolHead {
 
 /// How many blocks a chain may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Quota {
+pub(crate) struct Quota {
     /// Blocks that the chain can have at any time, whatever others do.
-    pub reserved_blocks: u32,
+    pub(crate) reserved_blocks: u32,
     /// Most blocks that it can have; at least the reserved ones.
-    pub limit_blocks: u32,
+    pub(crate) limit_blocks: u32,
 }
 
 /// The pool has fewer unpromised free blocks than a chain asked to reserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoRoom;
+pub(crate) struct NoRoom;
 
 /// A view of the pool for the time of one call.
-pub struct Pool<'p> {
+pub(crate) struct Pool<'p> {
     head: &'p mut PoolHead,
     blocks: &'p mut [BlockSlot],
     arena: &'p mut [u8],
@@ -103,7 +104,7 @@ impl fmt::Debug for Pool<'_> {
 
 impl<'p> Pool<'p> {
     /// A view of the pool in this memory; `size` is [`BlockSize::of`] it.
-    pub fn new(
+    pub(crate) fn new(
         head: &'p mut PoolHead,
         blocks: &'p mut [BlockSlot],
         arena: &'p mut [u8],
@@ -121,25 +122,25 @@ impl<'p> Pool<'p> {
 
     /// Octets per block.
     #[must_use]
-    pub const fn block_size(&self) -> BlockSize {
+    pub(crate) const fn block_size(&self) -> BlockSize {
         self.size
     }
 
     /// Blocks in the pool.
     #[must_use]
-    pub fn blocks(&self) -> u32 {
+    pub(crate) fn blocks(&self) -> u32 {
         u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)
     }
 
     /// Blocks that belong to no chain.
     #[must_use]
-    pub fn free_blocks(&self) -> u32 {
+    pub(crate) fn free_blocks(&self) -> u32 {
         self.blocks().saturating_sub(self.head.used)
     }
 
     /// Free blocks that are not promised to any chain.
     #[must_use]
-    pub fn unpromised_blocks(&self) -> u32 {
+    pub(crate) fn unpromised_blocks(&self) -> u32 {
         self.free_blocks().saturating_sub(self.head.promised)
     }
 
@@ -149,7 +150,7 @@ impl<'p> Pool<'p> {
     ///
     /// # Errors
     /// [`NoRoom`] if the reservation cannot be promised; the chain keeps the quota it had.
-    pub fn reserve(&mut self, chain: &mut Chain, quota: Quota) -> Result<(), NoRoom> {
+    pub(crate) fn reserve(&mut self, chain: &mut Chain, quota: Quota) -> Result<(), NoRoom> {
         let (most, _) = self.size.split(MAX_CHAIN);
         let reserved = quota.reserved_blocks.min(most);
         let limit = quota.limit_blocks.min(most).max(reserved);
@@ -167,7 +168,7 @@ impl<'p> Pool<'p> {
     /// Octets past its in-order end that `chain` can take now, as long as others take none of the
     /// unpromised blocks.
     #[must_use]
-    pub fn available(&self, chain: &Chain) -> u32 {
+    pub(crate) fn available(&self, chain: &Chain) -> u32 {
         let blocks = chain.owed().saturating_add(self.unpromised_blocks());
         let blocks = blocks.min(chain.limit.saturating_sub(chain.count));
         let slack = chain.capacity_end(self.size).octets_past(chain.end);
@@ -177,7 +178,7 @@ impl<'p> Pool<'p> {
     /// Gives up everything that `chain` holds and lets its stream begin at `at`; O(1).
     ///
     /// The quota stays.
-    pub fn restart(&mut self, chain: &mut Chain, at: SeqNum) {
+    pub(crate) fn restart(&mut self, chain: &mut Chain, at: SeqNum) {
         let count = chain.count;
         self.drop_head(chain, count);
         chain.rebase(at);
@@ -186,7 +187,7 @@ impl<'p> Pool<'p> {
     }
 
     /// Gives up everything that `chain` holds, and its reservation; O(1).
-    pub fn retire(&mut self, chain: &mut Chain) {
+    pub(crate) fn retire(&mut self, chain: &mut Chain) {
         self.restart(chain, SeqNum::ZERO);
         self.head.promised = self.head.promised.saturating_sub(chain.owed());
         *chain = Chain::EMPTY;

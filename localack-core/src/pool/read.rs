@@ -11,7 +11,7 @@ use super::{BlockSlot, Chain, Pool};
 
 /// Stored octets in order, as an iterator over the pieces they lie in; empty by default.
 #[derive(Clone, Copy, Default)]
-pub struct Payload<'p> {
+pub(crate) struct Payload<'p> {
     blocks: &'p [BlockSlot],
     arena: &'p [u8],
     size: u32,
@@ -21,15 +21,9 @@ pub struct Payload<'p> {
 }
 
 impl Payload<'_> {
-    /// Octets that are left.
-    #[must_use]
-    pub const fn octets(&self) -> u32 {
-        self.left
-    }
-
     /// The sum over the octets that are left.
     #[must_use]
-    pub fn sum(self) -> Sum {
+    pub(crate) fn sum(self) -> Sum {
         let mut sum = Sum::new();
         for piece in self {
             sum.add_bytes(piece);
@@ -71,7 +65,7 @@ impl Pool<'_> {
     ///
     /// The chain remembers the place, so that reading on from there needs no search.
     #[must_use]
-    pub fn payload(&self, chain: &mut Chain, range: SeqRange) -> Payload<'_> {
+    pub(crate) fn payload(&self, chain: &mut Chain, range: SeqRange) -> Payload<'_> {
         let Some(walk) = self.walk(chain, range.intersection(chain.held())) else {
             return Payload::default();
         };
@@ -99,7 +93,7 @@ impl Pool<'_> {
 
     /// Whether an arriving copy equals what is stored in order, as far as they overlap (H5.2).
     #[must_use]
-    pub fn matches(&self, chain: &Chain, seq: SeqNum, copy: &[u8]) -> bool {
+    pub(crate) fn matches(&self, chain: &Chain, seq: SeqNum, copy: &[u8]) -> bool {
         let octets = u32::try_from(copy.len()).unwrap_or(u32::MAX);
         let both = SeqRange::new(seq, seq.advance(octets)).intersection(chain.held());
         let mut rest = copy
@@ -116,7 +110,7 @@ impl Pool<'_> {
     ///
     /// Of several that end in one page only the last is known. One step per page of the range.
     #[must_use]
-    pub fn pushed(&self, chain: &Chain, range: SeqRange) -> bool {
+    pub(crate) fn pushed(&self, chain: &Chain, range: SeqRange) -> bool {
         let mut walk = self.walk(chain, range.intersection(chain.held()));
         while let Some(piece) = walk.and_then(|walk| walk.piece(chain, self.size)) {
             let push = self.slot(piece.link).map_or(0, |slot| u32::from(slot.push));

@@ -8,13 +8,13 @@ use super::{Chain, Pool};
 
 /// What [`Pool::release`] let go of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Released {
+pub(crate) struct Released {
     /// Octets released that were marked as SACKed.
-    pub sacked: Tally,
+    pub(crate) sacked: Tally,
     /// Blocks freed.
-    pub blocks: u32,
-    /// Whether [`Chain::una`] is not there yet, because it was too far for one call.
-    pub more: bool,
+    pub(crate) blocks: u32,
+    /// Whether the start of [`Chain::held`] is not there yet, because it was too far for one call.
+    pub(crate) more: bool,
 }
 
 impl Pool<'_> {
@@ -27,7 +27,7 @@ impl Pool<'_> {
     /// If `snd_una` lies past the in-order end, octets went round the engine (rule H9.2) and the
     /// in-order end follows; octets held out of order may then touch it, so call
     /// [`Pool::extend`].
-    pub fn release(
+    pub(crate) fn release(
         &mut self,
         chain: &mut Chain,
         snd_una: SeqNum,

@@ -8,11 +8,11 @@ use super::{Chain, Marks, Pool};
 
 /// A number of octets, and how many of them lie in the range that the caller watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// All octets.
-    pub octets: u32,
+    pub(crate) octets: u32,
     /// Those in the watched range.
-    pub watched: u32,
+    pub(crate) watched: u32,
 }
 
 impl Tally {
@@ -42,16 +42,16 @@ impl Tally {
 
 /// What [`Pool::mark_sacked`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Marked {
+pub(crate) struct Marked {
     /// Octets that were not marked before.
-    pub newly: Tally,
+    pub(crate) newly: Tally,
     /// Whether the block was too long for one call; the same call again goes on with it.
-    pub more: bool,
+    pub(crate) more: bool,
 }
 
 /// What [`Pool::unsacked_run`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Run {
+pub(crate) enum Run {
     /// The first run of octets that are not SACKed; it may go on where the search ended.
     Found(SeqRange),
     /// Everything is SACKed as far as this number, where the search ended.
@@ -62,11 +62,11 @@ pub enum Run {
 
 /// What [`Pool::unsacked_octets`] counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Counted {
+pub(crate) struct Counted {
     /// Octets that are not SACKed.
-    pub octets: u32,
+    pub(crate) octets: u32,
     /// Where the count ended: the end of the range, unless it was too long for one call.
-    pub reached: SeqNum,
+    pub(crate) reached: SeqNum,
 }
 
 /// A stretch of pages that are SACKed as a whole, while it is being walked.
@@ -83,7 +83,7 @@ impl Pool<'_> {
     /// are marked already are skipped by the stretch, so a block that grows, or one that is
     /// reported again and again, costs what is new in it. A mark that a page cannot express is
     /// forgotten: the octets count as not SACKed and may be sent once too often.
-    pub fn mark_sacked(
+    pub(crate) fn mark_sacked(
         &mut self,
         chain: &mut Chain,
         block: SeqRange,
@@ -115,7 +115,7 @@ impl Pool<'_> {
     ///
     /// Visits at most `max_pages` pages, so a run can be longer than what is found of it.
     #[must_use]
-    pub fn unsacked_run(&self, chain: &Chain, range: SeqRange, max_pages: u32) -> Run {
+    pub(crate) fn unsacked_run(&self, chain: &Chain, range: SeqRange, max_pages: u32) -> Run {
         let range = range.intersection(chain.held());
         if range.is_empty() {
             return Run::None;
@@ -153,7 +153,12 @@ impl Pool<'_> {
     /// Counts the octets in `range` that are stored in order and not SACKed, through at most
     /// `max_pages` pages.
     #[must_use]
-    pub fn unsacked_octets(&self, chain: &Chain, range: SeqRange, max_pages: u32) -> Counted {
+    pub(crate) fn unsacked_octets(
+        &self,
+        chain: &Chain,
+        range: SeqRange,
+        max_pages: u32,
+    ) -> Counted {
         let range = range.intersection(chain.held());
         if chain.sacked == 0 {
             return Counted {

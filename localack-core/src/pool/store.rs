@@ -13,7 +13,7 @@ use super::{Chain, Pool};
 ///
 /// Bounds the work that a segment far out of order causes; one further ahead is not stored, so it
 /// is not acknowledged and will come again.
-pub const MAX_GAP_PAGES: u32 = 64;
+pub(super) const MAX_GAP_PAGES: u32 = 64;
 
 /// Pages that a commit looks at to join what was held out of order to the in-order end.
 const JOIN_PAGES: u32 = 64;
@@ -22,7 +22,7 @@ const JOIN_PAGES: u32 = 64;
 ///
 /// Verify [`Staged::sum`], then [`Staged::commit`]. Dropped without a commit it leaves no trace.
 #[must_use = "octets are stored only once committed"]
-pub struct Staged<'s, 'p> {
+pub(crate) struct Staged<'s, 'p> {
     pool: &'s mut Pool<'p>,
     chain: &'s mut Chain,
     sum: Sum,
@@ -47,12 +47,12 @@ impl fmt::Debug for Staged<'_, '_> {
 impl Staged<'_, '_> {
     /// The sum over the whole payload as it arrived, stored or not.
     #[must_use]
-    pub const fn sum(&self) -> Sum {
+    pub(crate) const fn sum(&self) -> Sum {
         self.sum
     }
 
     /// Makes the octets part of the stream.
-    pub fn commit(mut self) -> Stored {
+    pub(crate) fn commit(mut self) -> Stored {
         let Filled {
             octets,
             last,
@@ -90,7 +90,7 @@ impl Drop for Staged<'_, '_> {
 /// range that may be acknowledged (invariant 23).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub struct Stored {
+pub(crate) struct Stored {
     advanced: SeqRange,
     held: SeqRange,
     differs: bool,
@@ -111,27 +111,27 @@ impl Stored {
 
     /// What the in-order end moved over: octets that may be acknowledged.
     #[must_use]
-    pub const fn advanced(self) -> SeqRange {
+    pub(crate) const fn advanced(self) -> SeqRange {
         self.advanced
     }
 
     /// What is now held out of order: octets that may be SACKed; they stay until they are
     /// released in order (rule H4.2). Empty if the segment was in order.
     #[must_use]
-    pub const fn held(self) -> SeqRange {
+    pub(crate) const fn held(self) -> SeqRange {
         self.held
     }
 
     /// Whether octets that were held already came again with other values; the held ones stay
     /// (rule H5.2).
     #[must_use]
-    pub const fn differs(self) -> bool {
+    pub(crate) const fn differs(self) -> bool {
         self.differs
     }
 
     /// Whether [`Pool::extend`] may move the in-order end further.
     #[must_use]
-    pub const fn more(self) -> bool {
+    pub(crate) const fn more(self) -> bool {
         self.more
     }
 }
@@ -155,7 +155,7 @@ impl<'p> Pool<'p> {
     /// Of a segment that is too large for the room left, the prefix that fits is taken (rule
     /// H5.5). Octets that are held already are not taken again. `push` says that the segment ends
     /// with PSH; it is remembered if the last octet is taken.
-    pub fn store<'s>(
+    pub(crate) fn store<'s>(
         &'s mut self,
         chain: &'s mut Chain,
         seq: SeqNum,
@@ -188,7 +188,7 @@ impl<'p> Pool<'p> {
     }
 
     /// Moves the in-order end over what is held behind it, through at most `max_pages` pages.
-    pub fn extend(&mut self, chain: &mut Chain, max_pages: u32) -> Stored {
+    pub(crate) fn extend(&mut self, chain: &mut Chain, max_pages: u32) -> Stored {
         let start = chain.end;
         let more = chain.ahead > 0 && self.join(chain, max_pages);
         Stored {

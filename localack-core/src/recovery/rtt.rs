@@ -96,12 +96,10 @@ impl RttEstimator {
         let deviation_us = (self.srtt_eighths >> 3).abs_diff(sample_us);
         let kept = self
             .rttvar_quarters
-            .saturating_sub(self.rttvar_quarters.div_ceil(4));
+            .saturating_sub(self.rttvar_quarters >> 2);
         self.rttvar_quarters = kept.saturating_add(deviation_us);
         // SRTT <- 7/8 SRTT + 1/8 R'.
-        let kept = self
-            .srtt_eighths
-            .saturating_sub(self.srtt_eighths.div_ceil(8));
+        let kept = self.srtt_eighths.saturating_sub(self.srtt_eighths >> 3);
         self.srtt_eighths = kept.saturating_add(sample_us);
     }
 
@@ -238,6 +236,29 @@ mod tests {
     }
 
     #[test]
+    fn rfc6298_5_7_a_longer_first_time_out_stays() {
+        let mut rtt = RttEstimator::EMPTY;
+        rtt.on_syn_lost();
+        let patient = RtoBounds {
+            initial_us: 5_000_000,
+            ..RtoBounds::DEFAULT
+        };
+        assert_eq!(rtt.rto(&patient), 5_000_000);
+    }
+
+    #[test]
+    fn a_steady_path_is_measured_exactly() {
+        for first in [1, 2_000_000] {
+            let mut rtt = RttEstimator::EMPTY;
+            rtt.on_sample(first);
+            for _ in 0..300 {
+                rtt.on_sample(617_123);
+            }
+            assert_eq!((rtt.srtt_us(), rtt.rttvar_us()), (Some(617_123), 0));
+        }
+    }
+
+    #[test]
     fn a_sample_or_progress_ends_the_back_off() {
         let mut rtt = RttEstimator::EMPTY;
         rtt.on_sample(600_000);
@@ -268,8 +289,7 @@ mod tests {
             }
             let (low, high) = (*samples.iter().min().unwrap(), *samples.iter().max().unwrap());
             let srtt = rtt.srtt_us().unwrap();
-            // One microsecond for rounding down.
-            prop_assert!(low.saturating_sub(1) <= srtt && srtt <= high);
+            prop_assert!(low <= srtt && srtt <= high);
             let rto = rtt.rto(&RtoBounds::DEFAULT);
             prop_assert!((200_000..=60_000_000).contains(&rto));
             prop_assert!(rto >= srtt.min(60_000_000));

@@ -67,7 +67,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let debt = send.drained_in(micros(self.config.debt_time)).max(self.config.debt_floor);
         let by_flow = send.snd_una.advance(self.flow.buffer_limit.min(debt));
         let by_pool = stream.rcv_nxt().advance(self.pool.available(&stream.chain));
-        recv.edge.latest(by_flow.earliest(by_pool))
+        let scale = self.flow.host(direction.source().other()).scale();
+        let by_field = stream.ack_point().advance(scale.octets(u16::MAX));
+        recv.edge.latest(by_flow.earliest(by_pool).earliest(by_field))
     }
 
     /// Notes that the sender of `direction`'s data has been told `offer`.

@@ -64,6 +64,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if !recovering {
             self.enter_recovery(direction);
+        } else if head_lost {
+            // A partial acknowledgement calls for the next hole at once (RFC 6582 section 3.2).
+            self.flow.stream_mut(direction).flags.set(StreamFlags::FIRST_REPAIR);
         }
         self.raise_lost_edge(direction, edge);
     }
@@ -276,15 +279,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         segments.saturating_mul(mss)
     }
 
-    /// Notes whether the congestion window alone holds sending back, and starts the persist timer
-    /// where the receiver's does and nothing is on its way (RFC 9293 section 3.8.6.1).
+    /// Notes whether the congestion window is used up: only then may it grow (RFC 7661).
+    pub(super) fn note_cwnd_use(&mut self, direction: Direction) {
+        let pipe = self.pipe(direction);
+        let stream = self.flow.stream_mut(direction);
+        let full = pipe.saturating_add(u32::from(stream.send.mss)) > stream.send.congestion.cwnd();
+        stream.flags.put(StreamFlags::CWND_LIMITED, full);
+    }
+
+    /// Starts the persist timer where the receiver's window holds sending back and nothing is on
+    /// its way (RFC 9293 section 3.8.6.1).
     fn watch_closed_window(&mut self, direction: Direction) {
         let waits = self.waits_for_window(direction);
         let (now, timeout) = (self.now, self.rto(direction));
-        let cwnd_full = self.pipe(direction).saturating_add(u32::from(self.flow.stream(direction).send.mss))
-            > self.flow.stream(direction).send.congestion.cwnd();
+        self.note_cwnd_use(direction);
         let stream = self.flow.stream_mut(direction);
-        stream.flags.put(StreamFlags::CWND_LIMITED, cwnd_full);
         if waits && stream.send.in_flight() == 0 && !stream.send.timer.is_set() {
             stream.send.timer = Stamp::at(now.after(timeout));
             stream.send.progress_at = Stamp::at(now);
@@ -318,11 +327,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else if send.in_flight() > 0 || self.waits_for_window(direction) {
             self.flow.stream_mut(direction).flags.set(StreamFlags::PROBE_OWED);
         }
-        let timeout = self.rto(direction);
+        let timeout = micros(self.rto(direction));
         let flow_waits = self.flow.stream(direction).flags.has(StreamFlags::PROBE_OWED);
         let send = &mut self.flow.stream_mut(direction).send;
         if send.in_flight() > 0 || flow_waits {
-            send.timer = Stamp::at(now.after(timeout));
+            let patience = give_up.saturating_sub(send.progress_at.age(now).into());
+            send.timer = Stamp::at(now.after(Duration::from_micros(timeout.min(patience))));
         }
     }
 

@@ -49,8 +49,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let recv = &stream.recv;
         let after_fin = stream.fin().filter(|&fin| fin == stream.rcv_nxt()).map(|fin| fin.advance(1));
         let sacked = self.has(FlowFlags::SACK) && stream.flags.has(StreamFlags::SACK_PROMISED);
-        let exact =
-            seg.seq == recv.ack_sent || Some(seg.seq) == after_fin || (sacked && seg.seq == recv.sacked_to);
+        // RCV.NXT is what was acknowledged, or a little more while an acknowledgement waits.
+        let exact = seg.seq == recv.ack_sent
+            || seg.seq == stream.rcv_nxt()
+            || Some(seg.seq) == after_fin
+            || (sacked && seg.seq == recv.sacked_to);
         if exact {
             return self.obey_reset(direction, packet, seg, meta);
         }
@@ -116,6 +119,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// has sent and was promised is delivered first (rules H8.2 and H8.3).
     fn obey_reset(&mut self, direction: Direction, packet: &mut [u8], seg: &Segment, meta: PacketMeta) -> Verdict {
         let echo = direction.reverse();
+        let last = &mut self.flow.stream_mut(echo).send;
+        if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(last.snd_nxt) {
+            last.watch_ack(seg.ack);
+        }
         let lost = self.flow.stream(echo).debt();
         self.lose(lost);
         self.event(Event::Reset { flow: self.id, from: direction.source(), lost });

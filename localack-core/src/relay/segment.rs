@@ -82,6 +82,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return reason;
         }
         let acceptable = self.is_acceptable(direction, seg);
+        if !acceptable && let Some(verdict) = self.reject(direction, packet, seg, meta) {
+            return verdict;
+        }
         let rcv_nxt = self.flow.stream(direction).rcv_nxt();
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
         let is_keepalive = active && self.is_keepalive(direction, seg);
@@ -131,6 +134,25 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         let reaches = seg.seq_end().at_or_after(low) || seg.seq.at_or_after(low.retreat(1));
         reaches && seg.seq.at_or_before(high)
+    }
+
+    /// What becomes of a segment whose sequence number its receiver would not accept, if that is
+    /// clear already. A host judges for itself (section 2.2); where the engine would lend the
+    /// segment a sequence number that is accepted, it must judge (rule H1.9).
+    fn reject(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Option<Verdict> {
+        let stream = self.flow.stream(direction);
+        let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
+        if !stream.is_active() {
+            let beyond = seg.seq.after(stream.send.wnd_edge.latest(stream.send.snd_una));
+            return beyond.then_some(Verdict::Pass(PassReason::Unacceptable));
+        }
+        if carries {
+            return None;
+        }
+        Some(match Self::verify(packet, seg, meta) {
+            Ok(()) => Verdict::Drop(DropReason::OutOfWindow),
+            Err(Corrupt) => Verdict::Pass(PassReason::BadChecksum),
+        })
     }
 
     /// Segments that no receiver in the engine's place would accept (rule H5.3).
@@ -339,10 +361,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let seq = self.seq_of_pure_ack(direction, seg);
             return self.forward(direction, packet, seg, meta, seq);
         }
+        self.try_leave(echo);
         if self.flow.stream(echo).is_active() && !self.must_pass(direction, seg) {
             return Verdict::Absorb(AbsorbReason::Acknowledgement);
         }
-        self.try_leave(echo);
         let seq = self.seq_of_pure_ack(direction, seg);
         self.forward(direction, packet, seg, meta, seq)
     }
@@ -377,15 +399,24 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         {
             self.flow.stream_mut(direction).flags.set(StreamFlags::RELAY_OWED);
         }
+        // Whatever else goes where the packet itself goes must not overtake it: it waits for the
+        // next poll (rules H2.4 and H7.2).
+        let goes_on = matches!(verdict, Verdict::Forward | Verdict::Pass(_));
         self.pay_acks(direction);
-        self.pay_acks(echo);
-        self.pump(direction);
+        if goes_on {
+            self.note_cwnd_use(direction);
+        } else {
+            self.pay_acks(echo);
+            self.pump(direction);
+        }
         if self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
             let blocks = self.relayed_sack(seg);
             self.send_relay(direction, &blocks);
         }
         self.pump(echo);
-        self.offer_more(echo);
+        if !goes_on {
+            self.offer_more(echo);
+        }
         self.try_leave(echo);
         self.try_leave(direction);
     }

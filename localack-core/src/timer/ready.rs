@@ -105,6 +105,16 @@ mod tests {
         assert!(list.is_empty());
     }
 
+    #[test]
+    fn a_node_put_into_a_damaged_list_comes_out() {
+        let (mut list, mut nodes) = (ReadyList::EMPTY, [ReadyLink::EMPTY; 3]);
+        assert!(list.push_back(&mut nodes, 0) && list.push_back(&mut nodes, 1));
+        // The first node no longer leads to the last.
+        nodes[0].link = ring::tests_support::link(3, 2, READY);
+        assert!(list.push_back(&mut nodes, 2));
+        assert_eq!(list.pop_front(&mut nodes), Some(2));
+    }
+
     proptest! {
         #[test]
         fn the_list_is_a_queue(steps in prop::collection::vec((0u8..3, 0u32..12), 0..200)) {

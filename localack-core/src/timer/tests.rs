@@ -271,6 +271,14 @@ fn a_node_that_its_bucket_does_not_know_is_placed_anew() {
     assert_eq!(bench.expired(501), [0]);
 }
 
+#[test]
+fn a_node_in_a_bucket_that_does_not_exist_is_placed_anew() {
+    let mut bench = Bench::new(1);
+    bench.nodes[0].link = ring::tests_support::link(0, 0, 999);
+    bench.arm(0, 500);
+    assert_eq!(bench.expired(500), [0]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Arm(u32, u64),

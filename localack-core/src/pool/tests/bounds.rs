@@ -1,6 +1,7 @@
 //! What things cost: octets of store per octet held, and steps per call however large the chain.
 
-use super::super::{Run, Tally};
+use super::super::Run;
+use super::super::sack::Tally;
 use super::*;
 
 const ISN: SeqNum = SeqNum::new(u32::MAX - 12_345);
@@ -75,7 +76,7 @@ fn any_octet_of_64_mib_is_found_in_bounded_steps() {
         .chain([LARGE / SIZE - 1, LARGE / SIZE - 2])
     {
         let payload = pool.peek(&chain, range(ISN.advance(page * SIZE), 1));
-        assert_eq!(payload.octets(), 1);
+        assert_eq!(payload.flatten().count(), 1);
         worst = worst.max(steps(&pool));
     }
     assert!(worst <= LOOKUP, "{worst} steps");
@@ -90,7 +91,10 @@ fn reading_on_needs_no_search() {
     steps(&pool);
     for segment in 1..1000 {
         let at = ISN.advance(middle + segment * 1448);
-        assert_eq!(pool.payload(&mut chain, range(at, 1448)).octets(), 1448);
+        assert_eq!(
+            pool.payload(&mut chain, range(at, 1448)).flatten().count(),
+            1448
+        );
         let cost = steps(&pool);
         assert!(cost <= 1448_u32.div_ceil(SIZE), "{cost} steps");
     }
@@ -208,7 +212,7 @@ fn releasing_64_mib_at_once_is_bounded() {
         }
         assert!(released.blocks >= PAGES - 1);
     }
-    assert_eq!((sacked, chain.una(), chain.blocks()), (1000 * SIZE, una, 1));
+    assert_eq!((sacked, chain.una, chain.blocks()), (1000 * SIZE, una, 1));
 }
 
 #[test]

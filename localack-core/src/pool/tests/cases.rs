@@ -1,6 +1,7 @@
 //! One test per promise.
 
-use super::super::{MAX_GAP_PAGES, NoRoom, Run};
+use super::super::store::MAX_GAP_PAGES;
+use super::super::{NoRoom, Run};
 use super::*;
 use crate::wire::checksum::Sum;
 
@@ -241,7 +242,7 @@ fn a_reservation_is_kept_from_everyone_else() {
         },
     );
     let mut pool = memory.pool();
-    let mut third = Chain::start(ISN);
+    let mut third = empty(ISN);
     assert_eq!(
         pool.reserve(
             &mut third,
@@ -339,7 +340,7 @@ fn octets_that_went_round_are_let_go() {
     let released = pool.release(&mut chain, una, NOWHERE, ALL);
     assert!(!released.more);
     assert_eq!(
-        (chain.una(), chain.end(), chain.octets_ahead()),
+        (chain.una, chain.end(), chain.octets_ahead()),
         (una, una, 270)
     );
     assert_eq!(pool.extend(&mut chain, ALL).advanced(), range(una, 270));

@@ -10,7 +10,8 @@ use std::vec::Vec;
 
 use crate::seq::{SeqNum, SeqRange};
 
-use super::{BlockSize, BlockSlot, Chain, Pool, PoolHead, Quota, Stored};
+use super::store::Stored;
+use super::{BlockSize, BlockSlot, Chain, Pool, PoolHead, Quota};
 
 /// A limit of pages per call that no test's chain reaches.
 const ALL: u32 = u32::MAX;
@@ -55,10 +56,17 @@ impl Memory {
     }
 
     fn chain_with(&mut self, at: SeqNum, quota: Quota) -> Chain {
-        let mut chain = Chain::start(at);
+        let mut chain = empty(at);
         self.pool().reserve(&mut chain, quota).unwrap();
         chain
     }
+}
+
+/// A stream without a quota that begins at `at`.
+fn empty(at: SeqNum) -> Chain {
+    let mut chain = Chain::EMPTY;
+    chain.rebase(at);
+    chain
 }
 
 /// Stores and commits, with no edge in the way.

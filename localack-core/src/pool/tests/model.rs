@@ -310,7 +310,7 @@ fn release(
         (model.una + watch.0 + watch.1).min(SPAN),
     );
     let released = pool.release(chain, model.seq(una), watch, pages);
-    let reached = model.at(chain.una());
+    let reached = model.at(chain.una);
     assert_eq!(released.more, reached < una);
     assert!(reached > model.una || una == model.una);
     let mut gone = vec![false; SPAN as usize];
@@ -423,7 +423,7 @@ proptest! {
                 let seq = isn.advance(at);
                 let stored = put(&mut pool, &mut chain, seq, &octets(at, mss));
                 let covered = stored.held() == range(seq, mss) || chain.end().at_or_after(seq.advance(mss));
-                let far = at / size as u32 > chain.blocks() + super::super::MAX_GAP_PAGES;
+                let far = at / size as u32 > chain.blocks() + super::super::store::MAX_GAP_PAGES;
                 prop_assert!(covered || far, "{stored:?}");
             } else {
                 let block = range(isn.advance(at), mss);
@@ -460,7 +460,7 @@ proptest! {
 
 /// Runs an operation without asking whether the result is right.
 fn abuse(pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
-    let una = chain.una();
+    let una = chain.una;
     match *op {
         Op::Store {
             ahead,
