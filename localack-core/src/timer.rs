@@ -54,15 +54,6 @@ impl TimerLink {
         link: Link::EMPTY,
     };
 
-    /// When the timer is due; `None` if it is not armed.
-    pub(crate) const fn deadline(&self) -> Option<Instant> {
-        if self.link.list() == 0 {
-            None
-        } else {
-            Some(Instant::from_micros(self.deadline_us()))
-        }
-    }
-
     #[expect(clippy::as_conversions, reason = "widening in a const fn")]
     const fn deadline_us(&self) -> u64 {
         (self.deadline_high as u64) << 32 | self.deadline_low as u64

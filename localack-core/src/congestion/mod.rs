@@ -20,10 +20,8 @@ const SLOW_START_SEGMENTS: u32 = 2;
 const INITIAL_SEGMENT: u32 = 1460;
 
 /// A congestion control algorithm.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Congestion {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Congestion {
     /// Additive increase, multiplicative decrease (RFC 5681).
     #[default]
     Reno,
@@ -190,18 +188,8 @@ impl ControllerState {
         self.window.cwnd
     }
 
-    /// The slow-start threshold in octets.
-    pub(crate) const fn ssthresh(&self) -> u32 {
-        self.window.ssthresh
-    }
-
-    /// Whether the window still grows exponentially.
-    pub(crate) const fn in_slow_start(&self) -> bool {
-        self.window.cwnd < self.window.ssthresh
-    }
-
     /// The algorithm in charge.
-    pub(crate) fn congestion(&self) -> Congestion {
+    fn congestion(&self) -> Congestion {
         // Damaged memory must still send safely.
         Congestion::from_tag(self.kind).unwrap_or_default()
     }

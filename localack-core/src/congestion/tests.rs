@@ -5,6 +5,16 @@ use proptest::prelude::*;
 
 const MSS: u32 = 1000;
 
+impl ControllerState {
+    fn ssthresh(&self) -> u32 {
+        self.window.ssthresh
+    }
+
+    fn in_slow_start(&self) -> bool {
+        self.cwnd() < self.ssthresh()
+    }
+}
+
 fn established(segments: u32) -> ControllerState {
     let mut state = ControllerState::EMPTY;
     state.on_established(Congestion::Reno, MSS, segments);

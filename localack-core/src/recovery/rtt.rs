@@ -70,16 +70,6 @@ impl RttEstimator {
         }
     }
 
-    /// Mean deviation of the round-trip time in microseconds.
-    pub(crate) const fn rttvar_us(&self) -> u32 {
-        self.rttvar_quarters >> 2
-    }
-
-    /// Times the time-out is doubled at present.
-    pub(crate) const fn backoff(&self) -> u32 {
-        self.backoff
-    }
-
     /// Takes in the round trip of a segment that was sent once (RFC 6298 sections 2.2, 2.3, 3).
     /// Ends the back-off, because the time-out is computed anew.
     pub(crate) fn on_sample(&mut self, sample_us: u32) {
@@ -139,6 +129,12 @@ impl RttEstimator {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl RttEstimator {
+        fn rttvar_us(&self) -> u32 {
+            self.rttvar_quarters >> 2
+        }
+    }
 
     /// The RFC's formula and nothing else: no floor above one millisecond.
     const PLAIN: RtoBounds = RtoBounds {
@@ -264,13 +260,13 @@ mod tests {
         rtt.on_sample(600_000);
         rtt.on_timeout();
         rtt.on_timeout();
-        assert_eq!((rtt.backoff(), rtt.rto(&PLAIN)), (2, 7_200_000));
+        assert_eq!(rtt.rto(&PLAIN), 7_200_000);
         rtt.reset_backoff();
         assert_eq!(rtt.rto(&PLAIN), 1_800_000);
         rtt.on_timeout();
         rtt.on_sample(600_000);
         // RTTVAR has decayed to 225 ms.
-        assert_eq!((rtt.backoff(), rtt.rto(&PLAIN)), (0, 1_500_000));
+        assert_eq!(rtt.rto(&PLAIN), 1_500_000);
     }
 
     #[test]

@@ -18,11 +18,6 @@ pub(crate) struct ReadyLink {
 impl ReadyLink {
     /// Not waiting.
     pub(crate) const EMPTY: Self = Self { link: Link::EMPTY };
-
-    /// Whether the node is in the list.
-    pub(crate) const fn is_waiting(&self) -> bool {
-        self.link.list() != 0
-    }
 }
 
 struct ByReady;
@@ -86,6 +81,12 @@ mod tests {
 
         fn ready_mut(&mut self) -> &mut ReadyLink {
             self
+        }
+    }
+
+    impl ReadyLink {
+        fn is_waiting(&self) -> bool {
+            self.link.list() != 0
         }
     }
 

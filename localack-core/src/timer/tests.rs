@@ -16,6 +16,12 @@ impl TimerNode for TimerLink {
     }
 }
 
+impl TimerLink {
+    fn deadline(&self) -> Option<Instant> {
+        (self.link.list() != 0).then(|| at(self.deadline_us()))
+    }
+}
+
 /// No deadline changes its bucket more often than there are levels.
 const MOST_MOVES: u32 = 17;
 

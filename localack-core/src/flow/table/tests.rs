@@ -154,9 +154,9 @@ proptest! {
                     prop_assert!(model.len() + 1 >= MAX_RUN.min(1 << bits));
                 }
             }
-            for (&flow, &hash) in &model {
-                prop_assert_eq!(index.find(hash, |other| other == flow), Some(flow));
-            }
+        }
+        for (&flow, &hash) in &model {
+            prop_assert_eq!(index.find(hash, |other| other == flow), Some(flow));
         }
         for flow in 0..200 {
             if !model.contains_key(&flow) {
