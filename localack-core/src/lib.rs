@@ -1,4 +1,4 @@
-//! A TCP local-acknowledgement engine: packets in, packets out.
+#![doc = include_str!("../README.md")]
 #![no_std]
 
 #[cfg(test)]
