@@ -115,6 +115,12 @@ impl SendHalf {
         self.wnd_edge.retreat(1)
     }
 
+    /// No window that the receiver has offered reached further: its host may have taken some of it
+    /// back, but its peer need not have heard of that yet.
+    pub(crate) const fn widest_edge(&self) -> SeqNum {
+        self.snd_una.advance(self.wnd_max)
+    }
+
     /// The sequence number for segments without data: SND.NXT, unless the receiver has taken its
     /// window back (rule H1.1b).
     pub(crate) fn seq_without_data(&self) -> SeqNum {

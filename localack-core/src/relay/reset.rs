@@ -74,7 +74,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         meta: PacketMeta,
     ) -> Verdict {
         let send = &self.flow.stream(direction).send;
-        let (una, contiguous, edge) = (send.snd_una, send.contiguous, send.wnd_edge);
+        let (una, contiguous, edge) = (send.snd_una, send.contiguous, send.widest_edge());
         if seg.seq == una && una == contiguous {
             return self.obey_reset(direction, packet, seg, meta);
         }

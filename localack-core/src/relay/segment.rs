@@ -130,7 +130,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let fin = u32::from(stream.fin().is_some());
             (stream.recv.ack_sent, stream.recv.edge.latest(stream.recv.seq_max).advance(fin))
         } else {
-            (stream.send.snd_una, stream.send.wnd_edge.latest(stream.send.snd_una))
+            (stream.send.snd_una, stream.send.widest_edge())
         };
         let reaches = seg.seq_end().at_or_after(low) || seg.seq.at_or_after(low.retreat(1));
         reaches && seg.seq.at_or_before(high)
@@ -143,7 +143,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
         if !stream.is_active() {
-            let beyond = seg.seq.after(stream.send.wnd_edge.latest(stream.send.snd_una));
+            let beyond = seg.seq.after(stream.send.widest_edge());
             return beyond.then_some(Verdict::Pass(PassReason::Unacceptable));
         }
         if carries {
