@@ -246,7 +246,6 @@ impl WindowScale {
 }
 
 /// The low 16 bits of `value`.
-#[expect(clippy::cast_possible_truncation, reason = "masked to 16 bits first")]
 pub(crate) const fn low_half(value: u32) -> u16 {
     (value & 0xffff) as u16
 }

@@ -20,6 +20,16 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
+impl Verdict {
+    /// The same verdict, for another reason if the packet passes.
+    pub(crate) const fn passing_for(self, reason: PassReason) -> Self {
+        match self {
+            Self::Pass(_) => Self::Pass(reason),
+            Self::Forward | Self::Absorb(_) | Self::Drop(_) => self,
+        }
+    }
+}
+
 /// Declares a reason enum with numbers, slugs and a list of all values.
 macro_rules! reasons {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $number:literal $slug:literal,)+ }) => {

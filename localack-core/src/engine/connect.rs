@@ -267,8 +267,7 @@ impl<P: Policy> Engine<'_, P> {
             return self.abandon(slot, key, port, reason, wall, sink);
         }
         let direction = Direction::arriving_on(port);
-        let verdict = self
-            .work(slot, wall, INGEST_ROOM, sink, |work| {
+        self.work(slot, wall, INGEST_ROOM, sink, |work| {
                 if seg.has_payload() || seg.flags.contains(Flags::FIN) {
                     work.on_segment(direction, packet, seg, meta)
                 } else {
@@ -276,8 +275,7 @@ impl<P: Policy> Engine<'_, P> {
                     PASSED
                 }
             })
-            .map_or(PASSED, |(verdict, _)| verdict);
-        verdict
+            .map_or(PASSED, |(verdict, _)| verdict)
     }
 
     /// The handshake is complete: asks the policy again, and begins to serve.

@@ -2,10 +2,10 @@
 
 pub(crate) mod admit;
 pub(crate) mod host;
-pub mod key;
+pub(crate) mod key;
 pub(crate) mod phase;
 pub(crate) mod stream;
-pub mod table;
+pub(crate) mod table;
 
 use core::fmt;
 

@@ -157,13 +157,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if stream.acks_early() {
             stream.patience = patience;
         }
-        match intake {
-            Intake::Nothing | Intake::Duplicate if fin == stream.rcv_nxt() => {
-                let direct = stream.send.snd_nxt == fin && seg.seq == fin && fin.at_or_before(stream.send.usable_edge());
-                Intake::InOrder { direct, filled_gap: false }
-            }
-            _ => intake,
+        let bare = intake == Intake::Nothing || intake == Intake::Duplicate;
+        if bare && fin == stream.rcv_nxt() {
+            let direct = stream.send.snd_nxt == fin && seg.seq == fin && fin.at_or_before(stream.send.usable_edge());
+            return Intake::InOrder { direct, filled_gap: false };
         }
+        intake
     }
 
     /// Whether the packet itself may be the first transmission of its data: nothing is queued
@@ -245,7 +244,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Intake::Duplicate | Intake::DuplicateFin | Intake::InOrder { .. } => {
                 SeqRange::new(whole.start(), whole.end().earliest(rcv_nxt).earliest(acknowledged))
             }
-            _ => SeqRange::default(),
+            Intake::Nothing
+            | Intake::Held
+            | Intake::Probe
+            | Intake::OutOfWindow
+            | Intake::BeyondFin
+            | Intake::NoMemory => SeqRange::default(),
         }
     }
 }

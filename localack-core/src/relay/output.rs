@@ -142,10 +142,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Sends an unasked duplicate acknowledgement, unless one was sent just before (rule H8.6).
     pub(super) fn send_limited_ack(&mut self, direction: Direction, kind: TransmitKind) -> bool {
-        let interval = match kind {
-            TransmitKind::Challenge => CHALLENGE_INTERVAL_US,
-            _ => DUPLICATE_INTERVAL_US,
-        };
+        let interval = if kind == TransmitKind::Challenge { CHALLENGE_INTERVAL_US } else { DUPLICATE_INTERVAL_US };
         let last = self.flow.stream(direction).recv.duplicate_at;
         if last.is_set() && last.age(self.now) < interval {
             return false;

@@ -88,10 +88,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else if served && (seg.seq.before(una) || seg.seq.after(edge)) {
             return Verdict::Drop(DropReason::BlindReset);
         }
-        match self.forward(direction, packet, seg, meta, seg.seq) {
-            Verdict::Pass(_) => Verdict::Pass(PassReason::Reset),
-            verdict => verdict,
-        }
+        self.forward(direction, packet, seg, meta, seg.seq).passing_for(PassReason::Reset)
     }
 
     /// The sender of `direction`'s data may have been reset: nothing more is acknowledged early
@@ -135,10 +132,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             };
             let verdict = self.forward(direction, packet, seg, meta, seq);
             self.close();
-            return match verdict {
-                Verdict::Pass(_) => Verdict::Pass(PassReason::Reset),
-                verdict => verdict,
-            };
+            return verdict.passing_for(PassReason::Reset);
         }
         self.abandon(echo);
         let stream = self.flow.stream_mut(direction);
