@@ -240,8 +240,15 @@ fn rfc4015_a_spurious_time_out_in_recovery_does_not_excuse_the_loss() {
     assert_eq!((state.cwnd(), state.ssthresh()), (MSS, 5 * MSS));
     state.on_spurious();
     assert_eq!((state.cwnd(), state.ssthresh()), (10 * MSS, 10 * MSS));
-    ack(&mut state, 10 * MSS);
-    assert_eq!(state.cwnd(), 11 * MSS, "the window grows again");
+}
+
+#[test]
+fn rfc4015_the_window_grows_again_after_a_spurious_loss() {
+    let mut state = avoiding(20);
+    state.on_loss(20 * MSS);
+    state.on_spurious();
+    ack(&mut state, 20 * MSS);
+    assert_eq!(state.cwnd(), 21 * MSS);
 }
 
 #[test]
