@@ -9,7 +9,7 @@ mod account;
 use localack_core::{DirectionMode, PassReason, Port, TransmitKind};
 
 use crate::packet::{Decoded, Flags, Packet};
-use account::{Account, ahead};
+use account::{Account, ahead, look};
 
 /// How a packet came to leave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,8 +145,10 @@ impl Witness {
                 self.judge_made(port, packet, custody(port), served(port.other()), &mut faults);
             }
         }
-        let judged = origin.is_answered_for() && decoded.checksum_ok;
-        self.accounts[index(port)].is_told(packet, self.of(port.other()).shift(), judged);
+        if decoded.checksum_ok {
+            let shift = self.of(port.other()).shift();
+            self.accounts[index(port)].is_told(packet, shift, origin.is_answered_for());
+        }
         faults
     }
 
@@ -324,12 +326,12 @@ impl Witness {
         {
             faults.push("addresses or ports differ from the host's own".to_owned());
         }
-        if let Some(last) = &source.last
-            && (packet.ip.hop_limit != last.ip.hop_limit
-                || packet.ip.flow_label != last.ip.flow_label
-                || packet.ip.traffic_class >> 2 != last.ip.traffic_class >> 2)
-        {
-            faults.push("hop limit, DSCP or flow label differ from the host's own (H9.5)".into());
+        if !source.looks.contains(&look(packet)) {
+            faults.push("hop limit, DSCP or flow label are not the host's own (H9.5)".to_owned());
+        }
+        let only_ack = packet.payload.is_empty() && !packet.flags.has(Flags::FIN);
+        if only_ack && packet.flags != Flags::ACK {
+            faults.push(format!("a pure ACK with flags {} (section 2.1)", packet.flags));
         }
         if !packet.ip.dont_fragment || packet.ip.more_fragments || !packet.ip.options.is_empty() {
             faults.push("DF clear, or a fragment, or IPv4 options (H10.3)".to_owned());

@@ -30,6 +30,8 @@ pub(super) struct Account {
     pub(super) pending: Option<Packet>,
     /// Its last packet.
     pub(super) last: Option<Packet>,
+    /// Hop limit, DSCP and flow label of its packets so far.
+    pub(super) looks: BTreeSet<(u8, u8, u32)>,
     window_scale: Option<u8>,
     peer_scales: bool,
     mss_option: Option<u16>,
@@ -68,6 +70,7 @@ impl Account {
         self.sack_permitted = syn.options.sack_permitted;
         self.timestamps = syn.options.timestamps.is_some();
         self.last = Some(syn.clone());
+        self.looks.insert(look(syn));
         self.note_stamp(syn);
         self.store(syn);
     }
@@ -103,6 +106,7 @@ impl Account {
             return;
         }
         self.last = Some(packet.clone());
+        self.looks.insert(look(packet));
         if packet.flags.has(Flags::RST) {
             return;
         }
@@ -154,6 +158,9 @@ impl Account {
             return;
         }
         let syn = packet.flags.has(Flags::SYN);
+        if syn && packet.seq != peer_isn {
+            return;
+        }
         if !judged && !syn {
             let near = ahead(packet.seq, self.reached()) <= 0 || self.offered.is_none_or(|edge| ahead(packet.seq, edge) < 0);
             if !near {
@@ -204,6 +211,11 @@ impl Account {
         let default = if self.last.as_ref().is_some_and(|last| last.source.is_ipv6()) { 1220 } else { 536 };
         usize::from(self.mss_option.unwrap_or(default))
     }
+}
+
+/// What a packet's IP header says besides addresses and lengths.
+pub(super) fn look(packet: &Packet) -> (u8, u8, u32) {
+    (packet.ip.hop_limit, packet.ip.traffic_class >> 2, packet.ip.flow_label)
 }
 
 /// Adds `start..end` to sorted ranges that do not touch each other.

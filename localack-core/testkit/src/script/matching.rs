@@ -53,7 +53,9 @@ impl Frame<'_> {
         let (own, peer) = (&self.hosts[from.index()], &self.hosts[from.other().index()]);
         let special = Flags::SYN | Flags::RST | Flags::FIN;
         let flags_fit = match spec.flags {
-            Some(flags) => flags == packet.flags,
+            // PSH is also set where the store runs empty (rule H5.7), so it is only ever required.
+            Some(flags) => packet.flags == flags || packet.flags == flags | Flags::PSH,
+            None if spec.fin => !packet.flags.has(Flags::SYN) && !packet.flags.has(Flags::RST),
             None => !strict || packet.flags.0 & special.0 == 0,
         };
         let ack = peer.relative(packet.ack);
@@ -91,7 +93,8 @@ impl Frame<'_> {
             }
             Some(Place::Series(start, end)) => {
                 let last = seq + i64::from(packet.payload_len());
-                seq >= (self.resolve)(start) && last <= (self.resolve)(end) && last > seq
+                let there = last > seq || spec.fin && packet.flags.has(Flags::FIN);
+                seq >= (self.resolve)(start) && last <= (self.resolve)(end) && there
             }
         }
     }
@@ -162,14 +165,16 @@ fn take_series(
 ) -> Result<(), String> {
     let own = &frame.hosts[expected.toward.other().index()];
     let mut next = ends.0;
+    let mut finished = !expected.packet.fin;
     for (at, candidate) in left.iter().enumerate() {
         let Some(packet) = &candidate.packet else { continue };
         if !taken[at] && frame.fits(expected, candidate) && own.relative(packet.seq) == next {
             taken[at] = true;
             next += i64::from(packet.payload_len());
+            finished |= packet.flags.has(Flags::FIN) && next == ends.1;
         }
     }
-    if next == ends.1 {
+    if next == ends.1 && finished {
         Ok(())
     } else {
         Err(format!("missing from {next} on: {}", expected.text))

@@ -39,11 +39,11 @@
 //! **Outcomes** after `=>`, separated by `;`, may go on in lines that begin with `=>` or `;`: a
 //! verdict (`pass slug`, `forward`, `absorb slug`, `drop slug`; the slug may be left out), packets,
 //! `event NAME ..`, `nothing`, and `...` which allows further packets; without it none may leave.
-//! An expected packet is compared only in what it names (with flags: all of them; without: no
-//! SYN, RST or FIN); numbers may be `any`, `>=n` or `<=n`; `edge n` is ACK + window. `dsack a:b` is
+//! An expected packet is compared only in what it names (with flags: all of them, PSH if named;
+//! without: no SYN, RST or FIN); numbers may be `any`, `>=n` or `<=n`; `edge n` is ACK + window. `dsack a:b` is
 //! the first block, `sack none` no block. `>O same` is the packet that came in, bit for bit. In
 //! front may stand `maybe`, `not`, `last`, `first`, `each`. `>O a..b` is any series of segments
-//! that carries exactly these octets in order.
+//! that carries exactly these octets in order, `>O a..b fin` with a FIN at its end.
 //!
 //! **Other lines**: `tick` lets time pass and takes all that timers sent since the line before (at
 //! a packet's line nothing may have been sent before it); `check [R->S] name value ..` looks at
@@ -80,19 +80,21 @@ impl Script {
 /// Parses and runs `text` in all variants; lines of `---` separate scripts.
 ///
 /// # Panics
-/// With the line, what it expected and what left, if anything goes otherwise.
+/// With the lines, what they expected and what left, if anything goes otherwise.
 #[track_caller]
 pub fn check(text: &str) {
     let mut above = String::new();
+    let mut failures = String::new();
     for part in text.split("\n---") {
         let script = format!("{above}{part}");
         let script = Script::parse(&script).unwrap_or_else(|error| panic!("{error}"));
         assert!(!script.steps.is_empty(), "a script without steps proves nothing");
         if let Err(failure) = script.run() {
-            panic!("{failure}");
+            failures.push_str(&failure.to_string());
         }
         // Blank lines in place of what was before keep the line numbers right.
         above.extend(part.chars().filter(|&letter| letter == '\n'));
         above.push('\n');
     }
+    assert!(failures.is_empty(), "{failures}");
 }

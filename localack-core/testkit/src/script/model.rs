@@ -223,4 +223,6 @@ pub(super) struct PacketSpec {
     pub(super) ip_options: bool,
     pub(super) odd: bool,
     pub(super) no_stamp: bool,
+    /// A series ends with a FIN.
+    pub(super) fin: bool,
 }

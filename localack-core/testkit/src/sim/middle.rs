@@ -1,12 +1,14 @@
 //! What stands between the two links: the engine, or nothing.
 
+use std::collections::VecDeque;
+
 use localack_core::{
     Checksum, Counters, Direction, DirectionMode, Engine, Event, FlowState, Instant, PacketMeta,
     Policy, Poll, Port, Sink, SinkFull, Transmit, TransmitKind, Verdict,
 };
 
 use crate::laws::{Modes, Origin, Witness};
-use crate::packet::Packet;
+use crate::packet::{Decoded, Packet};
 
 /// The box in the middle.
 pub trait Middle {
@@ -61,10 +63,17 @@ impl Sink for Tape {
 pub struct EngineBox<'e, P> {
     engine: Engine<'e, P>,
     tape: Tape,
-    witness: Option<Witness>,
+    witness: Witness,
     faults: Vec<String>,
     most_debt: [u32; 2],
+    /// What came and left last.
+    history: VecDeque<String>,
+    /// What had come and left when the first law was broken.
+    before_fault: Vec<String>,
 }
+
+/// Lines of history that are kept.
+const HISTORY: usize = 40;
 
 /// Calls of `poll` at one time after which the engine must have come to rest.
 const MOST_POLLS: usize = 100_000;
@@ -76,9 +85,11 @@ impl<'e, P: Policy> EngineBox<'e, P> {
         Self {
             engine,
             tape: Tape::default(),
-            witness: Some(Witness::new()),
+            witness: Witness::new(),
             faults: Vec::new(),
             most_debt: [0; 2],
+            history: VecDeque::new(),
+            before_fault: Vec::new(),
         }
     }
 
@@ -86,6 +97,35 @@ impl<'e, P: Policy> EngineBox<'e, P> {
     #[must_use]
     pub fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// What came and left just before the first law was broken.
+    #[must_use]
+    pub fn before_fault(&self) -> &[String] {
+        &self.before_fault
+    }
+
+    fn remember(&mut self, now: Instant, what: &str, octets: &[u8]) {
+        let text = match Packet::decode(octets) {
+            Ok(Decoded { packet, checksum_ok, .. }) => {
+                let bad = if checksum_ok { "" } else { " badsum" };
+                let end = packet.seq.wrapping_add(packet.payload_len());
+                let stamps = packet.options.timestamps.map_or(String::new(), |t| format!(" ts {t:?}"));
+                let sack = &packet.options.sack;
+                format!(
+                    "{} {}:{end} ack {} w{}{stamps} sack {sack:?}{bad}",
+                    packet.flags, packet.seq, packet.ack, packet.window
+                )
+            }
+            Err(error) => format!("{error}"),
+        };
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(format!("{:>12} {what} {text}", now.as_micros()));
+        if self.before_fault.is_empty() && !self.faults.is_empty() {
+            self.before_fault = self.history.iter().cloned().collect();
+        }
     }
 
     /// The engine's news.
@@ -140,7 +180,7 @@ impl<'e, P: Policy> EngineBox<'e, P> {
 
     /// Judges a packet that leaves.
     fn judge(&mut self, now: Instant, port: Port, origin: Origin, octets: &[u8], modes: (Modes, Modes)) {
-        let Some(witness) = &mut self.witness else { return };
+        let witness = &mut self.witness;
         match Packet::decode(octets) {
             Ok(decoded) => {
                 for fault in witness.leaves(port, origin, &decoded, modes.0, modes.1) {
@@ -152,6 +192,7 @@ impl<'e, P: Policy> EngineBox<'e, P> {
             }
             Err(_) => {}
         }
+        self.remember(now, &format!("to {port:?} by {origin:?}"), octets);
     }
 
     /// Custody: what a sender was told and the receiver has not acknowledged is held (invariant 1).
@@ -167,10 +208,9 @@ impl<'e, P: Policy> EngineBox<'e, P> {
                     info.debt, info.custody
                 ));
             }
-            let Some(witness) = &self.witness else { continue };
             let (source, sink) = (direction.source(), direction.source().other());
             if let (true, Some(told), Some(acked)) =
-                (custody && flow.state == FlowState::Open, witness.told_ack(source), witness.acked(sink))
+                (custody && flow.state == FlowState::Open, self.witness.told_ack(source), self.witness.acked(sink))
             {
                 let owed = u32::try_from(told.wrapping_sub(acked).cast_signed()).unwrap_or(0);
                 if owed > info.custody {
@@ -187,9 +227,10 @@ impl<'e, P: Policy> EngineBox<'e, P> {
 impl<P: Policy> Middle for EngineBox<'_, P> {
     fn ingest(&mut self, now: Instant, port: Port, mut packet: Vec<u8>) -> Vec<(Port, Vec<u8>)> {
         let came = Packet::decode(&packet).ok();
-        if let (Some(witness), Some(decoded)) = (&mut self.witness, &came) {
-            witness.arrives(port, decoded);
+        if let Some(decoded) = &came {
+            self.witness.arrives(port, decoded);
         }
+        self.remember(now, &format!("from {port:?}"), &packet);
         let before = self.modes();
         let original = packet.clone();
         let meta = PacketMeta { checksum: Checksum::Verify, ..PacketMeta::default() };

@@ -183,8 +183,8 @@ impl SmolHost {
 
     /// Whether both directions are closed and acknowledged.
     ///
-    /// Do not wait for it where a FIN may be lost: smoltcp 0.14 may then stop retransmitting it
-    /// (seen without an engine).
+    /// Do not wait for it where a FIN may be lost or overtaken: smoltcp 0.14 may stop
+    /// retransmitting it, and ignores one whose data it has already (seen without an engine).
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state(), State::Closed | State::TimeWait)

@@ -90,6 +90,7 @@ pub(super) fn packet(words: &[&str]) -> Result<PacketSpec> {
             "ipopt" => spec.ip_options = true,
             "odd" => spec.odd = true,
             "nots" => spec.no_stamp = true,
+            "fin" => spec.fin = true,
             _ => free_word(word, &mut spec)?,
         }
     }
