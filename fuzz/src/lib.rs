@@ -1,0 +1,54 @@
+//! Fuzz targets of localack, as functions of the octets that a fuzzer thinks up.
+//!
+//! Each panics if what it checks does not hold. `cargo test` replays the committed corpora through
+//! them on any toolchain; `cargo +nightly fuzz run <target>` goes looking for more.
+//!
+//! | target | octets | what must hold |
+//! |---|---|---|
+//! | [`wire_parse`] | an IP packet | it is read as etherparse reads it, or refused for a reason |
+//! | [`options`] | a TCP option list | it is read as a plain loop reads it |
+//! | [`rewrite`] | edits and a packet | only what was edited changes; right stays right, wrong wrong |
+//! | [`ingest`] | a life of two hosts | bounded, exact, in memory: see [`operation`] |
+
+mod input;
+mod life;
+pub mod operation;
+mod options;
+mod rewrite;
+pub mod seeds;
+mod wire_parse;
+
+pub use life::ingest;
+pub use options::options;
+pub use rewrite::rewrite;
+pub use wire_parse::wire_parse;
+
+/// What is done with the octets that a fuzzer thinks up.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Target); 4] = [
+    ("wire_parse", wire_parse),
+    ("options", options),
+    ("rewrite", rewrite),
+    ("ingest", ingest),
+];
+
+/// The program around a target: libFuzzer's entry point under cargo-fuzz, otherwise a `main` that
+/// replays the files it is given.
+#[macro_export]
+macro_rules! target {
+    ($target:path) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|octets: &[u8]| $target(octets));
+
+        #[cfg(not(fuzzing))]
+        fn main() -> std::io::Result<()> {
+            for path in std::env::args_os().skip(1) {
+                println!("{}", path.display());
+                $target(&std::fs::read(path)?);
+            }
+            Ok(())
+        }
+    };
+}

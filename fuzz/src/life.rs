@@ -1,0 +1,300 @@
+//! A life of two hosts with an engine between them.
+
+mod host;
+
+use core::time::Duration;
+
+use localack_core::wire::{self, Parsed, checksum};
+use localack_core::{
+    Checksum, Config, Custody, Direction, Engine, FlowConfig, Instant, PacketMeta, Poll, Port,
+    Service, Sink, SinkFull, Transmit, Verdict,
+};
+use localack_testkit::memory::Memory;
+use localack_testkit::packet::{Packet, packet_too_big};
+
+use crate::input::Input;
+use crate::operation::{Operation, Setup};
+use host::{Hosts, octet_at};
+
+/// Octets of a block.
+const BLOCK_SIZE: usize = 512;
+/// Packets that one ingested packet may push.
+const MOST_PUSHED: usize = 3;
+/// Packets that one call of `poll` may send.
+const BUDGET: usize = 8;
+/// Calls of `poll` after which the engine must have come to rest.
+const MOST_POLLS: usize = 2_000;
+/// Deadlines met on the way to a later time.
+const MOST_DEADLINES: usize = 64;
+/// Operations of one input; more only repeat what fewer can do.
+const MOST_OPERATIONS: usize = 512;
+
+/// Lives the life that `octets` describe: two octets of set-up, then operations.
+///
+/// # Panics
+/// If the engine answers a packet with more than it may, makes a packet that is not right in every
+/// field that etherparse checks, invents an octet, changes what it passes, changes the worth of a
+/// checksum, holds more than its memory or less than it has promised, or does not come to rest.
+pub fn ingest(octets: &[u8]) {
+    let mut input = Input(octets);
+    let Some(setup) = Setup::read(&mut input) else {
+        return;
+    };
+    let blocks = if setup.has(Setup::TIGHT) { 8 } else { 64 };
+    let mut memory = Memory::new(4, blocks, BLOCK_SIZE);
+    let engine = Engine::new(memory.storage(), Config::new([3, 5]), policy(setup))
+        .expect("the memory fits together");
+    let mut life = Life {
+        engine,
+        hosts: Hosts::new(setup),
+        now: 1_000_000,
+        sink: Outlet {
+            made: Vec::new(),
+            refusals: 0,
+        },
+        capacity: blocks * BLOCK_SIZE,
+        honest: true,
+    };
+    for (port, packet) in life.hosts.handshake() {
+        life.arrives(port, packet, Checksum::Verify);
+    }
+    for _ in 0..MOST_OPERATIONS {
+        let Some(operation) = Operation::read(&mut input) else {
+            break;
+        };
+        life.happens(operation);
+    }
+}
+
+fn policy(setup: Setup) -> FlowConfig {
+    let mut policy = if setup.has(Setup::BOTH) {
+        FlowConfig::both_local_ack()
+    } else {
+        FlowConfig::inner_local_ack()
+    };
+    if setup.has(Setup::EARLY) {
+        policy.custody = Custody::AfterHandshake;
+    }
+    if setup.has(Setup::TIGHT) {
+        policy.ack_delay = Duration::from_millis(10);
+    }
+    policy
+}
+
+struct Life<'e> {
+    engine: Engine<'e, FlowConfig>,
+    hosts: Hosts,
+    /// In microseconds.
+    now: u64,
+    sink: Outlet,
+    /// Octets that the pool can hold.
+    capacity: usize,
+    /// Nothing has arrived so far but what the hosts sent.
+    honest: bool,
+}
+
+/// Keeps what the engine sends, or refuses it.
+struct Outlet {
+    made: Vec<(Port, Vec<u8>)>,
+    /// Packets to refuse.
+    refusals: u8,
+}
+
+impl Sink for Outlet {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Err(SinkFull);
+        }
+        let octets: Vec<u8> = packet.slices().flatten().copied().collect();
+        assert_eq!(octets.len(), packet.wire_len());
+        self.made.push((packet.port(), octets));
+        Ok(())
+    }
+}
+
+impl Life<'_> {
+    fn happens(&mut self, operation: Operation) {
+        match operation {
+            Operation::Segment {
+                outer,
+                checksum,
+                shape,
+            } => {
+                let port = side(outer);
+                self.honest &= shape.damage.is_empty();
+                let packet = self.hosts.segment(port, &shape);
+                self.arrives(
+                    port,
+                    packet,
+                    match checksum {
+                        2 => Checksum::Verified,
+                        3 => Checksum::Partial,
+                        _ => Checksum::Verify,
+                    },
+                );
+            }
+            Operation::Wait { log, steps, jump } => {
+                let end = self.now + (1 << log) * (u64::from(steps) + 1);
+                if !jump {
+                    self.meet_deadlines(end);
+                }
+                self.now = end;
+                self.rest();
+            }
+            Operation::Octets(outer, octets) => {
+                self.honest = false;
+                self.arrives(side(outer), octets, Checksum::Verify);
+            }
+            Operation::Service(outer, serve) => {
+                let service = if serve {
+                    Service::LocalAck
+                } else {
+                    Service::Bypass
+                };
+                let direction = Direction::arriving_on(side(outer));
+                let flow = self.engine.flows().next().map(|flow| flow.id);
+                if let Some(flow) = flow {
+                    let answer = self
+                        .engine
+                        .set_service(flow, direction, service, self.instant());
+                    assert_eq!(answer, Ok(()), "a flow that was listed a moment ago");
+                }
+                self.rest();
+            }
+            Operation::TooBig(outer, mtu) => {
+                let port = side(outer);
+                if let Some(packet) = self.hosts.last(port) {
+                    let error = packet_too_big(packet, mtu.into());
+                    self.arrives(port.other(), error, Checksum::Verify);
+                }
+            }
+            Operation::Full(count) => self.sink.refusals = count,
+            Operation::Drain => {
+                self.engine.drain(self.instant());
+                self.rest();
+            }
+            Operation::Backwards => self.now /= 2,
+        }
+        self.audit();
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_micros(self.now)
+    }
+
+    /// Polls whenever the engine wants to be polled before `end`.
+    fn meet_deadlines(&mut self, end: u64) {
+        for _ in 0..MOST_DEADLINES {
+            match self.engine.next_deadline() {
+                Some(at) if at.as_micros() < end => self.now = self.now.max(at.as_micros()),
+                Some(_) | None => return,
+            }
+            self.rest();
+        }
+    }
+
+    fn arrives(&mut self, port: Port, mut octets: Vec<u8>, checksum: Checksum) {
+        let original = octets.clone();
+        let meta = PacketMeta {
+            checksum,
+            ..PacketMeta::default()
+        };
+        let now = self.instant();
+        let verdict = self
+            .engine
+            .ingest(port, now, &mut octets, meta, &mut self.sink);
+        assert!(
+            self.sink.made.len() <= MOST_PUSHED,
+            "{} packets pushed",
+            self.sink.made.len()
+        );
+        match verdict {
+            Verdict::Pass(_) => assert_eq!(octets, original, "a passed packet was changed"),
+            Verdict::Forward => {
+                assert_eq!(
+                    octets.len(),
+                    original.len(),
+                    "an edit changed the length (rule H1.10)"
+                );
+                if checksum == Checksum::Verify {
+                    assert!(
+                        is_right(&original),
+                        "a segment that was never verified was edited"
+                    );
+                    assert!(is_right(&octets), "an edit broke the checksum (rule H1.8)");
+                }
+            }
+            Verdict::Absorb(_) | Verdict::Drop(_) => {}
+        }
+        if matches!(verdict, Verdict::Pass(_) | Verdict::Forward) {
+            self.hosts.hears(port.other(), &octets);
+        }
+        self.rest();
+    }
+
+    /// Polls until nothing is left to do now, and looks at all that was sent.
+    fn rest(&mut self) {
+        let now = self.instant();
+        let mut calls = 0;
+        while self.engine.poll(now, BUDGET, &mut self.sink) == Poll::More {
+            calls += 1;
+            assert!(calls < MOST_POLLS, "poll does not come to rest");
+        }
+        let mut payload = 0;
+        for (port, octets) in core::mem::take(&mut self.sink.made) {
+            let decoded = Packet::decode(&octets)
+                .unwrap_or_else(|error| panic!("a broken packet was made: {error}: {octets:02x?}"));
+            assert!(
+                decoded.checksum_ok && decoded.ip_checksum_ok,
+                "a wrong checksum was made"
+            );
+            payload += decoded.packet.payload.len();
+            if self.honest {
+                for (at, &octet) in (0..).zip(&decoded.packet.payload) {
+                    let seq = decoded.packet.seq.wrapping_add(at);
+                    assert_eq!(octet, octet_at(seq), "an octet was invented (invariant 12)");
+                }
+            }
+            self.hosts.hears(port, &octets);
+        }
+        assert!(
+            payload <= 2 * self.capacity,
+            "{payload} octets of payload sent at once"
+        );
+    }
+
+    /// Nothing beyond the memory, nothing promised that is not held (invariants 1 and 23).
+    fn audit(&self) {
+        let mut held = 0;
+        for flow in self.engine.flows() {
+            for direction in Direction::BOTH {
+                let info = flow.direction(direction);
+                assert!(
+                    info.debt <= info.custody,
+                    "{} promised, {} held",
+                    info.debt,
+                    info.custody
+                );
+                held += usize::try_from(info.custody).expect("a small pool");
+            }
+        }
+        assert!(
+            held <= self.capacity,
+            "{held} octets held in {}",
+            self.capacity
+        );
+    }
+}
+
+const fn side(outer: bool) -> Port {
+    if outer { Port::Outer } else { Port::Inner }
+}
+
+/// Whether `packet` is a TCP segment with a right checksum.
+fn is_right(packet: &[u8]) -> bool {
+    match wire::parse(packet) {
+        Parsed::Tcp(seg) => checksum::verify(packet, &seg),
+        Parsed::Icmp(_) | Parsed::Other(_) => false,
+    }
+}
