@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_stamp_finds_its_instant_again() {
-        for base in [1_u64, u64::from(u32::MAX), 1 << 40] {
+        for base in [1_u64, u64::from(u32::MAX) - 7, (1 << 40) + 1] {
             for delta in [0_u64, 1, 1_000_000, 1_800_000_000] {
                 let now = Instant::from_micros(base);
                 let later = Instant::from_micros(base + delta);
@@ -123,6 +123,9 @@ mod tests {
                 assert_eq!(Stamp::at(later).is_due(now), delta == 0);
             }
         }
+        // The one instant whose low half would read as "never" is moved by a microsecond.
+        let zero = Instant::from_micros(1 << 32);
+        assert_eq!(Stamp::at(zero).resolve(zero), Some(Instant::from_micros((1 << 32) + 1)));
         assert!(!Stamp::NEVER.is_due(Instant::from_micros(77)));
         assert_eq!(Stamp::NEVER.resolve(Instant::ZERO), None);
     }
