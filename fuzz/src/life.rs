@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use localack_core::wire::{self, Parsed, checksum};
 use localack_core::{
-    Checksum, Config, Custody, Direction, Engine, FlowConfig, Instant, PacketMeta, Poll, Port,
-    Service, Sink, SinkFull, Transmit, Verdict,
+    Checksum, Config, Counters, Custody, Direction, Engine, FlowConfig, Instant, PacketMeta, Poll,
+    Port, Service, Sink, SinkFull, Transmit, Verdict,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Packet, packet_too_big};
@@ -37,9 +37,13 @@ const MOST_OPERATIONS: usize = 512;
 /// checksum, holds more than its memory or less than it has promised, or does not come to rest.
 pub fn ingest(octets: &[u8]) {
     let mut input = Input(octets);
-    let Some(setup) = Setup::read(&mut input) else {
-        return;
-    };
+    if let Some(setup) = Setup::read(&mut input) {
+        live(setup, input);
+    }
+}
+
+/// Lives a life; answers what the engine counted.
+fn live(setup: Setup, mut operations: Input<'_>) -> Counters {
     let blocks = if setup.has(Setup::TIGHT) { 8 } else { 64 };
     let mut memory = Memory::new(4, blocks, BLOCK_SIZE);
     let engine = Engine::new(memory.storage(), Config::new([3, 5]), policy(setup))
@@ -59,11 +63,12 @@ pub fn ingest(octets: &[u8]) {
         life.arrives(port, packet, Checksum::Verify);
     }
     for _ in 0..MOST_OPERATIONS {
-        let Some(operation) = Operation::read(&mut input) else {
+        let Some(operation) = Operation::read(&mut operations) else {
             break;
         };
         life.happens(operation);
     }
+    *life.engine.counters()
 }
 
 fn policy(setup: Setup) -> FlowConfig {
@@ -296,5 +301,49 @@ fn is_right(packet: &[u8]) -> bool {
     match wire::parse(packet) {
         Parsed::Tcp(seg) => checksum::verify(packet, &seg),
         Parsed::Icmp(_) | Parsed::Other(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use localack_core::{AbsorbReason, TransmitKind};
+
+    use super::*;
+    use crate::seeds::seeds;
+
+    /// The seeds would be worth little if they did not get past the handshake.
+    #[test]
+    fn the_seeds_make_the_engine_do_all_that_it_can() {
+        let lives: Vec<_> = seeds("ingest")
+            .iter()
+            .map(|(_, octets)| {
+                let mut input = Input(octets);
+                let setup = Setup::read(&mut input).expect("two octets at least");
+                live(setup, input)
+            })
+            .collect();
+        let sum = |count: &dyn Fn(&Counters) -> u64| -> u64 { lives.iter().map(count).sum() };
+        assert!(lives.iter().all(|counters| counters.flows_adopted == 1));
+        for &kind in TransmitKind::ALL {
+            assert!(
+                sum(&|counters| counters.transmitted(kind)) > 0,
+                "no {}",
+                kind.slug()
+            );
+        }
+        for reason in [
+            AbsorbReason::Stored,
+            AbsorbReason::Duplicate,
+            AbsorbReason::Acknowledgement,
+        ] {
+            assert!(
+                sum(&|counters| counters.absorbed(reason)) > 0,
+                "no {}",
+                reason.slug()
+            );
+        }
+        assert!(sum(&Counters::forwarded) > 0);
+        assert!(sum(&|counters| counters.octets_lost) > 0);
+        assert!(sum(&|counters| counters.sink_full) > 0);
     }
 }

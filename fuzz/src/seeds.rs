@@ -404,6 +404,82 @@ fn lives() -> Vec<(String, Vec<u8>)> {
             .concat(),
         ),
         (
+            "filled-and-emptied",
+            [
+                transfer(),
+                vec![inner(data()); 40],
+                vec![wait(20)],
+                vec![outer(ack()); 12],
+                vec![wait(16), wait(18), outer(ack())],
+            ]
+            .concat(),
+        ),
+        (
+            "words-behind-a-closed-window",
+            [
+                transfer(),
+                vec![
+                    outer(Shape {
+                        window: Some(0),
+                        ..data()
+                    }),
+                    inner(data()),
+                    outer(Shape {
+                        window: Some(0),
+                        ..ack()
+                    }),
+                    inner(data()),
+                    wait(24),
+                ],
+            ]
+            .concat(),
+        ),
+        (
+            "out-of-place",
+            [
+                transfer(),
+                vec![
+                    inner(Shape {
+                        seq: Some(400),
+                        ..flagged(Flags::RST)
+                    }),
+                    outer(Shape {
+                        seq: Some(400),
+                        ..flagged(Flags::RST)
+                    }),
+                    outer(Shape {
+                        seq: Some(30_000),
+                        ..flagged(Flags::RST)
+                    }),
+                    inner(Shape {
+                        seq: Some(32_000),
+                        ..data()
+                    }),
+                    inner(Shape {
+                        ack: Some(30_000),
+                        ..data()
+                    }),
+                    inner(Shape {
+                        clock: Some(-2_000),
+                        ..data()
+                    }),
+                    outer(Shape {
+                        ack: Some(32_000),
+                        ..ack()
+                    }),
+                    inner(flagged(Flags::PSH)),
+                    inner(flagged(Flags::SYN)),
+                    outer(ack()),
+                    inner(Shape {
+                        seq: Some(-1),
+                        ..ack()
+                    }),
+                    wait(20),
+                ],
+            ]
+            .concat(),
+        ),
+        (
             "both-ways",
             vec![
                 outer(data()),
@@ -420,6 +496,13 @@ fn lives() -> Vec<(String, Vec<u8>)> {
     ];
     let linux = Setup::TIMESTAMPS | Setup::SACK | Setup::SCALE;
     let setups = [
+        (
+            "sack-only",
+            Setup {
+                bits: Setup::SACK,
+                isn: 0,
+            },
+        ),
         (
             "linux",
             Setup {
