@@ -191,7 +191,8 @@ impl Pool<'_> {
         self.set_count(chain, chain.count.saturating_sub(pages));
     }
 
-    /// Frees all but the first `pages` pages.
+    /// Frees all but the first `pages` pages, which hold everything that is stored; so the page
+    /// read lately stays.
     pub(super) fn drop_tail(&mut self, chain: &mut Chain, pages: u32) {
         let surplus = chain.count.saturating_sub(pages);
         if surplus == 0 {
@@ -213,9 +214,6 @@ impl Pool<'_> {
         self.free(first, chain.tail, surplus);
         chain.tail = last;
         chain.lag = lag;
-        if chain.read_page >= pages {
-            chain.read = Link::NONE;
-        }
         self.set_count(chain, pages);
     }
 

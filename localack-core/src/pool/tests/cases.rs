@@ -175,6 +175,20 @@ fn out_of_order_octets_are_held_exactly_or_not_at_all() {
         5
     );
     assert_eq!(chain.octets_ahead(), 30);
+    // What was staged behind a refusal is given back.
+    for at in [70, 90] {
+        assert_eq!(
+            put(&mut pool, &mut chain, ISN.advance(at), &[1; 5])
+                .held()
+                .octets(),
+            5
+        );
+    }
+    let stored = put(&mut pool, &mut chain, ISN.advance(55), &[1; 13]);
+    assert_eq!(stored.held(), range(ISN.advance(55), 9));
+    let refused = put(&mut pool, &mut chain, ISN.advance(100), &[1; 200]);
+    assert!(refused.held().is_empty());
+    assert_eq!((chain.blocks(), pool.free_blocks()), (2, 6));
 }
 
 #[test]
@@ -425,6 +439,57 @@ fn a_time_out_forgets_sacks_but_not_what_is_held() {
 }
 
 #[test]
+fn a_time_out_forgets_how_far_the_sacks_went() {
+    let mut memory = Memory::new(40, 64);
+    let mut chain = memory.chain(ISN);
+    let mut pool = memory.pool();
+    let _ = put(&mut pool, &mut chain, ISN, &octets(0, 30 * 64));
+    let _ = pool.mark_sacked(&mut chain, range(ISN, 20 * 64), NOWHERE, ALL);
+    chain.forget_sacked();
+    let marked = pool.mark_sacked(&mut chain, range(ISN, 64), NOWHERE, ALL);
+    assert_eq!(marked.newly.octets, 64);
+    let rest = SeqRange::new(ISN.advance(64), chain.end());
+    assert_eq!(
+        pool.unsacked_run(&chain, chain.held(), ALL),
+        Run::Found(rest)
+    );
+    let marked = pool.mark_sacked(&mut chain, range(ISN, 20 * 64), NOWHERE, ALL);
+    assert_eq!(marked.newly.octets, 19 * 64);
+}
+
+#[test]
+fn runs_end_where_sacked_pages_begin() {
+    let mut memory = Memory::new(40, 64);
+    let mut chain = memory.chain(ISN);
+    let mut pool = memory.pool();
+    let _ = put(&mut pool, &mut chain, ISN, &octets(0, 30 * 64));
+    let sacked = range(ISN.advance(2 * 64), 20 * 64);
+    let _ = pool.mark_sacked(&mut chain, sacked, NOWHERE, ALL);
+    let first = SeqRange::new(ISN, sacked.start());
+    assert_eq!(
+        pool.unsacked_run(&chain, chain.held(), ALL),
+        Run::Found(first)
+    );
+    // A search that ends early says how far it came.
+    let tail = SeqRange::new(sacked.start(), chain.end());
+    assert_eq!(
+        pool.unsacked_run(&chain, tail, 1),
+        Run::Skipped(sacked.end())
+    );
+    assert_eq!(
+        pool.unsacked_run(&chain, chain.held(), 1),
+        Run::Found(range(ISN, 64))
+    );
+    let counted = pool.unsacked_octets(&chain, chain.held(), 1);
+    assert_eq!((counted.octets, counted.reached), (64, ISN.advance(64)));
+    let counted = pool.unsacked_octets(&chain, range(ISN, 23 * 64 + 9), ALL);
+    assert_eq!(
+        (counted.octets, counted.reached),
+        (3 * 64 + 9, ISN.advance(23 * 64 + 9))
+    );
+}
+
+#[test]
 fn pushes_are_remembered_where_they_ended() {
     // H5.7.
     let mut memory = Memory::new(40, 64);
@@ -439,9 +504,10 @@ fn pushes_are_remembered_where_they_ended() {
     push(&mut pool, &mut chain, 0, 64, true);
     push(&mut pool, &mut chain, 64, 30, false);
     push(&mut pool, &mut chain, 200, 30, true);
-    push(&mut pool, &mut chain, 94, 106, false);
+    push(&mut pool, &mut chain, 94, 106, true);
     let pushed =
         |from: u32, to: u32| pool.pushed(&chain, SeqRange::new(ISN.advance(from), ISN.advance(to)));
     assert!(pushed(0, 64) && pushed(63, 65) && !pushed(0, 63) && !pushed(64, 229));
+    // Of the two that end in one page, at 200 and at 230, the last is known.
     assert!(pushed(64, 230));
 }
