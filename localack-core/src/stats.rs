@@ -25,8 +25,6 @@ pub struct Counters {
     pub flows_refused: u64,
     /// Unfinished handshakes forgotten to make room.
     pub handshakes_evicted: u64,
-    /// Idle flows forgotten to make room; nothing was in custody.
-    pub flows_evicted: u64,
     /// Octets acknowledged to a sender and not delivered to its receiver, each of them announced
     /// in an [`Event`](crate::Event).
     pub octets_lost: u64,
@@ -48,7 +46,6 @@ impl Counters {
         flows_adopted: 0,
         flows_refused: 0,
         handshakes_evicted: 0,
-        flows_evicted: 0,
         octets_lost: 0,
         conflicts: 0,
         soft_drains: 0,
@@ -110,7 +107,6 @@ impl Counters {
             ("engine", "flows-adopted", self.flows_adopted),
             ("engine", "flows-refused", self.flows_refused),
             ("engine", "handshakes-evicted", self.handshakes_evicted),
-            ("engine", "flows-evicted", self.flows_evicted),
             ("engine", "octets-lost", self.octets_lost),
             ("engine", "conflicts", self.conflicts),
             ("engine", "soft-drains", self.soft_drains),

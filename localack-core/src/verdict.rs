@@ -109,30 +109,24 @@ reasons! {
         AccurateEcn = 17 "accurate-ecn",
         /// Crossed SYNs or another handshake that is not SYN, SYN-ACK, ACK (rule H7.4).
         UnusualHandshake = 18 "unusual-handshake",
-        /// The handshake was not completed in time, or its slot was needed (rule H7.8).
-        HandshakeExpired = 19 "handshake-expired",
         /// IPv4 options or IPv6 extension headers (rule H10.3).
-        IpOptions = 20 "ip-options",
+        IpOptions = 19 "ip-options",
         /// The sender allows fragmentation and the operator does not allow DF = 1 (rule H10.3).
-        DfClear = 21 "df-clear",
+        DfClear = 20 "df-clear",
         /// The same addresses and ports arrived at the wrong port (rule H9.11).
-        WrongPort = 22 "wrong-port",
+        WrongPort = 21 "wrong-port",
         /// The TCP checksum is wrong: the receiver will judge (rule H5.4).
-        BadChecksum = 23 "bad-checksum",
+        BadChecksum = 22 "bad-checksum",
         /// Outside the receiver's window or acceptable numbers: the receiver will judge (rule H1.9).
-        Unacceptable = 24 "unacceptable",
+        Unacceptable = 23 "unacceptable",
         /// Nothing in the segment had to be changed.
-        Untouched = 25 "untouched",
+        Untouched = 24 "untouched",
         /// No direction of the flow is served at present.
-        BypassService = 26 "bypass-service",
+        BypassService = 25 "bypass-service",
         /// A reset that the receiver may judge for itself (rule H8.4).
-        Reset = 27 "reset",
+        Reset = 26 "reset",
         /// The engine is handing its flows back and adopts no new ones.
-        Draining = 28 "draining",
-        /// The connection has ended at both ends.
-        Closed = 29 "closed",
-        /// The flow was evicted to make room; nothing was in custody (rule H9.8).
-        Evicted = 30 "evicted",
+        Draining = 27 "draining",
     }
 }
 

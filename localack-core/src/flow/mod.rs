@@ -93,8 +93,8 @@ impl FlowFlags {
     pub(crate) const SYN_LOST: Self = Self(1 << 5);
     /// DF may be set for a sender that does not (rule H10.3).
     pub(crate) const ALLOW_DF: Self = Self(1 << 6);
-    /// While resetting: every octet is delivered or the time is up, and the reset could not be
-    /// sent yet.
+    /// A reset could not be sent yet: the one that waited for delivery, or the second of the two
+    /// that give up.
     pub(crate) const RESET_DUE: Self = Self(1 << 7);
 
     pub(crate) const fn has(self, other: Self) -> bool {

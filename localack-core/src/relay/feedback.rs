@@ -157,7 +157,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let now = self.now;
         let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
+        let was_shut = send.usable_edge().at_or_before(send.snd_nxt);
         let news = send.note_window(seg.seq, seg.ack, seg.window, shift.octets(seg.window));
+        if was_shut && send.usable_edge().after(send.snd_nxt) {
+            // Probes went unanswered for want of room, not of a path: what follows is timed anew.
+            send.rtt.reset_backoff();
+        }
         if news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;
         }

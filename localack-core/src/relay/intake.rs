@@ -67,6 +67,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let intake = self.known_data(direction, packet, seg);
             return Ok(self.take_fin(direction, seg, intake));
         }
+        self.restart_after_idle(direction);
         let direct = self.may_go_direct(direction, seg, meta);
         let push = seg.flags.contains(Flags::PSH);
         let stream = self.flow.stream_mut(direction);

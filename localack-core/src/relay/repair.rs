@@ -169,7 +169,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// A window learned before a silence says little of the path after it (RFC 5681 section 4.1).
-    fn restart_after_idle(&mut self, direction: Direction) {
+    pub(super) fn restart_after_idle(&mut self, direction: Direction) {
         let (now, timeout) = (self.now, micros(self.rto(direction)));
         let send = &mut self.flow.stream_mut(direction).send;
         if send.in_flight() == 0 && send.sent_at.is_set() && u64::from(send.sent_at.age(now)) > timeout {

@@ -17,6 +17,8 @@ use crate::wire::{Flags, Segment};
 
 /// Retransmission time-outs of silence after which a suspected reset counts (rule H8.4).
 const SUSPECT_TIMEOUTS: u32 = 3;
+/// How long a reset waits for a sink that was full.
+const RESET_RETRY: core::time::Duration = core::time::Duration::from_millis(10);
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// A reset from the sender of `direction`'s data.
@@ -238,22 +240,28 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// The receiver of `direction`'s data has been silent for too long (rule H8.7).
     pub(super) fn give_up(&mut self, direction: Direction) {
+        // The receiver may well be in good health, and answer by another way (rule H9.3).
+        let silently = self.has(FlowFlags::ASYMMETRIC);
+        if !silently && !self.reset_both(direction) {
+            let send = &mut self.flow.stream_mut(direction).send;
+            send.timer = Stamp::at(self.now.after(RESET_RETRY));
+            return;
+        }
         let lost = self.flow.stream(direction).debt().saturating_add(self.flow.stream(direction.reverse()).debt());
         self.lose(lost);
         self.event(Event::GivenUp { flow: self.id, direction, lost });
-        if self.has(FlowFlags::ASYMMETRIC) {
-            // The receiver may well be in good health, and answer by another way (rule H9.3).
-            self.close();
-            return;
-        }
+        if silently { self.close() } else { self.entomb() }
+    }
+
+    /// Resets the sender of `direction`'s data and then its receiver; whether both could be sent.
+    fn reset_both(&mut self, direction: Direction) -> bool {
         let back = direction.reverse();
         let (data, echo) = (self.flow.stream(direction), self.flow.stream(back));
-        let (una, ack_sent) = (data.send.snd_una, data.recv.ack_sent);
-        // Where nothing is in flight to the sender, both numbers are the same.
-        let (to_sender, heard) = (echo.send.snd_una, echo.send.snd_una);
-        self.send_reset(back, to_sender, Some(ack_sent));
-        self.send_reset(direction, una, Some(heard));
-        self.entomb();
+        let (una, ack_sent, heard) = (data.send.snd_una, data.recv.ack_sent, echo.send.snd_una);
+        if !self.has(FlowFlags::RESET_DUE) && self.send_reset(back, heard, Some(ack_sent)) {
+            self.flow.flags.set(FlowFlags::RESET_DUE);
+        }
+        self.has(FlowFlags::RESET_DUE) && self.send_reset(direction, una, Some(heard))
     }
 
     /// Only the memory that the connection was reset stays (rule 2.5).
