@@ -9,7 +9,7 @@ use core::time::Duration;
 use localack_core::{Config, Direction, Engine, Event, FlowConfig, Instant, Service};
 use localack_testkit::memory::Memory;
 use localack_testkit::sim::{
-    Corrupt, Delay, Duplicate, EngineBox, Links, Loss, Middle, Path, Random, Rate, Reorder,
+    Corrupt, Delay, Duplicate, EngineBox, Links, Loss, Middle, Path, Random, Rate, Reorder, Series,
     SmolHost, SmolSettings, Stream, Wire, World, seeds,
 };
 
@@ -50,7 +50,11 @@ impl Case {
             seed,
             octets: MEBIBYTE,
             stamps: seed % 2 == 0,
-            outer: Harm { loss: 50_000, reorder: 100_000, ..Harm::default() },
+            outer: Harm {
+                loss: 50_000,
+                reorder: 100_000,
+                ..Harm::default()
+            },
             inner: Harm::default(),
             outer_connects: seed % 3 == 0,
             wraps: false,
@@ -62,11 +66,24 @@ impl Case {
             let by = Duration::from_millis(15);
             Path::new()
                 .then(Rate::new(bytes_per_second, 256 * 1024))
-                .then(Loss { ppm: harm.loss, random: random.fork() })
-                .then(Duplicate { ppm: harm.duplicate, random: random.fork() })
-                .then(Corrupt { ppm: harm.corrupt, random: random.fork() })
+                .then(Loss {
+                    ppm: harm.loss,
+                    random: random.fork(),
+                })
+                .then(Duplicate {
+                    ppm: harm.duplicate,
+                    random: random.fork(),
+                })
+                .then(Corrupt {
+                    ppm: harm.corrupt,
+                    random: random.fork(),
+                })
                 .then(Delay(Duration::from_millis(delay)))
-                .then(Reorder { ppm: harm.reorder, by, random: random.fork() })
+                .then(Reorder {
+                    ppm: harm.reorder,
+                    by,
+                    random: random.fork(),
+                })
         };
         Links {
             inner_up: path(self.inner, 1, 12_500_000),
@@ -127,7 +144,10 @@ impl Case {
         let over = world.now();
         world.linger(AFTERWARDS);
         if self.outer == Harm::default() && self.inner == Harm::default() {
-            assert!(world.inner.is_closed() && world.outer.is_closed(), "not closed: {state}");
+            assert!(
+                world.inner.is_closed() && world.outer.is_closed(),
+                "not closed: {state}"
+            );
         }
         over
     }
@@ -155,7 +175,10 @@ impl Case {
             .flows()
             .map(|flow| flow.inner_to_outer.debt + flow.outer_to_inner.debt)
             .sum();
-        assert_eq!(owed, 0, "octets are still owed long after both hosts had everything");
+        assert_eq!(
+            owed, 0,
+            "octets are still owed long after both hosts had everything"
+        );
         Report {
             most_debt: world.middle.most_debt(),
             events: world.middle.events().to_vec(),
@@ -183,7 +206,11 @@ fn seed_before_the_wrap(settings: &SmolSettings, octets: usize) -> u64 {
     let before = u32::try_from(octets / 2).expect("a short stream");
     (0..1 << 20)
         .find(|&seed| {
-            let mut host = SmolHost::new(SmolSettings { seed, buffer: 64, ..settings.clone() });
+            let mut host = SmolHost::new(SmolSettings {
+                seed,
+                buffer: 64,
+                ..settings.clone()
+            });
             let sent = host.poll(localack_core::Instant::ZERO);
             let syn = sent.first().and_then(|octets| Packet::decode(octets).ok());
             syn.is_some_and(|syn| syn.packet.seq > u32::MAX - before)
@@ -196,7 +223,10 @@ fn seed_before_the_wrap(settings: &SmolSettings, octets: usize) -> u64 {
 fn the_bare_network_delivers() {
     for seed in seeds(2) {
         for v6 in [false, true] {
-            let case = Case { octets: MEBIBYTE / 8, ..Case::new(v6, seed) };
+            let case = Case {
+                octets: MEBIBYTE / 8,
+                ..Case::new(v6, seed)
+            };
             let _ = case.run(&mut case.world(Wire));
         }
     }
@@ -208,7 +238,10 @@ fn a_mebibyte_each_way_arrives_intact_with_both_directions_served() {
     for seed in seeds(6) {
         for v6 in [false, true] {
             let report = Case::new(v6, seed).run_with_engine(FlowConfig::both_local_ack());
-            assert!(report.most_debt.iter().all(|&debt| debt > 10_000), "nothing was in custody");
+            assert!(
+                report.most_debt.iter().all(|&debt| debt > 10_000),
+                "nothing was in custody"
+            );
         }
     }
 }
@@ -223,7 +256,11 @@ fn a_mebibyte_each_way_arrives_intact_with_one_direction_served() {
                 let report = Case::new(v6, seed).run_with_engine(flow);
                 let served = usize::from(direction == Direction::OuterToInner);
                 assert!(report.most_debt[served] > 10_000, "nothing was in custody");
-                assert_eq!(report.most_debt[1 - served], 0, "the other direction was touched");
+                assert_eq!(
+                    report.most_debt[1 - served],
+                    0,
+                    "the other direction was touched"
+                );
             }
         }
     }
@@ -234,7 +271,10 @@ fn a_mebibyte_each_way_arrives_intact_with_one_direction_served() {
 fn a_flow_without_service_is_not_disturbed() {
     for seed in seeds(2) {
         for v6 in [false, true] {
-            let case = Case { octets: MEBIBYTE / 8, ..Case::new(v6, seed) };
+            let case = Case {
+                octets: MEBIBYTE / 8,
+                ..Case::new(v6, seed)
+            };
             let report = case.run_with_engine(FlowConfig::tracked());
             assert_eq!(report.most_debt, [0, 0]);
             // Bit for bit as without the engine: so is the time it takes.
@@ -246,11 +286,21 @@ fn a_flow_without_service_is_not_disturbed() {
 /// Both links lose, reorder, duplicate and corrupt.
 #[test]
 fn streams_survive_every_kind_of_harm_on_both_sides() {
-    let harm = Harm { loss: 20_000, reorder: 50_000, duplicate: 20_000, corrupt: 10_000 };
+    let harm = Harm {
+        loss: 20_000,
+        reorder: 50_000,
+        duplicate: 20_000,
+        corrupt: 10_000,
+    };
     for seed in seeds(6) {
         for v6 in [false, true] {
             let octets = MEBIBYTE / 4;
-            let case = Case { octets, outer: harm, inner: harm, ..Case::new(v6, seed) };
+            let case = Case {
+                octets,
+                outer: harm,
+                inner: harm,
+                ..Case::new(v6, seed)
+            };
             case.run_with_engine(FlowConfig::both_local_ack());
         }
     }
@@ -259,14 +309,53 @@ fn streams_survive_every_kind_of_harm_on_both_sides() {
 /// Over clean links of different speeds both hosts close at will, and no state is left.
 #[test]
 fn both_hosts_close_and_no_state_is_left() {
-    for flow in [FlowConfig::both_local_ack(), FlowConfig::inner_local_ack(), FlowConfig::tracked()] {
+    for flow in [
+        FlowConfig::both_local_ack(),
+        FlowConfig::inner_local_ack(),
+        FlowConfig::tracked(),
+    ] {
         for seed in seeds(4) {
             for v6 in [false, true] {
                 let (octets, outer) = (MEBIBYTE / 8, Harm::default());
-                let case = Case { octets, outer, ..Case::new(v6, seed) };
+                let case = Case {
+                    octets,
+                    outer,
+                    ..Case::new(v6, seed)
+                };
                 let report = case.run_with_engine(flow);
                 let closed = report.saw(|event| matches!(event, Event::Closed { .. }));
                 assert!(closed, "state is left over: {case:?}");
+            }
+        }
+    }
+}
+
+/// Two engines in series work, each with the other as its host (H9.6, invariant 16).
+#[test]
+fn two_engines_in_series_deliver() {
+    for seed in seeds(2) {
+        for v6 in [false, true] {
+            let case = Case {
+                octets: MEBIBYTE / 4,
+                ..Case::new(v6, seed)
+            };
+            println!("{case:?}: again with LOCALACK_SEED={seed}");
+            let mut memories = [(); 2].map(|()| Memory::new(4, 2048, 1536));
+            let [first, second] = memories.each_mut().map(|memory| {
+                let flow = FlowConfig::both_local_ack();
+                let engine = Engine::new(memory.storage(), Config::new([1, 2]), flow);
+                EngineBox::new(engine.expect("valid"))
+            });
+            let mut world = case.world(Series { first, second });
+            case.run(&mut world);
+            for middle in [&world.middle.first, &world.middle.second] {
+                let (faults, before) = (middle.faults(), middle.before_fault());
+                assert!(
+                    faults.is_empty(),
+                    "{case:?}: {:#?}\n{before:#?}",
+                    faults.first()
+                );
+                assert_eq!(middle.counters().octets_lost, 0);
             }
         }
     }
@@ -276,7 +365,11 @@ fn both_hosts_close_and_no_state_is_left() {
 #[test]
 fn streams_survive_the_wrap_of_sequence_numbers() {
     for seed in seeds(2) {
-        let case = Case { wraps: true, octets: MEBIBYTE / 4, ..Case::new(false, seed) };
+        let case = Case {
+            wraps: true,
+            octets: MEBIBYTE / 4,
+            ..Case::new(false, seed)
+        };
         case.run_with_engine(FlowConfig::both_local_ack());
     }
 }

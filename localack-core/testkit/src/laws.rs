@@ -27,7 +27,10 @@ impl Origin {
     ///
     /// It does not for packets that it passes because it could not or must not judge them.
     const fn is_answered_for(self) -> bool {
-        matches!(self, Self::Made(_) | Self::Edited | Self::Passed(PassReason::Untouched))
+        matches!(
+            self,
+            Self::Made(_) | Self::Edited | Self::Passed(PassReason::Untouched)
+        )
     }
 }
 
@@ -40,7 +43,9 @@ pub struct Modes {
 
 impl Modes {
     /// Nothing is served.
-    pub const NONE: Self = Self { by_source: [None, None] };
+    pub const NONE: Self = Self {
+        by_source: [None, None],
+    };
 
     fn in_custody(self, source: Port) -> bool {
         matches!(
@@ -142,7 +147,13 @@ impl Witness {
                 self.judge_timestamps(port, packet, &mut faults);
             }
             if let Origin::Made(_) = origin {
-                self.judge_made(port, packet, custody(port), served(port.other()), &mut faults);
+                self.judge_made(
+                    port,
+                    packet,
+                    custody(port),
+                    served(port.other()),
+                    &mut faults,
+                );
             }
         }
         if decoded.checksum_ok {
@@ -168,7 +179,9 @@ impl Witness {
                 rel(told)
             ));
         }
-        let own_word = peer.acked.is_some_and(|acked| ahead(packet.ack, acked) <= 0);
+        let own_word = peer
+            .acked
+            .is_some_and(|acked| ahead(packet.ack, acked) <= 0);
         if ahead(packet.ack, host.sent_end) > 0 && !own_word {
             faults.push(format!(
                 "ACK {} beyond all that was sent, {} (invariant 3)",
@@ -180,9 +193,14 @@ impl Witness {
             && ahead(packet.ack, fin) > 0
             && !own_word
         {
-            faults.push(format!("ACK {} of a FIN that R has not acked (H6.1)", rel(packet.ack)));
+            faults.push(format!(
+                "ACK {} of a FIN that R has not acked (H6.1)",
+                rel(packet.ack)
+            ));
         }
-        let edge = packet.ack.wrapping_add(u32::from(packet.window) << peer.shift());
+        let edge = packet
+            .ack
+            .wrapping_add(u32::from(packet.window) << peer.shift());
         if let Some(told) = host.told_edge
             && ahead(edge, told) < 0
         {
@@ -201,7 +219,11 @@ impl Witness {
         if packet.options.sack_present && !(host.sack_permitted && peer.sack_permitted) {
             faults.push("SACK was not negotiated (H4.4)".to_owned());
         }
-        let most = if packet.options.timestamps.is_some() { 3 } else { 4 };
+        let most = if packet.options.timestamps.is_some() {
+            3
+        } else {
+            4
+        };
         if blocks.len() > most {
             faults.push(format!("{} SACK blocks (H4.4)", blocks.len()));
         }
@@ -231,9 +253,13 @@ impl Witness {
         // Probes and keepalives of the sender pass as they are when nothing is in custody (H9.1).
         let verbatim = matches!(origin, Origin::Passed(_));
         let end = packet.seq.wrapping_add(packet.seq_len());
+        // A FIN takes no room, and the probe of a window that is exactly zero is the octet past it
+        // (H2.9, RFC 9293 section 3.8.6.1).
+        let probe = origin == Origin::Made(TransmitKind::WindowProbe);
+        let allowed = i64::from(probe || packet.flags.has(Flags::FIN));
         if let Some(edge) = receiver.offered
-            && ahead(end, edge) > 0
-            && !(verbatim || packet.flags.has(Flags::FIN) && ahead(end, edge) == 1)
+            && ahead(end, edge) > allowed
+            && !verbatim
         {
             faults.push(format!(
                 "{}:{} runs past the receiver's edge {} (invariant 6)",
@@ -253,7 +279,10 @@ impl Witness {
             ));
         }
         if let Some(at) = source.differs(packet) {
-            faults.push(format!("octet {} is not what was sent first (invariant 12)", rel(at)));
+            faults.push(format!(
+                "octet {} is not what was sent first (invariant 12)",
+                rel(at)
+            ));
         }
         if packet.flags.has(Flags::FIN) {
             let fin = packet.seq.wrapping_add(packet.payload_len());
@@ -278,7 +307,9 @@ impl Witness {
                     faults.push(format!("TSval {value} was never sent by its host (H3.1)"));
                 }
                 if !target.has_stamped(echo) {
-                    faults.push(format!("TSecr {echo} was never sent by that host (invariant 8)"));
+                    faults.push(format!(
+                        "TSecr {echo} was never sent by that host (invariant 8)"
+                    ));
                 }
             }
             Some(_) => {}
@@ -309,12 +340,16 @@ impl Witness {
             && data
             && ahead(value, newest) < 0
         {
-            faults.push(format!("TSval {value} goes back from {newest} (invariant 7)"));
+            faults.push(format!(
+                "TSval {value} goes back from {newest} (invariant 7)"
+            ));
         }
         if packet.options.timestamps.is_some() && !(source.timestamps && target.timestamps) {
             faults.push("a timestamp that was not negotiated (H3.7)".to_owned());
         }
-        let room = target.mss().saturating_sub(packet.options.encode(<_>::default()).len());
+        let room = target
+            .mss()
+            .saturating_sub(packet.options.encode(<_>::default()).len());
         if packet.payload.len() > room {
             faults.push(format!(
                 "{} octets of payload where {room} fit (H10.2)",
@@ -331,7 +366,10 @@ impl Witness {
         }
         let only_ack = packet.payload.is_empty() && !packet.flags.has(Flags::FIN);
         if only_ack && packet.flags != Flags::ACK {
-            faults.push(format!("a pure ACK with flags {} (section 2.1)", packet.flags));
+            faults.push(format!(
+                "a pure ACK with flags {} (section 2.1)",
+                packet.flags
+            ));
         }
         if !packet.ip.dont_fragment || packet.ip.more_fragments || !packet.ip.options.is_empty() {
             faults.push("DF clear, or a fragment, or IPv4 options (H10.3)".to_owned());

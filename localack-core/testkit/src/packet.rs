@@ -52,7 +52,9 @@ impl Flags {
     pub fn parse(word: &str) -> Option<Self> {
         let mut flags = Self::default();
         for letter in word.chars() {
-            let (flag, _) = Self::LETTERS.into_iter().find(|&(_, known)| known == letter)?;
+            let (flag, _) = Self::LETTERS
+                .into_iter()
+                .find(|&(_, known)| known == letter)?;
             flags = flags | flag;
         }
         (!word.is_empty()).then_some(flags)
@@ -190,7 +192,10 @@ impl Options {
                     bytes.push(1);
                 }
             }
-            bytes.extend([5, u8::try_from(2 + 8 * self.sack.len()).expect("at most 4 blocks")]);
+            bytes.extend([
+                5,
+                u8::try_from(2 + 8 * self.sack.len()).expect("at most 4 blocks"),
+            ]);
             for (left, right) in &self.sack {
                 bytes.extend(left.to_be_bytes());
                 bytes.extend(right.to_be_bytes());
@@ -316,7 +321,8 @@ impl Packet {
         (tcp.psh, tcp.ack, tcp.urg) = (has(Flags::PSH), has(Flags::ACK), has(Flags::URG));
         (tcp.ece, tcp.cwr, tcp.ns) = (has(Flags::ECE), has(Flags::CWR), has(Flags::AE));
         tcp.urgent_pointer = self.urgent;
-        tcp.set_options_raw(&self.options.encode(layout)).expect("at most 40 octets of options");
+        tcp.set_options_raw(&self.options.encode(layout))
+            .expect("at most 40 octets of options");
         let body = tcp.header_len() + self.payload.len();
         let mut bytes = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -355,7 +361,9 @@ impl Packet {
             options: Ipv4Options::try_from(&self.ip.options[..]).expect("a multiple of four"),
             ..Ipv4Header::default()
         };
-        header.set_payload_len(body).expect("an IPv4 packet is short");
+        header
+            .set_payload_len(body)
+            .expect("an IPv4 packet is short");
         header.header_checksum = header.calc_header_checksum();
         header.to_bytes().to_vec()
     }
@@ -370,7 +378,9 @@ impl Packet {
             destination,
             ..Ipv6Header::default()
         };
-        header.set_payload_length(body).expect("an IPv6 packet is short");
+        header
+            .set_payload_length(body)
+            .expect("an IPv6 packet is short");
         header.to_bytes().to_vec()
     }
 
@@ -395,9 +405,18 @@ impl Packet {
                     flow_label: 0,
                     options: header.options.as_slice().to_vec(),
                 };
-                let (from, to) =
-                    (Ipv4Addr::from(header.source), Ipv4Addr::from(header.destination));
-                (IpAddr::V4(from), IpAddr::V4(to), fields, header.total_len.into(), right, sum)
+                let (from, to) = (
+                    Ipv4Addr::from(header.source),
+                    Ipv4Addr::from(header.destination),
+                );
+                (
+                    IpAddr::V4(from),
+                    IpAddr::V4(to),
+                    fields,
+                    header.total_len.into(),
+                    right,
+                    sum,
+                )
             }
             Some(NetSlice::Ipv6(v6)) => {
                 let header = v6.header().to_header();
@@ -408,8 +427,10 @@ impl Packet {
                     flow_label: header.flow_label.value(),
                     ..IpFields::default()
                 };
-                let (from, to) =
-                    (Ipv6Addr::from(header.source), Ipv6Addr::from(header.destination));
+                let (from, to) = (
+                    Ipv6Addr::from(header.source),
+                    Ipv6Addr::from(header.destination),
+                );
                 let length = Ipv6Header::LEN + usize::from(header.payload_length);
                 (IpAddr::V6(from), IpAddr::V6(to), fields, length, true, sum)
             }
@@ -448,7 +469,11 @@ impl Packet {
             options: Options::decode(tcp.options()).ok_or_else(|| error("broken TCP options"))?,
             payload: tcp.payload().to_vec(),
         };
-        Ok(Decoded { packet, checksum_ok: computed == Ok(header.checksum), ip_checksum_ok })
+        Ok(Decoded {
+            packet,
+            checksum_ok: computed == Ok(header.checksum),
+            ip_checksum_ok,
+        })
     }
 }
 
@@ -464,9 +489,10 @@ pub fn packet_too_big(packet: &Packet, mtu: u32) -> Vec<u8> {
         IpAddr::V4(source) => {
             let quote = &original[..original.len().min(28)];
             let next_hop_mtu = u16::try_from(mtu).expect("an IPv4 MTU");
-            let kind = Icmpv4Type::DestinationUnreachable(
-                DestUnreachableHeader::FragmentationNeeded { next_hop_mtu },
-            );
+            let kind =
+                Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
+                    next_hop_mtu,
+                });
             let icmp = Icmpv4Header::with_checksum(kind, quote);
             let body = icmp.header_len() + quote.len();
             let mut header = Ipv4Header {
@@ -493,7 +519,9 @@ pub fn packet_too_big(packet: &Packet, mtu: u32) -> Vec<u8> {
                 destination: source.octets(),
                 ..Ipv6Header::default()
             };
-            header.set_payload_length(icmp.header_len() + quote.len()).expect("short");
+            header
+                .set_payload_length(icmp.header_len() + quote.len())
+                .expect("short");
             [&header.to_bytes()[..], &icmp.to_bytes()[..], quote].concat()
         }
     }
@@ -540,14 +568,19 @@ mod tests {
                 *bytes.last_mut().unwrap() ^= 1;
                 assert!(!Packet::decode(&bytes).unwrap().checksum_ok);
                 bytes.push(0);
-                assert!(Packet::decode(&bytes).is_err(), "a trailing octet goes unnoticed");
+                assert!(
+                    Packet::decode(&bytes).is_err(),
+                    "a trailing octet goes unnoticed"
+                );
             }
         }
     }
 
     #[test]
     fn options_after_an_unknown_kind_are_found() {
-        let bytes = [1, 1, 253, 4, 9, 9, 1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0];
+        let bytes = [
+            1, 1, 253, 4, 9, 9, 1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0,
+        ];
         let options = Options::decode(&bytes).unwrap();
         assert_eq!(options.sack, [(1, 2)]);
         assert_eq!(options.others, [253, 4, 9, 9]);

@@ -97,10 +97,15 @@ impl Account {
             self.store(packet);
             return;
         }
-        let limit = [self.told_edge, peer.offered].into_iter().flatten().reduce(|a, b| latest(Some(a), b));
+        let limit = [self.told_edge, peer.offered]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| latest(Some(a), b));
         let far = limit.is_some_and(|edge| ahead(packet.seq, edge) > 0);
         let insane = packet.flags.has(Flags::ACK)
-            && peer.told_edge.is_some_and(|edge| ahead(packet.ack, edge) > 1)
+            && peer
+                .told_edge
+                .is_some_and(|edge| ahead(packet.ack, edge) > 1)
             && ahead(packet.ack, peer.sent_end) > 0;
         if far || insane || !packet.flags.has(Flags::ACK) {
             return;
@@ -112,7 +117,9 @@ impl Account {
         }
         self.store(packet);
         self.acked = Some(latest(self.acked, packet.ack));
-        let edge = packet.ack.wrapping_add(u32::from(packet.window) << self.shift());
+        let edge = packet
+            .ack
+            .wrapping_add(u32::from(packet.window) << self.shift());
         self.offered = Some(latest(self.offered, edge));
     }
 
@@ -143,17 +150,27 @@ impl Account {
     pub(super) fn differs(&self, packet: &Packet) -> Option<u32> {
         let isn = self.isn?;
         let start = ahead(packet.seq, isn) - 1;
-        let wrong = (start..).zip(&packet.payload).position(|(offset, &octet)| {
-            offset < MOST_CONTENT
-                && usize::try_from(offset).ok().and_then(|at| self.content.get(at))
-                    != Some(&octet.into())
-        })?;
-        Some(packet.seq.wrapping_add(u32::try_from(wrong).expect("inside a packet")))
+        let wrong = (start..)
+            .zip(&packet.payload)
+            .position(|(offset, &octet)| {
+                offset < MOST_CONTENT
+                    && usize::try_from(offset)
+                        .ok()
+                        .and_then(|at| self.content.get(at))
+                        != Some(&octet.into())
+            })?;
+        Some(
+            packet
+                .seq
+                .wrapping_add(u32::try_from(wrong).expect("inside a packet")),
+        )
     }
 
     /// Takes note of a packet that was emitted to this end.
     pub(super) fn is_told(&mut self, packet: &Packet, peer_shift: u8, judged: bool) {
-        let Some(peer_isn) = self.peer_isn else { return };
+        let Some(peer_isn) = self.peer_isn else {
+            return;
+        };
         if packet.flags.has(Flags::RST) {
             return;
         }
@@ -162,7 +179,8 @@ impl Account {
             return;
         }
         if !judged && !syn {
-            let near = ahead(packet.seq, self.reached()) <= 0 || self.offered.is_none_or(|edge| ahead(packet.seq, edge) < 0);
+            let near = ahead(packet.seq, self.reached()) <= 0
+                || self.offered.is_none_or(|edge| ahead(packet.seq, edge) < 0);
             if !near {
                 return;
             }
@@ -177,18 +195,26 @@ impl Account {
             self.told_edge = Some(latest(self.told_edge, edge));
         }
         let start = ahead(packet.seq, peer_isn);
-        emit(&mut self.emitted, start, start + i64::from(packet.seq_len()));
+        emit(
+            &mut self.emitted,
+            start,
+            start + i64::from(packet.seq_len()),
+        );
     }
 
     /// First sequence number of the peer beyond all that was emitted to this end (`X`).
     pub(super) fn reached(&self) -> u32 {
         let end = self.emitted.last().map_or(1, |&(_, end)| end.max(1));
-        self.peer_isn.unwrap_or(0).wrapping_add(u32::try_from(end).unwrap_or(1))
+        self.peer_isn
+            .unwrap_or(0)
+            .wrapping_add(u32::try_from(end).unwrap_or(1))
     }
 
     /// End of the hole-free part of what was emitted to this end, counting `packet`'s payload.
     pub(super) fn whole_with(&self, packet: &Packet) -> u32 {
-        let Some(isn) = self.peer_isn else { return packet.seq };
+        let Some(isn) = self.peer_isn else {
+            return packet.seq;
+        };
         let mut emitted = self.emitted.clone();
         let start = ahead(packet.seq, isn);
         emit(&mut emitted, start, start + i64::from(packet.payload_len()));
@@ -198,7 +224,11 @@ impl Account {
 
     /// Its window shift, zero unless both SYNs had the option (rule H2.2).
     pub(super) fn shift(&self) -> u8 {
-        if self.peer_scales { self.window_scale.unwrap_or(0) } else { 0 }
+        if self.peer_scales {
+            self.window_scale.unwrap_or(0)
+        } else {
+            0
+        }
     }
 
     /// Whether it has ever sent this TSval.
@@ -208,14 +238,22 @@ impl Account {
 
     /// Largest segment it takes, options included.
     pub(super) fn mss(&self) -> usize {
-        let default = if self.last.as_ref().is_some_and(|last| last.source.is_ipv6()) { 1220 } else { 536 };
+        let default = if self.last.as_ref().is_some_and(|last| last.source.is_ipv6()) {
+            1220
+        } else {
+            536
+        };
         usize::from(self.mss_option.unwrap_or(default))
     }
 }
 
 /// What a packet's IP header says besides addresses and lengths.
 pub(super) fn look(packet: &Packet) -> (u8, u8, u32) {
-    (packet.ip.hop_limit, packet.ip.traffic_class >> 2, packet.ip.flow_label)
+    (
+        packet.ip.hop_limit,
+        packet.ip.traffic_class >> 2,
+        packet.ip.flow_label,
+    )
 }
 
 /// Adds `start..end` to sorted ranges that do not touch each other.

@@ -44,7 +44,9 @@ impl Frame<'_> {
         if expected.same {
             return self.input == Some(&left.octets);
         }
-        let Some(packet) = &left.packet else { return false };
+        let Some(packet) = &left.packet else {
+            return false;
+        };
         let strict = !matches!(expected.quantity, Quantity::Not | Quantity::Each);
         self.fields_fit(&expected.packet, packet, left.toward.other(), strict)
     }
@@ -76,8 +78,12 @@ impl Frame<'_> {
             && self.sack_fits(spec, packet, peer)
             && spec.urgent.is_none_or(|urgent| packet.urgent == urgent)
             && self.agrees(spec.len, packet.payload_len().into())
-            && spec.hop_limit.is_none_or(|limit| packet.ip.hop_limit == limit)
-            && spec.traffic_class.is_none_or(|class| packet.ip.traffic_class == class)
+            && spec
+                .hop_limit
+                .is_none_or(|limit| packet.ip.hop_limit == limit)
+            && spec
+                .traffic_class
+                .is_none_or(|class| packet.ip.traffic_class == class)
             && spec.fill.is_none_or(|fill| {
                 !packet.payload.is_empty() && packet.payload.iter().all(|&octet| octet == fill)
             })
@@ -101,14 +107,17 @@ impl Frame<'_> {
 
     fn sack_fits(&self, spec: &PacketSpec, packet: &Packet, peer: &Host) -> bool {
         let relative = |&(left, right): &(u32, u32)| (peer.relative(left), peer.relative(right));
-        let resolved = |&(left, right): &(Term, Term)| ((self.resolve)(left), (self.resolve)(right));
+        let resolved =
+            |&(left, right): &(Term, Term)| ((self.resolve)(left), (self.resolve)(right));
         let mut blocks = packet.options.sack.iter().map(relative);
         if let Some(duplicate) = &spec.dsack
             && blocks.next() != Some(resolved(duplicate))
         {
             return false;
         }
-        spec.sack.as_ref().is_none_or(|sack| blocks.eq(sack.iter().map(resolved)))
+        spec.sack
+            .as_ref()
+            .is_none_or(|sack| blocks.eq(sack.iter().map(resolved)))
     }
 }
 
@@ -133,8 +142,11 @@ pub(super) fn judge(outcome: &Outcome, left: &[Left], frame: &Frame<'_>) -> Resu
             }
             (Quantity::First | Quantity::Last, _) => {
                 let mut there = left.iter().enumerate().filter(|(_, left)| toward(left));
-                let found =
-                    if expected.quantity == Quantity::First { there.next() } else { there.next_back() };
+                let found = if expected.quantity == Quantity::First {
+                    there.next()
+                } else {
+                    there.next_back()
+                };
                 match found {
                     Some((at, packet)) if fits(packet) => taken[at] = true,
                     _ => return Err(format!("missing: {}", expected.text)),
@@ -167,7 +179,9 @@ fn take_series(
     let mut next = ends.0;
     let mut finished = !expected.packet.fin;
     for (at, candidate) in left.iter().enumerate() {
-        let Some(packet) = &candidate.packet else { continue };
+        let Some(packet) = &candidate.packet else {
+            continue;
+        };
         if !taken[at] && frame.fits(expected, candidate) && own.relative(packet.seq) == next {
             taken[at] = true;
             next += i64::from(packet.payload_len());

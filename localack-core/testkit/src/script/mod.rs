@@ -88,7 +88,10 @@ pub fn check(text: &str) {
     for part in text.split("\n---") {
         let script = format!("{above}{part}");
         let script = Script::parse(&script).unwrap_or_else(|error| panic!("{error}"));
-        assert!(!script.steps.is_empty(), "a script without steps proves nothing");
+        assert!(
+            !script.steps.is_empty(),
+            "a script without steps proves nothing"
+        );
         if let Err(failure) = script.run() {
             failures.push_str(&failure.to_string());
         }

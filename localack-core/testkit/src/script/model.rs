@@ -139,12 +139,23 @@ pub(super) enum Action {
     Handshake,
     Packet(Side, Box<PacketSpec>),
     Raw(Side, Vec<u8>),
-    TooBig { mtu: u32, seq: Term },
+    TooBig {
+        mtu: u32,
+        seq: Term,
+    },
     Tick,
-    Check { reverse: bool, facts: Vec<(String, String)> },
-    SetService { reverse: bool, served: bool },
+    Check {
+        reverse: bool,
+        facts: Vec<(String, String)>,
+    },
+    SetService {
+        reverse: bool,
+        served: bool,
+    },
     Drain,
-    Sink { full: bool },
+    Sink {
+        full: bool,
+    },
 }
 
 #[derive(Clone, Debug, Default)]

@@ -33,9 +33,10 @@ pub(super) fn describe(packet: &Packet, from: Side, hosts: &[Host; 2]) -> String
     if packet.flags.has(Flags::URG) {
         write!(text, " up {}", packet.urgent).expect("to a string");
     }
-    if let (Some(&first), true) =
-        (packet.payload.first(), packet.payload.windows(2).all(|pair| pair[0] == pair[1]))
-        && first.is_ascii_alphabetic()
+    if let (Some(&first), true) = (
+        packet.payload.first(),
+        packet.payload.windows(2).all(|pair| pair[0] == pair[1]),
+    ) && first.is_ascii_alphabetic()
     {
         write!(text, " data '{}'", char::from(first)).expect("to a string");
     }

@@ -18,7 +18,11 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "script line {}: {}\n    {}", self.line, self.problem, self.text)
+        write!(
+            f,
+            "script line {}: {}\n    {}",
+            self.line, self.problem, self.text
+        )
     }
 }
 
@@ -35,7 +39,11 @@ impl Script {
         let mut setup = Setup::default();
         let mut steps = Vec::new();
         for (line, text) in logical_lines(text) {
-            let error = |problem| ParseError { line, text: text.clone(), problem };
+            let error = |problem| ParseError {
+                line,
+                text: text.clone(),
+                problem,
+            };
             if let Some(words) = text.strip_prefix("setup ") {
                 setup::parse(words, &mut setup).map_err(error)?;
             } else {
@@ -82,7 +90,13 @@ fn step(line: usize, text: &str) -> Result<Step> {
     };
     let action = action(&words)?;
     let outcome = after.map(outcome).transpose()?;
-    Ok(Step { line, text: text.to_owned(), at_ms, action, outcome })
+    Ok(Step {
+        line,
+        text: text.to_owned(),
+        at_ms,
+        action,
+        outcome,
+    })
 }
 
 fn side(word: &str) -> Option<Side> {
@@ -95,22 +109,32 @@ fn side(word: &str) -> Option<Side> {
 
 fn action(words: &[&str]) -> Result<Action> {
     let reverse = words.contains(&"R->S");
-    let rest: Vec<&str> =
-        words.iter().skip(1).filter(|word| !word.contains("->")).copied().collect();
+    let rest: Vec<&str> = words
+        .iter()
+        .skip(1)
+        .filter(|word| !word.contains("->"))
+        .copied()
+        .collect();
     Ok(match words {
         ["handshake"] => Action::Handshake,
         ["tick"] => Action::Tick,
         ["drain"] => Action::Drain,
-        ["sink", state] => Action::Sink { full: *state == "full" },
-        ["demote" | "promote", ..] => {
-            Action::SetService { reverse, served: words[0] == "promote" }
-        }
+        ["sink", state] => Action::Sink {
+            full: *state == "full",
+        },
+        ["demote" | "promote", ..] => Action::SetService {
+            reverse,
+            served: words[0] == "promote",
+        },
         ["check", ..] => {
             let facts = rest.chunks(2).map(|fact| match fact {
                 [name, value] => Ok(((*name).to_owned(), (*value).to_owned())),
                 _ => Err("check needs pairs of name and value".to_owned()),
             });
-            Action::Check { reverse, facts: facts.collect::<Result<_>>()? }
+            Action::Check {
+                reverse,
+                facts: facts.collect::<Result<_>>()?,
+            }
         }
         [from, "raw", octets] => Action::Raw(
             side(from).ok_or("a packet arrives from I or O")?,
@@ -148,7 +172,10 @@ fn outcome(text: &str) -> Result<Outcome> {
         }
     }
     let needs_packets = outcome.packets.iter().any(|packet| {
-        matches!(packet.quantity, Quantity::One | Quantity::First | Quantity::Last)
+        matches!(
+            packet.quantity,
+            Quantity::One | Quantity::First | Quantity::Last
+        )
     });
     if nothing && (needs_packets || outcome.others_allowed) {
         return Err("nothing, and yet something".into());
@@ -171,8 +198,18 @@ fn expected(words: &[&str], text: &str) -> Result<Expected> {
         _ => return Err(format!("{text:?} is no outcome")),
     };
     let same = fields == ["same"];
-    let packet = if same { PacketSpec::default() } else { packet(fields)? };
-    Ok(Expected { quantity, toward, same, packet, text: text.to_owned() })
+    let packet = if same {
+        PacketSpec::default()
+    } else {
+        packet(fields)?
+    };
+    Ok(Expected {
+        quantity,
+        toward,
+        same,
+        packet,
+        text: text.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -188,7 +225,10 @@ mod tests {
         assert_eq!(script.setup.mss, 500);
         assert_eq!(script.steps.len(), 1);
         let outcome = script.steps[0].outcome.as_ref().unwrap();
-        assert_eq!(outcome.verdict, Some(("absorb".into(), Some("stored".into()))));
+        assert_eq!(
+            outcome.verdict,
+            Some(("absorb".into(), Some("stored".into())))
+        );
         assert!(outcome.others_allowed);
         assert_eq!(outcome.packets.len(), 1);
     }

@@ -34,14 +34,20 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "script line {}, {}:\n    {}", self.line, self.variant, self.text)?;
+        writeln!(
+            f,
+            "script line {}, {}:\n    {}",
+            self.line, self.variant, self.text
+        )?;
         writeln!(f, "  {}", self.problem)?;
         writeln!(f, "  what left at this line:")?;
         for line in &self.left {
             writeln!(f, "    {line}")?;
         }
         writeln!(f, "  before it:")?;
-        self.before.iter().try_for_each(|line| writeln!(f, "    {line}"))
+        self.before
+            .iter()
+            .try_for_each(|line| writeln!(f, "    {line}"))
     }
 }
 
@@ -159,9 +165,9 @@ fn perform(
     }
     match &step.outcome {
         Some(outcome) => compare(rig, outcome, &verdicts, left, input.as_deref()),
-        None if matches!(step.action, Action::Check { .. }) => {
-            left.first().map_or(Ok(()), |left| Err(format!("unexpected: {}", left.text)))
-        }
+        None if matches!(step.action, Action::Check { .. }) => left
+            .first()
+            .map_or(Ok(()), |left| Err(format!("unexpected: {}", left.text))),
         None => Ok(()),
     }
 }
@@ -182,14 +188,21 @@ fn compare(
     }
     for wanted in &outcome.events {
         let happened = |event: &String| {
-            event.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            event
+                .strip_prefix(wanted.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
         if !rig.step_events().iter().any(happened) {
             return Err(format!("no event {wanted:?}, but {:?}", rig.step_events()));
         }
     }
     let resolve = |term| rig.resolve(term);
-    let frame = Frame { hosts: rig.hosts(), resolve: &resolve, shifts: rig.shifts(), input };
+    let frame = Frame {
+        hosts: rig.hosts(),
+        resolve: &resolve,
+        shifts: rig.shifts(),
+        input,
+    };
     judge(outcome, left, &frame)
 }
 
@@ -202,16 +215,26 @@ fn segments(rig: &Rig<'_>, spec: &PacketSpec, mss: u16) -> Vec<PacketSpec> {
     let mut all = Vec::new();
     while at < end {
         let next = end.min(at + i64::from(mss));
-        let plain = |offset| Term { symbol: None, offset };
+        let plain = |offset| Term {
+            symbol: None,
+            offset,
+        };
         let place = Some(Place::Range(plain(at), plain(next)));
-        all.push(PacketSpec { place, ..spec.clone() });
+        all.push(PacketSpec {
+            place,
+            ..spec.clone()
+        });
         at = next;
     }
     all
 }
 
 fn encode(packet: &Packet, spec: &PacketSpec) -> Vec<u8> {
-    let layout = if spec.odd { Layout::Odd } else { Layout::Aligned };
+    let layout = if spec.odd {
+        Layout::Odd
+    } else {
+        Layout::Aligned
+    };
     let mut octets = packet.encode(layout);
     if spec.fragment && packet.source.is_ipv6() {
         // A fragment header between IPv6 and TCP: offset zero, more to come.
@@ -245,8 +268,10 @@ fn pseudo_header_sum(packet: &Packet, tcp_len: usize) -> u16 {
     }
     octets.extend([0, 6]);
     octets.extend(u16::try_from(tcp_len).expect("short").to_be_bytes());
-    let mut sum: u32 =
-        octets.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let mut sum: u32 = octets
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -261,14 +286,20 @@ fn meta(spec: &PacketSpec) -> PacketMeta {
     } else {
         Checksum::Verify
     };
-    PacketMeta { checksum, ..PacketMeta::default() }
+    PacketMeta {
+        checksum,
+        ..PacketMeta::default()
+    }
 }
 
 /// A segment of S's as a router beyond the engine would quote it.
 fn quote(rig: &mut Rig<'_>, seq: Term, at_ms: i64) -> Packet {
     let spec = PacketSpec {
         place: Some(Place::At(Number::Is(seq))),
-        len: Some(Number::Is(Term { symbol: None, offset: 1000 })),
+        len: Some(Number::Is(Term {
+            symbol: None,
+            offset: 1000,
+        })),
         ..PacketSpec::default()
     };
     rig.imagines(Side::S, &spec, at_ms)
@@ -303,7 +334,12 @@ fn handshake(
         rig.arrives(from, octets.clone(), PacketMeta::default(), left)?;
         match &left[count..] {
             [only] if only.octets == octets && only.toward == from.other() => {}
-            _ => return Err(format!("packet {} of the handshake did not pass alone", number + 1)),
+            _ => {
+                return Err(format!(
+                    "packet {} of the handshake did not pass alone",
+                    number + 1
+                ));
+            }
         }
     }
     Ok(())

@@ -80,7 +80,8 @@ impl Host {
     }
 
     fn stamp_at(&self, at_ms: i64) -> u32 {
-        self.clock.wrapping_add(wrapped(self.stamp.unwrap_or(RUNNING_CLOCK + at_ms)))
+        self.clock
+            .wrapping_add(wrapped(self.stamp.unwrap_or(RUNNING_CLOCK + at_ms)))
     }
 
     /// The SYN or SYN-ACK that begins the connection.
@@ -88,7 +89,10 @@ impl Host {
         let ecn = if answer { Flags::ACK } else { Flags::default() };
         PacketSpec {
             flags: Some(Flags::SYN | ecn | self.syn_flags),
-            place: Some(Place::At(Number::Is(Term { symbol: None, offset: 0 }))),
+            place: Some(Place::At(Number::Is(Term {
+                symbol: None,
+                offset: 0,
+            }))),
             ..PacketSpec::default()
         }
     }
@@ -122,8 +126,9 @@ impl Host {
         };
         let length = fixed(spec.len).unwrap_or(length);
         let first = start + i64::from(syn);
-        let payload: Vec<u8> =
-            (first..first + length).map(|at| spec.fill.unwrap_or_else(|| self.octet(at))).collect();
+        let payload: Vec<u8> = (first..first + length)
+            .map(|at| spec.fill.unwrap_or_else(|| self.octet(at)))
+            .collect();
         if let Some(ack) = fixed(spec.ack) {
             self.ack = peer.absolute(ack);
         }
@@ -134,8 +139,9 @@ impl Host {
             self.stamp = Some(stamp);
         }
         let sack = spec.sack.iter().flatten();
-        let absolute_block =
-            |&(left, right): &(Term, Term)| (peer.absolute(resolve(left)), peer.absolute(resolve(right)));
+        let absolute_block = |&(left, right): &(Term, Term)| {
+            (peer.absolute(resolve(left)), peer.absolute(resolve(right)))
+        };
         let packet = Packet {
             source: self.address,
             destination: peer.address,
@@ -151,8 +157,13 @@ impl Host {
                 sack_permitted: syn && self.sack,
                 timestamps: self.timestamps(spec, syn, fixed(spec.echo), peer, at_ms),
                 sack: spec.dsack.iter().chain(sack).map(absolute_block).collect(),
-                sack_present: spec.dsack.is_some() || spec.sack.as_ref().is_some_and(|b| !b.is_empty()),
-                others: if syn { [&self.syn_options[..], &spec.options].concat() } else { spec.options.clone() },
+                sack_present: spec.dsack.is_some()
+                    || spec.sack.as_ref().is_some_and(|b| !b.is_empty()),
+                others: if syn {
+                    [&self.syn_options[..], &spec.options].concat()
+                } else {
+                    spec.options.clone()
+                },
             },
             payload,
         };
@@ -190,7 +201,11 @@ impl Host {
             identification: 0,
             dont_fragment: !spec.may_fragment && !spec.fragment,
             more_fragments: spec.fragment && !v6,
-            options: if spec.ip_options && !v6 { vec![1, 1, 1, 1] } else { Vec::new() },
+            options: if spec.ip_options && !v6 {
+                vec![1, 1, 1, 1]
+            } else {
+                Vec::new()
+            },
         }
     }
 }

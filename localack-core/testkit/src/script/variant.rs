@@ -18,8 +18,11 @@ pub struct Variant {
 }
 
 /// Far from the wrap; at it with the first octet; and inside the first few segments.
-const ISNS: [[u32; 2]; 3] =
-    [[1000, 70_000], [u32::MAX, u32::MAX - 1], [0xffff_f200, 0xffff_ff00]];
+const ISNS: [[u32; 2]; 3] = [
+    [1000, 70_000],
+    [u32::MAX, u32::MAX - 1],
+    [0xffff_f200, 0xffff_ff00],
+];
 /// Far from the wrap; and so that small relative TSvals, and those near 10,000, straddle it.
 const CLOCKS: [[u32; 2]; 3] = [
     [5000, 90_000],
@@ -42,7 +45,11 @@ impl Variant {
                 for timestamps in both(setup, |side| setup.sides[side.index()].timestamps) {
                     for sack in both(setup, |side| setup.sides[side.index()].sack) {
                         for &client in clients {
-                            let clocks = if timestamps == [true; 2] { &CLOCKS[..] } else { &CLOCKS[..1] };
+                            let clocks = if timestamps == [true; 2] {
+                                &CLOCKS[..]
+                            } else {
+                                &CLOCKS[..1]
+                            };
                             all.extend(clocks.iter().map(|&clocks| Self {
                                 v6,
                                 isns: chosen_isns(setup, isns),
@@ -61,7 +68,11 @@ impl Variant {
 }
 
 fn chosen_isns(setup: &Setup, default: [u32; 2]) -> [u32; 2] {
-    Side::BOTH.map(|side| setup.sides[side.index()].isn.unwrap_or(default[side.index()]))
+    Side::BOTH.map(|side| {
+        setup.sides[side.index()]
+            .isn
+            .unwrap_or(default[side.index()])
+    })
 }
 
 /// The ways to give both sides an option: a side that may go `either` way follows the other.
@@ -73,14 +84,34 @@ fn both(_: &Setup, of: impl Fn(Side) -> Choice) -> Vec<[bool; 2]> {
             Choice::Either => way,
         })
     });
-    if ways[0] == ways[1] { vec![ways[0]] } else { ways.to_vec() }
+    if ways[0] == ways[1] {
+        vec![ways[0]]
+    } else {
+        ways.to_vec()
+    }
 }
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { v6, isns, clocks, timestamps, sack, client } = self;
-        write!(f, "{}, ISN S {:#x} R {:#x}", if *v6 { "IPv6" } else { "IPv4" }, isns[0], isns[1])?;
-        write!(f, ", client {client:?}, SACK {sack:?}, timestamps {timestamps:?}")?;
+        let Self {
+            v6,
+            isns,
+            clocks,
+            timestamps,
+            sack,
+            client,
+        } = self;
+        write!(
+            f,
+            "{}, ISN S {:#x} R {:#x}",
+            if *v6 { "IPv6" } else { "IPv4" },
+            isns[0],
+            isns[1]
+        )?;
+        write!(
+            f,
+            ", client {client:?}, SACK {sack:?}, timestamps {timestamps:?}"
+        )?;
         write!(f, " from {:#x} and {:#x}", clocks[0], clocks[1])
     }
 }

@@ -40,6 +40,93 @@ impl Middle for Wire {
     }
 }
 
+/// Two boxes one after the other: the outer port of the first is wired to the inner port of the
+/// second.
+#[derive(Debug)]
+pub struct Series<A, B> {
+    /// The box on the inner side.
+    pub first: A,
+    /// The box on the outer side.
+    pub second: B,
+}
+
+/// Packets that one event may make two boxes exchange before they count as chattering for ever
+/// (invariant 16).
+const MOST_EXCHANGED: usize = 10_000;
+
+impl<A: Middle, B: Middle> Series<A, B> {
+    /// Hands packets to and fro until none is left between the boxes.
+    fn settle(
+        &mut self,
+        now: Instant,
+        from_first: Vec<(Port, Vec<u8>)>,
+        from_second: Vec<(Port, Vec<u8>)>,
+    ) -> Vec<(Port, Vec<u8>)> {
+        let mut out = Vec::new();
+        let mut between: VecDeque<(Port, Vec<u8>)> = VecDeque::new();
+        // What travels outward goes to the second box, what travels inward to the first.
+        let mut sort = |packets: Vec<(Port, Vec<u8>)>, first: bool, between: &mut VecDeque<_>| {
+            for (port, packet) in packets {
+                let leaves = (port == Port::Inner) == first;
+                if leaves {
+                    out.push((port, packet))
+                } else {
+                    between.push_back((port, packet))
+                }
+            }
+        };
+        sort(from_first, true, &mut between);
+        sort(from_second, false, &mut between);
+        let mut exchanged = 0;
+        while let Some((toward, packet)) = between.pop_front() {
+            exchanged += 1;
+            assert!(
+                exchanged < MOST_EXCHANGED,
+                "two boxes in series do not come to rest"
+            );
+            match toward {
+                Port::Outer => {
+                    let answer = self.second.ingest(now, Port::Inner, packet);
+                    sort(answer, false, &mut between);
+                }
+                Port::Inner => {
+                    let answer = self.first.ingest(now, Port::Outer, packet);
+                    sort(answer, true, &mut between);
+                }
+            }
+        }
+        out
+    }
+}
+
+impl<A: Middle, B: Middle> Middle for Series<A, B> {
+    fn ingest(&mut self, now: Instant, port: Port, packet: Vec<u8>) -> Vec<(Port, Vec<u8>)> {
+        match port {
+            Port::Inner => {
+                let out = self.first.ingest(now, port, packet);
+                self.settle(now, out, Vec::new())
+            }
+            Port::Outer => {
+                let out = self.second.ingest(now, port, packet);
+                self.settle(now, Vec::new(), out)
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Vec<(Port, Vec<u8>)> {
+        let first = self.first.poll(now);
+        let second = self.second.poll(now);
+        self.settle(now, first, second)
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        [self.first.next_at(), self.second.next_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Tape {
     made: Vec<(Port, TransmitKind, Vec<u8>)>,
@@ -107,10 +194,17 @@ impl<'e, P: Policy> EngineBox<'e, P> {
 
     fn remember(&mut self, now: Instant, what: &str, octets: &[u8]) {
         let text = match Packet::decode(octets) {
-            Ok(Decoded { packet, checksum_ok, .. }) => {
+            Ok(Decoded {
+                packet,
+                checksum_ok,
+                ..
+            }) => {
                 let bad = if checksum_ok { "" } else { " badsum" };
                 let end = packet.seq.wrapping_add(packet.payload_len());
-                let stamps = packet.options.timestamps.map_or(String::new(), |t| format!(" ts {t:?}"));
+                let stamps = packet
+                    .options
+                    .timestamps
+                    .map_or(String::new(), |t| format!(" ts {t:?}"));
                 let sack = &packet.options.sack;
                 format!(
                     "{} {}:{end} ack {} w{}{stamps} sack {sack:?}{bad}",
@@ -122,7 +216,8 @@ impl<'e, P: Policy> EngineBox<'e, P> {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back(format!("{:>12} {what} {text}", now.as_micros()));
+        self.history
+            .push_back(format!("{:>12} {what} {text}", now.as_micros()));
         if self.before_fault.is_empty() && !self.faults.is_empty() {
             self.before_fault = self.history.iter().cloned().collect();
         }
@@ -152,11 +247,15 @@ impl<'e, P: Policy> EngineBox<'e, P> {
     }
 
     fn modes(&self) -> Modes {
-        let Some(flow) = self.engine.flows().last() else { return Modes::NONE };
+        let Some(flow) = self.engine.flows().last() else {
+            return Modes::NONE;
+        };
         if !matches!(flow.state, FlowState::Open | FlowState::Resetting) {
             return Modes::NONE;
         }
-        Modes { by_source: Direction::BOTH.map(|d| Some(flow.direction(d).mode)) }
+        Modes {
+            by_source: Direction::BOTH.map(|d| Some(flow.direction(d).mode)),
+        }
     }
 
     fn run(&mut self, now: Instant) {
@@ -169,26 +268,37 @@ impl<'e, P: Policy> EngineBox<'e, P> {
                 }
                 Poll::Idle => {
                     if self.engine.next_deadline().is_some_and(|at| at <= now) {
-                        self.faults.push(format!("idle at {now:?} and yet a deadline is due"));
+                        self.faults
+                            .push(format!("idle at {now:?} and yet a deadline is due"));
                     }
                     return;
                 }
             }
         }
-        self.faults.push(format!("poll does not come to rest at {now:?}"));
+        self.faults
+            .push(format!("poll does not come to rest at {now:?}"));
     }
 
     /// Judges a packet that leaves.
-    fn judge(&mut self, now: Instant, port: Port, origin: Origin, octets: &[u8], modes: (Modes, Modes)) {
+    fn judge(
+        &mut self,
+        now: Instant,
+        port: Port,
+        origin: Origin,
+        octets: &[u8],
+        modes: (Modes, Modes),
+    ) {
         let witness = &mut self.witness;
         match Packet::decode(octets) {
             Ok(decoded) => {
                 for fault in witness.leaves(port, origin, &decoded, modes.0, modes.1) {
-                    self.faults.push(format!("{now:?} {port:?} {origin:?}: {fault}"));
+                    self.faults
+                        .push(format!("{now:?} {port:?} {origin:?}: {fault}"));
                 }
             }
             Err(error) if matches!(origin, Origin::Made(_)) => {
-                self.faults.push(format!("{now:?} {port:?} {origin:?} is broken: {error}"));
+                self.faults
+                    .push(format!("{now:?} {port:?} {origin:?} is broken: {error}"));
             }
             Err(_) => {}
         }
@@ -197,7 +307,9 @@ impl<'e, P: Policy> EngineBox<'e, P> {
 
     /// Custody: what a sender was told and the receiver has not acknowledged is held (invariant 1).
     fn audit(&mut self, now: Instant) {
-        let Some(flow) = self.engine.flows().last() else { return };
+        let Some(flow) = self.engine.flows().last() else {
+            return;
+        };
         for (direction, most) in Direction::BOTH.into_iter().zip(&mut self.most_debt) {
             let info = flow.direction(direction);
             *most = (*most).max(info.debt);
@@ -209,9 +321,11 @@ impl<'e, P: Policy> EngineBox<'e, P> {
                 ));
             }
             let (source, sink) = (direction.source(), direction.source().other());
-            if let (true, Some(told), Some(acked)) =
-                (custody && flow.state == FlowState::Open, self.witness.told_ack(source), self.witness.acked(sink))
-            {
+            if let (true, Some(told), Some(acked)) = (
+                custody && flow.state == FlowState::Open,
+                self.witness.told_ack(source),
+                self.witness.acked(sink),
+            ) {
                 let owed = u32::try_from(told.wrapping_sub(acked).cast_signed()).unwrap_or(0);
                 if owed > info.custody {
                     self.faults.push(format!(
@@ -233,8 +347,13 @@ impl<P: Policy> Middle for EngineBox<'_, P> {
         self.remember(now, &format!("from {port:?}"), &packet);
         let before = self.modes();
         let original = packet.clone();
-        let meta = PacketMeta { checksum: Checksum::Verify, ..PacketMeta::default() };
-        let verdict = self.engine.ingest(port, now, &mut packet, meta, &mut self.tape);
+        let meta = PacketMeta {
+            checksum: Checksum::Verify,
+            ..PacketMeta::default()
+        };
+        let verdict = self
+            .engine
+            .ingest(port, now, &mut packet, meta, &mut self.tape);
         let pushed = core::mem::take(&mut self.tape.made);
         self.run(now);
         let polled = core::mem::take(&mut self.tape.made);
@@ -251,11 +370,15 @@ impl<P: Policy> Middle for EngineBox<'_, P> {
         };
         if let Some(origin) = origin {
             if matches!(origin, Origin::Passed(_)) && packet != original {
-                self.faults.push(format!("{now:?} {origin:?}, and yet the packet was changed"));
+                self.faults.push(format!(
+                    "{now:?} {origin:?}, and yet the packet was changed"
+                ));
             }
             let right = |octets: &[u8]| Packet::decode(octets).ok().map(|d| d.checksum_ok);
             if right(&packet) != right(&original) {
-                self.faults.push(format!("{now:?} {origin:?}: the checksum is not what it was (H1.8)"));
+                self.faults.push(format!(
+                    "{now:?} {origin:?}: the checksum is not what it was (H1.8)"
+                ));
             }
             self.judge(now, port.other(), origin, &packet, modes);
             out.push((port.other(), packet));

@@ -18,7 +18,7 @@ mod smol;
 mod world;
 
 pub use endpoint::Endpoint;
-pub use middle::{EngineBox, Middle, Wire};
+pub use middle::{EngineBox, Middle, Series, Wire};
 pub use node::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
 pub use path::{Node, Path};
 pub use random::{Random, seeds};

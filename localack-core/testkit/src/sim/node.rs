@@ -31,7 +31,11 @@ impl Rate {
     /// A rate in octets per second, and a queue in octets.
     #[must_use]
     pub const fn new(bytes_per_second: u64, queue: u64) -> Self {
-        Self { bytes_per_second, queue, free_at: Instant::ZERO }
+        Self {
+            bytes_per_second,
+            queue,
+            free_at: Instant::ZERO,
+        }
     }
 }
 
@@ -81,7 +85,9 @@ impl Node for Reorder {
     fn pass(&mut self, now: Instant, packet: Vec<u8>, onward: Onward<'_>) {
         let mut at = now;
         if self.random.chance(self.ppm) {
-            let most = u32::try_from(self.by.as_micros()).unwrap_or(u32::MAX).max(1);
+            let most = u32::try_from(self.by.as_micros())
+                .unwrap_or(u32::MAX)
+                .max(1);
             at = now.after(Duration::from_micros(self.random.below(most).into()));
         }
         onward(at, packet);
@@ -118,7 +124,10 @@ pub struct Corrupt {
 impl Node for Corrupt {
     fn pass(&mut self, now: Instant, mut packet: Vec<u8>, onward: Onward<'_>) {
         if self.random.chance(self.ppm) && !packet.is_empty() {
-            let at = self.random.below(u32::try_from(packet.len()).unwrap_or(u32::MAX)) as usize;
+            let at = self
+                .random
+                .below(u32::try_from(packet.len()).unwrap_or(u32::MAX))
+                as usize;
             packet[at] ^= 1 << self.random.below(8);
         }
         onward(now, packet);
@@ -146,19 +155,34 @@ mod tests {
     #[test]
     fn rate_serialises_and_its_queue_overflows() {
         // 1000 octets per ms; room for three packets of 1000.
-        let mut path = Path::new().then(Rate::new(1_000_000, 3000)).then(Delay(Duration::from_millis(5)));
+        let mut path = Path::new()
+            .then(Rate::new(1_000_000, 3000))
+            .then(Delay(Duration::from_millis(5)));
         let sent = (0..5).map(|number| (0, vec![number; 1000]));
         assert_eq!(arrivals(&mut path, sent), [(6000, 0), (7000, 1), (8000, 2)]);
     }
 
     #[test]
     fn a_queue_after_a_reordering_sees_packets_in_their_new_order() {
-        let hold = Reorder { ppm: 500_000, by: Duration::from_millis(10), random: Random::new(3) };
+        let hold = Reorder {
+            ppm: 500_000,
+            by: Duration::from_millis(10),
+            random: Random::new(3),
+        };
         let mut path = Path::new().then(hold).then(Rate::new(1_000_000, 1 << 20));
-        let all = arrivals(&mut path, (0..50).map(|number| (u64::from(number) * 100, vec![number; 100])));
+        let all = arrivals(
+            &mut path,
+            (0..50).map(|number| (u64::from(number) * 100, vec![number; 100])),
+        );
         assert_eq!(all.len(), 50);
-        assert!(all.windows(2).all(|pair| pair[1].0 >= pair[0].0 + 100), "overlapping transmissions");
-        assert!(all.windows(2).any(|pair| pair[1].1 < pair[0].1), "nothing was reordered");
+        assert!(
+            all.windows(2).all(|pair| pair[1].0 >= pair[0].0 + 100),
+            "overlapping transmissions"
+        );
+        assert!(
+            all.windows(2).any(|pair| pair[1].1 < pair[0].1),
+            "nothing was reordered"
+        );
     }
 
     #[test]
@@ -166,16 +190,35 @@ mod tests {
         let count = |node: &mut dyn Node| {
             let mut out = Vec::new();
             for _ in 0..10_000 {
-                node.pass(Instant::ZERO, vec![0; 10], &mut |_, packet| out.push(packet));
+                node.pass(Instant::ZERO, vec![0; 10], &mut |_, packet| {
+                    out.push(packet)
+                });
             }
-            (out.len(), out.iter().filter(|packet| packet.iter().any(|&o| o != 0)).count())
+            (
+                out.len(),
+                out.iter()
+                    .filter(|packet| packet.iter().any(|&o| o != 0))
+                    .count(),
+            )
         };
         let random = Random::new(5);
-        let (left, _) = count(&mut Loss { ppm: 100_000, random: random.clone() });
+        let (left, _) = count(&mut Loss {
+            ppm: 100_000,
+            random: random.clone(),
+        });
         assert!((8_700..9_300).contains(&left), "{left}");
-        let (left, _) = count(&mut Duplicate { ppm: 100_000, random: random.clone() });
+        let (left, _) = count(&mut Duplicate {
+            ppm: 100_000,
+            random: random.clone(),
+        });
         assert!((10_700..11_300).contains(&left), "{left}");
-        let (left, changed) = count(&mut Corrupt { ppm: 100_000, random });
-        assert!(left == 10_000 && (700..1_300).contains(&changed), "{changed}");
+        let (left, changed) = count(&mut Corrupt {
+            ppm: 100_000,
+            random,
+        });
+        assert!(
+            left == 10_000 && (700..1_300).contains(&changed),
+            "{changed}"
+        );
     }
 }

@@ -40,7 +40,8 @@ impl Path {
     }
 
     fn put(&mut self, at: Instant, position: usize, packet: Vec<u8>) {
-        self.travelling.insert((at, self.serial), (position, packet));
+        self.travelling
+            .insert((at, self.serial), (position, packet));
         self.serial += 1;
     }
 
@@ -58,7 +59,9 @@ impl Path {
                 return Some(packet);
             };
             let mut onward = Vec::new();
-            node.pass(at, packet, &mut |time, packet| onward.push((time.latest(at), packet)));
+            node.pass(at, packet, &mut |time, packet| {
+                onward.push((time.latest(at), packet))
+            });
             for (time, packet) in onward {
                 self.put(time, position + 1, packet);
             }

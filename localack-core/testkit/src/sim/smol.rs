@@ -139,7 +139,9 @@ impl SmolHost {
         let mut interface = Interface::new(config, &mut wires, start);
         let address = settings.own.ip();
         interface.update_ip_addrs(|addresses| {
-            addresses.push(IpCidr::new(address.into(), 0)).expect("room for one address");
+            addresses
+                .push(IpCidr::new(address.into(), 0))
+                .expect("room for one address");
         });
         let buffer = || SocketBuffer::new(vec![0; settings.buffer]);
         let mut socket = Socket::new(buffer(), buffer());
@@ -147,9 +149,14 @@ impl SmolHost {
             socket.set_tsval_generator(Some(|| STAMP.with(Cell::get)));
         }
         let mut sockets = SocketSet::new(Vec::new());
-        let own = IpListenEndpoint { addr: Some(address.into()), port: settings.own.port() };
+        let own = IpListenEndpoint {
+            addr: Some(address.into()),
+            port: settings.own.port(),
+        };
         if settings.connects {
-            socket.connect(interface.context(), settings.peer, own).expect("a fresh socket");
+            socket
+                .connect(interface.context(), settings.peer, own)
+                .expect("a fresh socket");
         } else {
             socket.listen(own).expect("a fresh socket");
         }
@@ -238,9 +245,11 @@ impl Endpoint for SmolHost {
 
     fn poll(&mut self, now: Instant) -> Vec<Vec<u8>> {
         self.set_clock(now);
-        self.interface.poll(smol_time(now), &mut self.wires, &mut self.sockets);
+        self.interface
+            .poll(smol_time(now), &mut self.wires, &mut self.sockets);
         self.work();
-        self.interface.poll(smol_time(now), &mut self.wires, &mut self.sockets);
+        self.interface
+            .poll(smol_time(now), &mut self.wires, &mut self.sockets);
         core::mem::take(&mut self.wires.outgoing)
     }
 

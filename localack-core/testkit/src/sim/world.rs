@@ -39,7 +39,14 @@ pub struct World<A, B, M> {
 impl<A: Endpoint, B: Endpoint, M: Middle> World<A, B, M> {
     /// A world at time zero.
     pub const fn new(inner: A, outer: B, middle: M, links: Links) -> Self {
-        Self { inner, outer, middle, links, now: Instant::ZERO, packets: 0 }
+        Self {
+            inner,
+            outer,
+            middle,
+            links,
+            now: Instant::ZERO,
+            packets: 0,
+        }
     }
 
     /// The time.
@@ -59,7 +66,9 @@ impl<A: Endpoint, B: Endpoint, M: Middle> World<A, B, M> {
             self.links.outer_up.next_at(),
             self.links.outer_down.next_at(),
         ];
-        let Some(at) = next.into_iter().flatten().min() else { return false };
+        let Some(at) = next.into_iter().flatten().min() else {
+            return false;
+        };
         self.now = now.latest(at);
         self.happen();
         true

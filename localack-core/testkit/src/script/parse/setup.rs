@@ -56,7 +56,13 @@ pub(super) fn parse(line: &str, setup: &mut Setup) -> Result<()> {
 fn of_side(key: &str, value: &str, side: &mut SideSetup) -> Result<()> {
     match key {
         "w" => side.window = number(value)?,
-        "shift" => side.shift = if value == "off" { None } else { Some(number(value)?) },
+        "shift" => {
+            side.shift = if value == "off" {
+                None
+            } else {
+                Some(number(value)?)
+            }
+        }
         "ts" => match choice(value) {
             Ok(choice) => side.timestamps = choice,
             Err(_) => {
@@ -93,5 +99,6 @@ fn choice(word: &str) -> Result<Choice> {
 }
 
 fn number<T: FromStr>(word: &str) -> Result<T> {
-    word.parse().map_err(|_| format!("{word} is not a number that fits"))
+    word.parse()
+        .map_err(|_| format!("{word} is not a number that fits"))
 }

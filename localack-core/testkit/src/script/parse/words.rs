@@ -8,13 +8,26 @@ use crate::script::model::{Number, PacketSpec, Place, Term};
 pub(super) fn term(word: &str) -> Result<Term> {
     let error = || format!("{word} is not a number");
     if let Ok(offset) = word.parse() {
-        return Ok(Term { symbol: None, offset });
+        return Ok(Term {
+            symbol: None,
+            offset,
+        });
     }
     let mut letters = word.chars();
-    let symbol = letters.next().filter(|letter| "MLEANXP".contains(*letter)).ok_or_else(error)?;
+    let symbol = letters
+        .next()
+        .filter(|letter| "MLEANXP".contains(*letter))
+        .ok_or_else(error)?;
     let rest = letters.as_str();
-    let offset = if rest.is_empty() { 0 } else { rest.parse().map_err(|_| error())? };
-    Ok(Term { symbol: Some(symbol), offset })
+    let offset = if rest.is_empty() {
+        0
+    } else {
+        rest.parse().map_err(|_| error())?
+    };
+    Ok(Term {
+        symbol: Some(symbol),
+        offset,
+    })
 }
 
 fn number(word: &str) -> Result<Number> {
@@ -116,5 +129,6 @@ fn free_word(word: &str, spec: &mut PacketSpec) -> Result<()> {
 }
 
 fn small<T: core::str::FromStr>(word: &str) -> Result<T> {
-    word.parse().map_err(|_| format!("{word} is not a number that fits"))
+    word.parse()
+        .map_err(|_| format!("{word} is not a number that fits"))
 }

@@ -6,11 +6,17 @@ use super::rig::Rig;
 use crate::script::model::Side;
 
 /// Compares facts about the engine with what a line says of them.
-pub(super) fn check(rig: &Rig<'_>, reverse: bool, facts: &[(String, String)]) -> Result<(), String> {
+pub(super) fn check(
+    rig: &Rig<'_>,
+    reverse: bool,
+    facts: &[(String, String)],
+) -> Result<(), String> {
     for (name, wanted) in facts {
         let actual = fact(rig, reverse, name)?;
         let agrees = match (wanted.split_at_checked(2), actual.parse::<i64>()) {
-            (Some((">=", least)), Ok(actual)) => least.parse().is_ok_and(|least: i64| actual >= least),
+            (Some((">=", least)), Ok(actual)) => {
+                least.parse().is_ok_and(|least: i64| actual >= least)
+            }
             (Some(("<=", most)), Ok(actual)) => most.parse().is_ok_and(|most: i64| actual <= most),
             _ => actual == *wanted,
         };
@@ -29,14 +35,15 @@ fn fact(rig: &Rig<'_>, reverse: bool, name: &str) -> Result<String, String> {
         let (group, slug) = path.split_once('/').ok_or("counter:GROUP/NAME")?;
         let mut all = rig.engine().counters().iter();
         let found = all.find(|&(of, called, _)| of == group && called == slug);
-        return found.map(|(_, _, count)| count.to_string()).ok_or(format!("no counter {path}"));
+        return found
+            .map(|(_, _, count)| count.to_string())
+            .ok_or(format!("no counter {path}"));
     }
     let flow = rig.flow().ok_or("there is no flow")?;
     let from = if reverse { Side::R } else { Side::S };
     let direction = flow.direction(rig.direction(from));
-    let relative = |seq: localack_core::SeqNum| {
-        rig.hosts()[from.index()].relative(seq.raw()).to_string()
-    };
+    let relative =
+        |seq: localack_core::SeqNum| rig.hosts()[from.index()].relative(seq.raw()).to_string();
     Ok(match name {
         "state" => match flow.state {
             FlowState::SynSeen => "syn-seen",

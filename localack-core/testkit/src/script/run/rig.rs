@@ -55,7 +55,11 @@ pub(super) struct Rig<'e> {
 
 /// The direction of the data that `side` sends.
 pub(super) fn direction_from(side: Side, setup: &Setup) -> Direction {
-    if side == setup.inner { Direction::InnerToOuter } else { Direction::OuterToInner }
+    if side == setup.inner {
+        Direction::InnerToOuter
+    } else {
+        Direction::OuterToInner
+    }
 }
 
 impl<'e> Rig<'e> {
@@ -85,11 +89,19 @@ impl<'e> Rig<'e> {
     }
 
     fn port(&self, side: Side) -> Port {
-        if side == self.inner { Port::Inner } else { Port::Outer }
+        if side == self.inner {
+            Port::Inner
+        } else {
+            Port::Outer
+        }
     }
 
     fn side(&self, port: Port) -> Side {
-        if port == Port::Inner { self.inner } else { self.inner.other() }
+        if port == Port::Inner {
+            self.inner
+        } else {
+            self.inner.other()
+        }
     }
 
     /// Shifts of the window fields that S and R send.
@@ -103,12 +115,16 @@ impl<'e> Rig<'e> {
     }
 
     fn modes(&self) -> Modes {
-        let Some(flow) = self.flow() else { return Modes::NONE };
+        let Some(flow) = self.flow() else {
+            return Modes::NONE;
+        };
         if !matches!(flow.state, FlowState::Open | FlowState::Resetting) {
             return Modes::NONE;
         }
         let of = |direction| -> Option<DirectionMode> { Some(flow.direction(direction).mode) };
-        Modes { by_source: [of(Direction::InnerToOuter), of(Direction::OuterToInner)] }
+        Modes {
+            by_source: [of(Direction::InnerToOuter), of(Direction::OuterToInner)],
+        }
     }
 
     /// The relative number that a term stands for now.
@@ -211,12 +227,17 @@ impl<'e> Rig<'e> {
         let input = Packet::decode(&octets).ok();
         if let Some(decoded) = &input {
             let trusted = meta.checksum != localack_core::Checksum::Verify;
-            let decoded = Decoded { checksum_ok: decoded.checksum_ok || trusted, ..decoded.clone() };
+            let decoded = Decoded {
+                checksum_ok: decoded.checksum_ok || trusted,
+                ..decoded.clone()
+            };
             self.witness.arrives(port, &decoded);
         }
         let before = self.modes();
         let mut buffer = octets.clone();
-        let verdict = self.engine.ingest(port, self.now, &mut buffer, meta, &mut self.tape);
+        let verdict = self
+            .engine
+            .ingest(port, self.now, &mut buffer, meta, &mut self.tape);
         if self.tape.made.len() > MOST_PUSHED {
             return Err(format!("ingest pushed {} packets", self.tape.made.len()));
         }
@@ -254,11 +275,19 @@ impl<'e> Rig<'e> {
             return Err("a forwarded packet changed its length (H1.10)".into());
         }
         let (Ok(came_as), Ok(goes_as)) = (Packet::decode(came), Packet::decode(goes)) else {
-            return if came == goes { Ok(()) } else { Err("a forwarded packet is broken".into()) };
+            return if came == goes {
+                Ok(())
+            } else {
+                Err("a forwarded packet is broken".into())
+            };
         };
         if partial {
             let field = |octets: &[u8], decoded: &Decoded| {
-                let ip = if decoded.packet.source.is_ipv6() { 40 } else { 20 };
+                let ip = if decoded.packet.source.is_ipv6() {
+                    40
+                } else {
+                    20
+                };
                 octets[ip + 16..ip + 18].to_vec()
             };
             return if field(came, &came_as) == field(goes, &goes_as) {
@@ -304,7 +333,12 @@ impl<'e> Rig<'e> {
                 host.told_stamp = stamp;
             }
         }
-        left.push(Left { toward, octets, packet, text });
+        left.push(Left {
+            toward,
+            octets,
+            packet,
+            text,
+        });
     }
 
     fn emit(
@@ -340,7 +374,11 @@ impl<'e> Rig<'e> {
         left: &mut Vec<Left>,
     ) -> Result<(), String> {
         let flow = self.flow().ok_or("there is no flow to serve")?;
-        let service = if served { Service::LocalAck } else { Service::Bypass };
+        let service = if served {
+            Service::LocalAck
+        } else {
+            Service::Bypass
+        };
         let before = self.modes();
         self.engine
             .set_service(flow.id, self.direction(from), service, self.now)
@@ -365,13 +403,21 @@ impl<'e> Rig<'e> {
 
     /// What happened since the line before, as words.
     pub(super) fn step_events(&self) -> Vec<String> {
-        self.tape.events.iter().map(super::check::event_words).collect()
+        self.tape
+            .events
+            .iter()
+            .map(super::check::event_words)
+            .collect()
     }
 }
 
 fn describe_verdict(verdict: Verdict) -> (&'static str, &'static str, Option<Origin>) {
     match verdict {
-        Verdict::Pass(reason) => ("pass", PassReason::slug(reason), Some(Origin::Passed(reason))),
+        Verdict::Pass(reason) => (
+            "pass",
+            PassReason::slug(reason),
+            Some(Origin::Passed(reason)),
+        ),
         Verdict::Forward => ("forward", "", Some(Origin::Edited)),
         Verdict::Absorb(reason) => ("absorb", reason.slug(), None),
         Verdict::Drop(reason) => ("drop", reason.slug(), None),
