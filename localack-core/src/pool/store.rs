@@ -56,7 +56,6 @@ impl Staged<'_, '_> {
         let Filled {
             octets,
             last,
-            pages,
             differs,
         } = self.filled;
         let range = SeqRange::new(self.start, self.start.advance(octets));
@@ -66,8 +65,8 @@ impl Staged<'_, '_> {
                 ..Stored::nothing(self.chain)
             };
         };
-        let pages = pages.max(core::mem::replace(&mut self.keep, u32::MAX));
-        self.pool.drop_tail(self.chain, pages);
+        // New pages cannot refuse a mark, so if anything is held all of them are needed.
+        self.keep = u32::MAX;
         if self.push {
             self.pool.note_push(last);
         }
@@ -142,8 +141,6 @@ struct Filled {
     octets: u32,
     /// The piece that the last of them went to.
     last: Option<Piece>,
-    /// Pages of the chain up to that piece's.
-    pages: u32,
     /// Whether octets that were held already came with other values.
     differs: bool,
 }
@@ -221,7 +218,6 @@ impl<'p> Pool<'p> {
             filled.differs |= differs;
             filled.octets = filled.octets.saturating_add(piece.octets());
             filled.last = Some(piece);
-            filled.pages = walk.page.saturating_add(1);
             rest = later;
             self.step(&mut walk, 1);
         }

@@ -168,6 +168,14 @@ impl Model {
                 || chain.blocks() == 0
                 || self.end == 0
         );
+        // Pages from the first octet that is not released to the last that is held, and no more.
+        let last = self
+            .held
+            .iter()
+            .rposition(|held| *held)
+            .map_or(0, |at| at as u32 + 1);
+        let kept = self.seq(last.max(self.end)).octets_past(chain.base);
+        assert_eq!(chain.blocks(), pool.block_size().pages(kept));
         let middle = self.una.midpoint(self.end);
         assert_eq!(
             bytes_of(pool, chain, self.range(middle, self.end)),
