@@ -11,7 +11,7 @@
 //!
 //! Rules kept here: octets are released only by what the receiver has acknowledged (H4.1,
 //! invariant 11) or when the whole stream is given up; nothing that was not stored can be
-//! acknowledged, because only a commit makes a [`Stored`] (invariant 23); the first copy of an
+//! acknowledged, because only a commit makes a [`Stored`](store::Stored) (invariant 23); the first copy of an
 //! octet wins for ever (H5.2, invariant 12); a flow can use up its share, never what is promised
 //! to another (H12.4).
 //!
