@@ -166,6 +166,13 @@ impl SeqRange {
     /// The part of the range that lies in `other` too; empty if there is none.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
+        // Half the space away "latest" and "earliest" say nothing.
+        if self.is_empty() || other.is_empty() {
+            return Self {
+                start: self.start,
+                end: self.start,
+            };
+        }
         Self::new(self.start.latest(other.start), self.end.earliest(other.end))
     }
 
@@ -262,6 +269,16 @@ mod tests {
         assert!(!a.before(b) && !b.before(a));
         assert_eq!(b.octets_since(a), None);
         assert_eq!(a.octets_since(b), None);
+    }
+
+    #[test]
+    fn nothing_intersects_an_empty_range() {
+        let at = SeqNum::new;
+        let range = SeqRange::new(at(1000), at(2000));
+        for far in [0, 1500, (1 << 31) + 1500, u32::MAX] {
+            let empty = SeqRange::new(at(far), at(far));
+            assert!(range.intersection(empty).is_empty() && empty.intersection(range).is_empty());
+        }
     }
 
     #[test]
