@@ -3,7 +3,7 @@
 //! One vocabulary of events for every controller, told by whoever detects losses; the answer is
 //! a window in octets. Controllers are plain old data in the flow slot and matched statically by
 //! [`Congestion`], so a flow chooses its own at run time. What they share (initial and restart
-//! window, loss window, episodes, undoing) is here; what makes one differ from another is in its
+//! window, loss window, episodes) is here; what makes one differ from another is in its
 //! own file.
 
 mod reno;
@@ -29,13 +29,13 @@ pub(crate) enum Congestion {
 
 impl Congestion {
     /// The number that stands for the algorithm in a flow slot.
-    const fn tag(self) -> u32 {
+    const fn tag(self) -> u8 {
         match self {
             Self::Reno => 0,
         }
     }
 
-    const fn from_tag(tag: u32) -> Option<Self> {
+    const fn from_tag(tag: u8) -> Option<Self> {
         match tag {
             0 => Some(Self::Reno),
             _ => None,
@@ -44,13 +44,13 @@ impl Congestion {
 }
 
 /// The sender has all the window it may use.
-const OPEN: u32 = 0;
+const OPEN: u8 = 0;
 /// A loss was found by its traces; new losses belong to it until the recovery point is reached.
-const RECOVERY: u32 = 1;
+const RECOVERY: u8 = 1;
 /// The retransmission timer expired and nothing has been acknowledged since.
-const TIMED_OUT: u32 = 2;
+const TIMED_OUT: u8 = 2;
 /// As [`TIMED_OUT`], but something has been acknowledged since.
-const AFTER_TIMEOUT: u32 = 3;
+const AFTER_TIMEOUT: u8 = 3;
 
 /// An acknowledgement of new data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,8 +67,6 @@ pub(crate) struct Ack {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub(crate) struct ControllerState {
-    /// Which algorithm: an unknown number means Reno.
-    kind: u32,
     window: CongestionWindow,
     reno: Reno,
 }
@@ -77,25 +75,21 @@ pub(crate) struct ControllerState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 struct CongestionWindow {
-    /// Payload octets of a full-size segment (SMSS).
-    mss: u32,
-    /// Segments of the initial window.
-    initial_segments: u32,
     /// Octets that may be in flight.
     cwnd: u32,
     /// Below this the window grows exponentially, in octets.
     ssthresh: u32,
-    /// `cwnd` and `ssthresh` before the latest reduction, zero if there is nothing to go back to.
-    prior_cwnd: u32,
-    prior_ssthresh: u32,
+    /// Payload octets of a full-size segment (SMSS).
+    mss: u16,
     /// What is being recovered from.
-    episode: u32,
+    episode: u8,
+    /// Which algorithm: an unknown number means Reno.
+    kind: u8,
 }
 
 impl ControllerState {
     /// No connection yet.
     pub(crate) const EMPTY: Self = Self {
-        kind: 0,
         window: CongestionWindow::EMPTY,
         reno: Reno::EMPTY,
     };
@@ -105,12 +99,11 @@ impl ControllerState {
     pub(crate) fn on_established(
         &mut self,
         congestion: Congestion,
-        mss: u32,
+        mss: u16,
         initial_segments: u32,
     ) {
         *self = Self {
-            kind: congestion.tag(),
-            window: CongestionWindow::new(mss, initial_segments),
+            window: CongestionWindow::new(congestion, mss, initial_segments),
             reno: Reno::EMPTY,
         };
     }
@@ -132,7 +125,6 @@ impl ControllerState {
     /// `in_flight` octets outstanding. Tell it once per flight, and
     /// [`ControllerState::on_recovery_exit`] when that flight is acknowledged.
     pub(crate) fn on_loss(&mut self, in_flight: u32) {
-        self.window.remember();
         self.window.ssthresh = match self.congestion() {
             Congestion::Reno => self.reno.on_reduction(&self.window, in_flight),
         };
@@ -149,38 +141,30 @@ impl ControllerState {
     pub(crate) fn on_timeout(&mut self, in_flight: u32) {
         // RFC 5681 section 3.1: the threshold is held while the same segment times out again.
         if self.window.episode != TIMED_OUT {
-            self.window.remember();
             self.window.ssthresh = match self.congestion() {
                 Congestion::Reno => self.reno.on_reduction(&self.window, in_flight),
             };
         }
-        self.window.cwnd = self.window.mss;
+        self.window.cwnd = self.window.segment();
         self.window.episode = TIMED_OUT;
     }
 
-    /// The latest reduction was for nothing: nothing was lost (RFC 3708, RFC 4015, RFC 5682).
-    /// Takes it back, and with it the episode.
-    pub(crate) fn on_spurious(&mut self) {
-        let window = &mut self.window;
-        if window.prior_cwnd == 0 {
-            return;
-        }
-        window.cwnd = window.cwnd.max(window.prior_cwnd);
-        window.ssthresh = window.ssthresh.max(window.prior_ssthresh);
-        (window.prior_cwnd, window.prior_ssthresh) = (0, 0);
-        window.episode = OPEN;
-    }
-
     /// Nothing was sent for longer than a retransmission time-out: the window says nothing of the
-    /// path any more, and shrinks to the restart window (RFC 5681 section 4.1).
-    pub(crate) fn on_idle_restart(&mut self) {
-        self.window.cwnd = self.window.cwnd.min(self.window.initial());
+    /// path any more, and shrinks to the restart window, which is as large as the initial one
+    /// (RFC 5681 section 4.1).
+    pub(crate) fn on_idle_restart(&mut self, initial_segments: u32) {
+        self.window.cwnd = self.window.cwnd.min(self.window.initial(initial_segments));
     }
 
     /// Segments now carry at most `mss` octets. A smaller size shrinks the window in proportion,
     /// so that it is not a larger burst of packets (RFC 5681 section 3.1).
-    pub(crate) fn on_mss_change(&mut self, mss: u32) {
+    pub(crate) fn on_mss_change(&mut self, mss: u16) {
         self.window.resize(mss);
+    }
+
+    /// Payload octets of a full-size segment (SMSS); zero before the connection is established.
+    pub(crate) const fn mss(&self) -> u16 {
+        self.window.mss
     }
 
     /// Octets that may be in flight.
@@ -191,39 +175,42 @@ impl ControllerState {
     /// The algorithm in charge.
     fn congestion(&self) -> Congestion {
         // Damaged memory must still send safely.
-        Congestion::from_tag(self.kind).unwrap_or_default()
+        Congestion::from_tag(self.window.kind).unwrap_or_default()
     }
 }
 
 impl CongestionWindow {
     const EMPTY: Self = Self {
-        mss: 0,
-        initial_segments: 0,
         cwnd: 0,
         ssthresh: 0,
-        prior_cwnd: 0,
-        prior_ssthresh: 0,
+        mss: 0,
         episode: OPEN,
+        kind: 0,
     };
 
-    fn new(mss: u32, initial_segments: u32) -> Self {
+    fn new(congestion: Congestion, mss: u16, initial_segments: u32) -> Self {
         let mut window = Self {
-            mss: mss.max(1),
-            initial_segments,
             ssthresh: WINDOW_LIMIT,
+            mss: mss.max(1),
+            kind: congestion.tag(),
             ..Self::EMPTY
         };
-        window.cwnd = window.initial();
+        window.cwnd = window.initial(initial_segments);
         window
+    }
+
+    /// Octets of a full-size segment.
+    fn segment(&self) -> u32 {
+        self.mss.into()
     }
 
     /// The initial window: so many segments, but no more octets than as many of 1460, or two
     /// (RFC 6928 section 2).
-    fn initial(&self) -> u32 {
-        let wanted = self.initial_segments.max(1).saturating_mul(self.mss);
-        let usual = self.initial_segments.saturating_mul(INITIAL_SEGMENT);
+    fn initial(&self, segments: u32) -> u32 {
+        let wanted = segments.max(1).saturating_mul(self.segment());
+        let usual = segments.saturating_mul(INITIAL_SEGMENT);
         wanted
-            .min(usual.max(self.mss.saturating_mul(2)))
+            .min(usual.max(self.segment().saturating_mul(2)))
             .min(WINDOW_LIMIT)
     }
 
@@ -240,16 +227,10 @@ impl CongestionWindow {
         } else {
             SLOW_START_SEGMENTS
         };
-        octets.min(segments.saturating_mul(self.mss))
+        octets.min(segments.saturating_mul(self.segment()))
     }
 
-    /// Keeps what the reduction that follows may turn out to have taken for nothing. A time-out
-    /// in recovery goes back to the window of that recovery: the loss before it was real.
-    const fn remember(&mut self) {
-        (self.prior_cwnd, self.prior_ssthresh) = (self.cwnd, self.ssthresh);
-    }
-
-    fn resize(&mut self, mss: u32) {
+    fn resize(&mut self, mss: u16) {
         let mss = mss.max(1);
         if mss < self.mss {
             let scaled = u64::from(self.cwnd)
@@ -257,11 +238,11 @@ impl CongestionWindow {
                 .checked_div(self.mss.into());
             self.cwnd = scaled
                 .and_then(|octets| u32::try_from(octets).ok())
-                .unwrap_or(mss);
+                .unwrap_or(0);
         }
         self.mss = mss;
-        self.cwnd = self.cwnd.max(mss);
-        self.ssthresh = self.ssthresh.max(mss.saturating_mul(2));
+        self.cwnd = self.cwnd.max(self.segment());
+        self.ssthresh = self.ssthresh.max(self.segment().saturating_mul(2));
     }
 }
 

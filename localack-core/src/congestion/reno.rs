@@ -27,7 +27,7 @@ impl Reno {
         self.acked = self.acked.saturating_add(octets);
         if let Some(rest) = self.acked.checked_sub(window.cwnd) {
             self.acked = rest.min(window.cwnd);
-            window.grow(window.mss);
+            window.grow(window.segment());
         }
     }
 
@@ -36,7 +36,7 @@ impl Reno {
     pub(super) fn on_reduction(&mut self, window: &CongestionWindow, in_flight: u32) -> u32 {
         self.acked = 0;
         (in_flight >> 1)
-            .max(window.mss.saturating_mul(2))
+            .max(window.segment().saturating_mul(2))
             .min(WINDOW_LIMIT)
     }
 }

@@ -34,7 +34,6 @@ impl<P: Policy> Engine<'_, P> {
         port: Port,
         wall: Instant,
         seg: &Segment,
-        meta: PacketMeta,
         sink: &mut S,
     ) -> Verdict {
         let answer = self.judge_syn(key, port, seg);
@@ -46,7 +45,7 @@ impl<P: Policy> Engine<'_, P> {
         let Some(slot) = self.take_slot(key) else {
             return self.refuse(key, port, PassReason::TableFull, wall, sink);
         };
-        self.begin(slot, port, seg, meta, &config);
+        self.begin(slot, port, seg, &config);
         PASSED
     }
 
@@ -70,12 +69,12 @@ impl<P: Policy> Engine<'_, P> {
     }
 
     /// Starts a slot's life with a SYN.
-    fn begin(&mut self, slot: u32, port: Port, seg: &Segment, meta: PacketMeta, config: &FlowConfig) {
+    fn begin(&mut self, slot: u32, port: Port, seg: &Segment, config: &FlowConfig) {
         let now = self.storage.head.clock.now();
         let due = now.after(self.config.handshake_time);
         if let Some(flow) = self.slot_mut(slot) {
             flow.begin(port, seg, config, now);
-            flow.observe(port, seg, meta.link);
+            flow.observe(port, seg);
             flow.phase_due = due.as_micros();
         }
         self.storage.head.wheel.arm(self.storage.flows, slot, due);
@@ -127,18 +126,18 @@ impl<P: Policy> Engine<'_, P> {
         }
         let Some((phase, client)) = self.slot(slot).map(|flow| (flow.phase(), flow.client())) else { return PASSED };
         if seg.flags.contains(Flags::ACK) {
-            return self.on_syn_ack(slot, key, port, wall, seg, meta, sink);
+            return self.on_syn_ack(slot, key, port, wall, seg, sink);
         }
         match phase {
             Phase::Tombstone | Phase::Free => {
                 self.forget(slot, wall, sink);
-                self.on_first_syn(key, port, wall, seg, meta, sink)
+                self.on_first_syn(key, port, wall, seg, sink)
             }
             Phase::SynSeen | Phase::SynAckSeen if port != client => {
                 self.abandon(slot, key, port, PassReason::UnusualHandshake, wall, sink)
             }
             Phase::SynSeen | Phase::SynAckSeen => {
-                self.on_syn_again(slot, port, seg, meta);
+                self.on_syn_again(slot, port, seg);
                 PASSED
             }
             Phase::Open | Phase::Resetting { .. } => {
@@ -155,14 +154,14 @@ impl<P: Policy> Engine<'_, P> {
     }
 
     /// The client's SYN again, or another one in its place.
-    fn on_syn_again(&mut self, slot: u32, port: Port, seg: &Segment, meta: PacketMeta) {
+    fn on_syn_again(&mut self, slot: u32, port: Port, seg: &Segment) {
         let now = self.storage.head.clock.now();
         let Some(flow) = self.slot_mut(slot) else { return };
         if flow.pending.isn() == seg.seq {
             flow.note_syn_again(now);
         } else {
             let config = flow.chosen();
-            self.begin(slot, port, seg, meta, &config);
+            self.begin(slot, port, seg, &config);
         }
     }
 
@@ -173,7 +172,6 @@ impl<P: Policy> Engine<'_, P> {
         port: Port,
         wall: Instant,
         seg: &Segment,
-        meta: PacketMeta,
         sink: &mut S,
     ) -> Verdict {
         let now = self.storage.head.clock.now();
@@ -198,7 +196,7 @@ impl<P: Policy> Engine<'_, P> {
         if flow.phase() == Phase::SynAckSeen {
             flow.flags.set(FlowFlags::SYN_LOST);
         }
-        flow.observe(port, seg, meta.link);
+        flow.observe(port, seg);
         flow.on_syn_ack(seg, now);
         PASSED
     }
@@ -262,7 +260,7 @@ impl<P: Policy> Engine<'_, P> {
             flow.watch_early(port, seg);
             return PASSED;
         }
-        flow.observe(port, seg, meta.link);
+        flow.observe(port, seg);
         if let Err(reason) = self.open(slot, key, wall, seg, sink) {
             return self.abandon(slot, key, port, reason, wall, sink);
         }

@@ -46,7 +46,7 @@ impl<P> Engine<'_, P> {
             srtt: Duration::from_micros(send.rtt.srtt_us().unwrap_or(0).into()),
             cwnd: send.congestion.cwnd(),
             pipe: stream.pipe(flow.flags.has(FlowFlags::SACK)),
-            mss: send.mss,
+            mss: send.mss(),
         }
     }
 }

@@ -225,7 +225,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         let key = key_of(port, seg, meta);
         let Some(slot) = self.find(&key) else {
             return if seg.flags.contains(Flags::SYN) && !seg.flags.intersects(Flags::ACK.union(Flags::RST)) {
-                self.on_first_syn(&key, port, wall, seg, meta, sink)
+                self.on_first_syn(&key, port, wall, seg, sink)
             } else {
                 Verdict::Pass(PassReason::MidStream)
             };

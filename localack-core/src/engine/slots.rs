@@ -37,6 +37,7 @@ impl Config {
         let short = [
             self.debt_time,
             self.drain_patience,
+            self.handshake_time,
             self.rto_min,
             self.rto_max,
             self.demotion_hold,

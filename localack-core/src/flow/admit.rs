@@ -7,7 +7,6 @@ use crate::flow::stream::StreamFlags;
 use crate::flow::{FlowFlags, FlowSlot};
 use crate::policy::{Custody, Direction, FlowConfig, Handshake, Port, Service, SynInfo};
 use crate::seq::{SeqNum, SeqRange, WindowScale};
-use crate::sink::LinkId;
 use crate::time::{Instant, micros};
 use crate::verdict::PassReason;
 use crate::wire::{Flags, IpVersion, Segment, kind};
@@ -156,8 +155,8 @@ impl FlowSlot {
     pub(crate) fn handshake(&self, now: Instant) -> Handshake {
         Handshake {
             client: self.client(),
-            syn_at: self.pending.syn_at(),
-            syn_ack_at: self.pending.syn_ack_at(),
+            syn_at: self.pending.syn_at(now),
+            syn_ack_at: self.pending.syn_ack_at(now),
             ack_at: now,
             retransmitted: self.flags.has(FlowFlags::SYN_LOST),
         }
@@ -203,9 +202,9 @@ impl FlowSlot {
     }
 
     /// Notes how a handshake packet of the host on `from` looks.
-    pub(crate) const fn observe(&mut self, from: Port, seg: &Segment, link: LinkId) {
+    pub(crate) fn observe(&mut self, from: Port, seg: &Segment) {
         let host = self.host_mut(from);
-        host.observe(seg, link);
+        host.observe(seg);
         host.freeze_flow_label(seg.ip.flow_label);
     }
 

@@ -2,8 +2,7 @@
 
 use crate::policy::{Port, SynInfo};
 use crate::seq::{SeqNum, WindowScale};
-use crate::sink::LinkId;
-use crate::time::Instant;
+use crate::time::{Instant, Stamp};
 use crate::wire::{Flags, IpVersion, KindSet, Segment};
 
 /// Segment size of a host that announces none (RFC 9293 section 3.7.1).
@@ -19,40 +18,32 @@ pub(crate) struct Host {
     pub(crate) mss: u16,
     window_scale: u8,
     hop_limit: u8,
-    traffic_class: u8,
-    dont_fragment: u8,
-    _pad: [u8; 2],
-    flow_label: u32,
-    link: u32,
+    /// Traffic class and flow label as the first word of an IPv6 header has them; the IPv4 flag
+    /// that forbids fragmentation takes a bit of the version.
+    looks: u32,
 }
 
+// Two of them in each flow slot.
+const _: () = assert!(size_of::<Host>() == 8);
+
 impl Host {
-    pub(crate) const EMPTY: Self = Self {
-        mss: 0,
-        window_scale: 0,
-        hop_limit: 0,
-        traffic_class: 0,
-        dont_fragment: 0,
-        _pad: [0; 2],
-        flow_label: 0,
-        link: 0,
-    };
+    const FLOW_LABEL: u32 = 0xf_ffff;
+    const CLASS_SHIFT: u32 = 20;
+    const DONT_FRAGMENT: u32 = 1 << 31;
+
+    pub(crate) const EMPTY: Self = Self { mss: 0, window_scale: 0, hop_limit: 0, looks: 0 };
 
     /// Notes how the host's latest packet looks. The flow label is kept as first seen: a new one
     /// makes some receivers re-route (rule H9.5).
-    pub(crate) const fn observe(&mut self, seg: &Segment, link: LinkId) {
+    pub(crate) fn observe(&mut self, seg: &Segment) {
+        let class = u32::from(seg.ip.traffic_class & !0b11) << Self::CLASS_SHIFT;
+        let fragments = if seg.ip.dont_fragment { Self::DONT_FRAGMENT } else { 0 };
         self.hop_limit = seg.ip.hop_limit;
-        self.traffic_class = seg.ip.traffic_class & !0b11;
-        self.dont_fragment = seg.ip.dont_fragment as u8;
-        self.link = link.0;
+        self.looks = self.flow_label() | class | fragments;
     }
 
     pub(crate) const fn freeze_flow_label(&mut self, label: u32) {
-        self.flow_label = label;
-    }
-
-    pub(crate) const fn link(&self) -> LinkId {
-        LinkId(self.link)
+        self.looks = self.looks & !Self::FLOW_LABEL | label & Self::FLOW_LABEL;
     }
 
     pub(crate) const fn hop_limit(&self) -> u8 {
@@ -60,16 +51,17 @@ impl Host {
     }
 
     pub(crate) const fn traffic_class(&self) -> u8 {
-        self.traffic_class
+        let [class, ..] = (self.looks >> Self::CLASS_SHIFT).to_le_bytes();
+        class
     }
 
     pub(crate) const fn flow_label(&self) -> u32 {
-        self.flow_label
+        self.looks & Self::FLOW_LABEL
     }
 
     /// Whether its packets forbid fragmentation. IPv6 packets always do.
     pub(crate) const fn dont_fragment(&self, version: IpVersion) -> bool {
-        matches!(version, IpVersion::V6) || self.dont_fragment != 0
+        matches!(version, IpVersion::V6) || self.looks & Self::DONT_FRAGMENT != 0
     }
 
     /// The shift of the windows this host announces after its SYN.
@@ -87,39 +79,39 @@ impl Host {
 #[repr(C)]
 pub(crate) struct PendingSyn {
     isn: u32,
+    /// When the last copy of the SYN was seen.
+    syn_at: Stamp,
+    /// When the last copy of the SYN-ACK was seen.
+    syn_ack_at: Stamp,
+    /// Kinds of options that the engine does not speak, see [`folded`].
+    kinds: u32,
     mss: u16,
+    window: u16,
+    payload: u16,
     /// Shift plus one; zero if there is no window scale option.
     window_scale: u8,
     flags: u8,
-    window: u16,
-    payload: u16,
-    from: u8,
-    _pad: [u8; 3],
-    kinds: u64,
-    /// When the last copy of the SYN was seen.
-    syn_at: u64,
-    /// When the last copy of the SYN-ACK was seen.
-    syn_ack_at: u64,
 }
+
+const _: () = assert!(size_of::<PendingSyn>() == 24);
 
 impl PendingSyn {
     const SACK: u8 = 1;
     const TIMESTAMPS: u8 = 1 << 1;
     const ECN: u8 = 1 << 2;
     const ACCURATE_ECN: u8 = 1 << 3;
+    const FROM_OUTER: u8 = 1 << 4;
 
     pub(crate) const EMPTY: Self = Self {
         isn: 0,
+        syn_at: Stamp::NEVER,
+        syn_ack_at: Stamp::NEVER,
+        kinds: 0,
         mss: 0,
-        window_scale: 0,
-        flags: 0,
         window: 0,
         payload: 0,
-        from: 0,
-        _pad: [0; 3],
-        kinds: 0,
-        syn_at: 0,
-        syn_ack_at: 0,
+        window_scale: 0,
+        flags: 0,
     };
 
     /// Remembers a SYN.
@@ -131,6 +123,7 @@ impl PendingSyn {
             (seg.options.timestamps.is_some(), Self::TIMESTAMPS),
             (seg.flags.contains(classic), Self::ECN),
             (seg.flags.contains(classic) && seg.accurate_ecn, Self::ACCURATE_ECN),
+            (from == Port::Outer, Self::FROM_OUTER),
         ] {
             if on {
                 flags |= flag;
@@ -138,25 +131,20 @@ impl PendingSyn {
         }
         Self {
             isn: seg.seq.raw(),
+            syn_at: Stamp::at(now),
+            syn_ack_at: Stamp::NEVER,
+            kinds: folded(&seg.options.unusual),
             mss: announced_mss(seg),
-            window_scale: seg.options.window_scale.map_or(0, |shift| shift.min(14).saturating_add(1)),
-            flags,
             window: seg.window,
             payload: u16::try_from(seg.payload_len).unwrap_or(u16::MAX),
-            from: match from {
-                Port::Inner => 0,
-                Port::Outer => 1,
-            },
-            _pad: [0; 3],
-            kinds: folded(&seg.options.unusual),
-            syn_at: now.as_micros(),
-            syn_ack_at: 0,
+            window_scale: seg.options.window_scale.map_or(0, |shift| shift.min(14).saturating_add(1)),
+            flags,
         }
     }
 
     /// The port on which the SYN arrived.
     pub(crate) const fn from(&self) -> Port {
-        if self.from == 0 { Port::Inner } else { Port::Outer }
+        if self.flags & Self::FROM_OUTER == 0 { Port::Inner } else { Port::Outer }
     }
 
     /// What the SYN tells a policy.
@@ -214,20 +202,22 @@ impl PendingSyn {
         self.kinds & folded(&answer.options.unusual) != 0
     }
 
-    pub(crate) const fn syn_at(&self) -> Instant {
-        Instant::from_micros(self.syn_at)
+    /// When the last copy of the SYN was seen.
+    pub(crate) fn syn_at(&self, now: Instant) -> Instant {
+        self.syn_at.resolve(now).unwrap_or(now)
     }
 
-    pub(crate) const fn syn_ack_at(&self) -> Instant {
-        Instant::from_micros(self.syn_ack_at)
+    /// When the last copy of the SYN-ACK was seen.
+    pub(crate) fn syn_ack_at(&self, now: Instant) -> Instant {
+        self.syn_ack_at.resolve(now).unwrap_or(now)
     }
 
     pub(crate) const fn note_syn(&mut self, now: Instant) {
-        self.syn_at = now.as_micros();
+        self.syn_at = Stamp::at(now);
     }
 
     pub(crate) const fn note_syn_ack(&mut self, now: Instant) {
-        self.syn_ack_at = now.as_micros();
+        self.syn_ack_at = Stamp::at(now);
     }
 }
 
@@ -241,8 +231,8 @@ pub(crate) fn announced_mss(seg: &Segment) -> u16 {
     seg.options.mss.unwrap_or(default)
 }
 
-/// A set of option kinds in one word: kinds 64 apart share a bit, which can only make the engine
+/// A set of option kinds in one word: kinds 32 apart share a bit, which can only make the engine
 /// more careful.
-fn folded(kinds: &KindSet) -> u64 {
-    kinds.iter().fold(0, |word, kind| word | 1 << (kind & 63))
+fn folded(kinds: &KindSet) -> u32 {
+    kinds.iter().fold(0, |word, kind| word | 1 << (kind & 31))
 }

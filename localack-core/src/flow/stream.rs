@@ -204,7 +204,7 @@ impl Stream {
         let arrived = if sack {
             self.chain.octets_sacked()
         } else {
-            self.send.duplicate_acks.saturating_mul(u32::from(self.send.mss))
+            u32::from(self.send.duplicate_acks).saturating_mul(self.send.mss().into())
         };
         self.send.in_flight().saturating_sub(arrived).saturating_sub(self.send.lost)
     }

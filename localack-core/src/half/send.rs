@@ -25,8 +25,9 @@ pub(crate) struct SendHalf {
     pub(crate) wnd_max: u32,
     /// The receiver's newest window field.
     pub(crate) window: u16,
-    /// Octets of payload in a full segment to the receiver.
-    pub(crate) mss: u16,
+    /// Duplicate acknowledgements in a row.
+    pub(crate) duplicate_acks: u8,
+    _pad: u8,
     /// The receiver's newest TSecr.
     pub(crate) tsecr: u32,
     /// The sender's TSval that may stand on segments made in its name (*tsr*), where the stream is
@@ -42,8 +43,6 @@ pub(crate) struct SendHalf {
     pub(crate) sacked_to: SeqNum,
     /// Recovery ends when this is acknowledged (RFC 6582 `recover`, RFC 6675 RecoveryPoint).
     pub(crate) recover: SeqNum,
-    /// Duplicate acknowledgements in a row.
-    pub(crate) duplicate_acks: u32,
     /// The end of the segment being timed, while `timed_at` is set.
     timed_end: SeqNum,
     timed_at: Stamp,
@@ -73,7 +72,8 @@ impl SendHalf {
         wl1: SeqNum::ZERO,
         wnd_max: 0,
         window: 0,
-        mss: 0,
+        duplicate_acks: 0,
+        _pad: 0,
         tsecr: 0,
         tsval: 0,
         lost_edge: SeqNum::ZERO,
@@ -81,7 +81,6 @@ impl SendHalf {
         lost: 0,
         sacked_to: SeqNum::ZERO,
         recover: SeqNum::ZERO,
-        duplicate_acks: 0,
         timed_end: SeqNum::ZERO,
         timed_at: Stamp::NEVER,
         timer: Stamp::NEVER,
@@ -93,6 +92,11 @@ impl SendHalf {
         rtt: RttEstimator::EMPTY,
         congestion: ControllerState::EMPTY,
     };
+
+    /// Octets of payload in a full segment to the receiver; zero before service begins.
+    pub(crate) const fn mss(&self) -> u16 {
+        self.congestion.mss()
+    }
 
     /// Octets sent and not acknowledged (FlightSize, RFC 5681), a FIN counted.
     pub(crate) fn in_flight(&self) -> u32 {

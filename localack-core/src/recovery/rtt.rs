@@ -11,7 +11,7 @@ const LONGEST_SAMPLE_US: u32 = 240_000_000;
 const AFTER_SYN_LOSS_US: u32 = 3_000_000;
 
 /// Doublings after which every time-out has reached its upper bound.
-const MOST_DOUBLINGS: u32 = 32;
+const MOST_DOUBLINGS: u8 = 32;
 
 /// Limits of the retransmission time-out, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,9 +47,10 @@ pub(crate) struct RttEstimator {
     /// RTTVAR in quarters of a microsecond.
     rttvar_quarters: u32,
     /// Time-outs since the last sample or progress: how often the time-out is doubled.
-    backoff: u32,
+    backoff: u8,
     /// 1 if the handshake lost a SYN.
-    syn_lost: u32,
+    syn_lost: u8,
+    _pad: u16,
 }
 
 impl RttEstimator {
@@ -59,6 +60,7 @@ impl RttEstimator {
         rttvar_quarters: 0,
         backoff: 0,
         syn_lost: 0,
+        _pad: 0,
     };
 
     /// Smoothed round-trip time in microseconds; `None` before the first sample.

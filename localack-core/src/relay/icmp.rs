@@ -30,12 +30,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         let Ok(mtu) = u16::try_from(mtu) else { return Verdict::Pass(PassReason::Icmp) };
         let mss = self.segment_size_at(mtu);
-        if u32::from(mtu) < floor || mss >= stream.send.mss {
+        if u32::from(mtu) < floor || mss >= stream.send.mss() {
             return Verdict::Pass(PassReason::Icmp);
         }
         let send = &mut self.flow.stream_mut(direction).send;
-        send.mss = mss;
-        send.congestion.on_mss_change(mss.into());
+        send.congestion.on_mss_change(mss);
         // Whatever is in flight was too big as well; it is not lost to congestion (RFC 1191).
         self.lose_all(direction);
         self.pump(direction);

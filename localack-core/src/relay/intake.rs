@@ -181,10 +181,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && seg.seq == send.snd_nxt
             && seg.seq == stream.rcv_nxt()
             && stream.fin().is_none()
-            && segment <= u32::from(send.mss)
+            && segment <= u32::from(send.mss())
             && end.at_or_before(send.usable_edge())
             && send.repairable().is_empty()
-            && self.pipe(direction).saturating_add(seg.payload_len) <= send.congestion.cwnd().max(u32::from(send.mss))
+            && self.pipe(direction).saturating_add(seg.payload_len) <= send.congestion.cwnd().max(u32::from(send.mss()))
     }
 
     /// Notes that everything up to `end` has been sent to the receiver for the first time.
@@ -222,7 +222,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.flags.set(StreamFlags::ACK_OWED);
             return;
         };
-        let segments = seg.payload_len.div_ceil(u32::from(stream.send.mss).max(1));
+        let segments = seg.payload_len.div_ceil(u32::from(stream.send.mss()).max(1));
         let segments = u8::try_from(segments).unwrap_or(u8::MAX);
         stream.recv.unacked_segments = stream.recv.unacked_segments.saturating_add(segments);
         let at_once = delay == 0

@@ -8,7 +8,7 @@ use crate::half::window::{self, Offer};
 use crate::policy::Direction;
 use crate::pool::Payload;
 use crate::seq::{SeqNum, SeqRange};
-use crate::sink::{Sink, Transmit, TransmitKind};
+use crate::sink::{LinkId, Sink, Transmit, TransmitKind};
 use crate::time::{Stamp, micros};
 use crate::wire::{Flags, HeaderSpec, IpVersion, Sum, Timestamps, emit};
 
@@ -47,7 +47,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// The least step by which the window offered for `direction` grows.
     pub(super) fn window_step(&self, direction: Direction) -> u32 {
-        window::step(self.flow.stream(direction).send.mss, self.flow.buffer_limit)
+        window::step(self.flow.stream(direction).send.mss(), self.flow.buffer_limit)
     }
 
     /// How far the window offered for `direction` could reach: what the flow may hold, what the
@@ -196,7 +196,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if urgent > 0 {
             flags = flags.union(Flags::URG);
         }
-        let mss = stream.send.mss;
+        let mss = stream.send.mss();
         let draft = Draft {
             kind,
             travels: direction,
@@ -282,7 +282,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let transmit = Transmit {
             port: from.other(),
             flow: self.id,
-            link: self.flow.host(from).link(),
+            link: LinkId(self.key.link()),
             kind: draft.kind,
             gso_size: draft.gso_size,
             header: header.as_slice(),

@@ -14,7 +14,7 @@ use crate::sink::{Sink, TransmitKind};
 use crate::time::{Stamp, micros};
 
 /// Duplicate acknowledgements that mean a loss (RFC 5681 section 3.2, RFC 6675 section 2).
-const DUP_THRESH: u32 = 3;
+const DUP_THRESH: u8 = 3;
 /// Steps by which the search for the lost edge widens; each sees a few pages at most.
 const LOST_EDGE_STEPS: u32 = 6;
 
@@ -56,7 +56,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // each hole that a partial acknowledgement uncovers (RFC 6582 section 3.2).
         let head_lost = (!recovering && threshold) || (!has_sack && recovering && advanced);
         if head_lost {
-            let head = send.snd_una.advance(u32::from(send.mss)).earliest(send.snd_nxt);
+            let head = send.snd_una.advance(u32::from(send.mss())).earliest(send.snd_nxt);
             edge = edge.latest(head);
         }
         if !edge.after(send.lost_edge) {
@@ -76,7 +76,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn lost_edge(&self, direction: Direction) -> SeqNum {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
-        let needed = u32::from(send.mss).saturating_mul(DUP_THRESH.saturating_sub(1)).saturating_add(1);
+        let needed = u32::from(send.mss()).saturating_mul(DUP_THRESH.saturating_sub(1).into()).saturating_add(1);
         if stream.chain.octets_sacked() < needed {
             return send.lost_edge;
         }
@@ -171,9 +171,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// A window learned before a silence says little of the path after it (RFC 5681 section 4.1).
     pub(super) fn restart_after_idle(&mut self, direction: Direction) {
         let (now, timeout) = (self.now, micros(self.rto(direction)));
+        let segments = self.initial_segments();
         let send = &mut self.flow.stream_mut(direction).send;
         if send.in_flight() == 0 && send.sent_at.is_set() && u64::from(send.sent_at.age(now)) > timeout {
-            send.congestion.on_idle_restart();
+            send.congestion.on_idle_restart(segments);
         }
     }
 
@@ -209,7 +210,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
         let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
-        let mss = u32::from(send.mss);
+        let mss = u32::from(send.mss());
         if send.repairable().is_empty() || (room < mss && !stream.flags.has(StreamFlags::FIRST_REPAIR)) {
             return None;
         }
@@ -258,7 +259,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let octets = usable.octets().min(self.largest_segment(direction));
         // Sender's silly window avoidance (RFC 1122 section 4.2.3.4): a part of a segment only if
         // nothing is on its way, it is all there is, or it is half of the largest window.
-        let worthwhile = octets >= u32::from(send.mss)
+        let worthwhile = octets >= u32::from(send.mss())
             || octets == ready.octets()
             || octets >= send.wnd_max / 2
             || send.in_flight() == 0;
@@ -272,7 +273,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Octets that one packet may carry: a segment, or several where the sink cuts super-segments.
     fn largest_segment(&self, direction: Direction) -> u32 {
-        let mss = u32::from(self.flow.stream(direction).send.mss).max(1);
+        let mss = u32::from(self.flow.stream(direction).send.mss()).max(1);
         let room = self.flow.stream(direction).send.congestion.cwnd().saturating_sub(self.pipe(direction));
         let most = u32::from(self.config.super_segment).min(room);
         let segments = most.checked_div(mss).unwrap_or(0).max(1);
@@ -283,7 +284,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn note_cwnd_use(&mut self, direction: Direction) {
         let pipe = self.pipe(direction);
         let stream = self.flow.stream_mut(direction);
-        let full = pipe.saturating_add(u32::from(stream.send.mss)) > stream.send.congestion.cwnd();
+        let full = pipe.saturating_add(u32::from(stream.send.mss())) > stream.send.congestion.cwnd();
         stream.flags.put(StreamFlags::CWND_LIMITED, full);
     }
 

@@ -64,7 +64,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return Verdict::Pass(PassReason::BadChecksum);
         }
         if self.is_acceptable(direction, seg) {
-            self.follow(direction, seg, meta);
+            self.follow(direction, seg);
             if seg.flags.contains(Flags::ACK) {
                 self.take_feedback(direction.reverse(), seg);
             }
@@ -98,7 +98,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Err(Corrupt) => return Verdict::Pass(PassReason::BadChecksum),
         };
         let feedback = if acceptable {
-            self.follow(direction, seg, meta);
+            self.follow(direction, seg);
             self.take_feedback(echo, seg)
         } else {
             Feedback::Nothing
@@ -177,8 +177,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Follows a valid segment of a host: how its packets look, its timestamps, its numbers.
-    fn follow(&mut self, direction: Direction, seg: &Segment, meta: PacketMeta) {
-        self.flow.host_mut(direction.source()).observe(seg, meta.link);
+    fn follow(&mut self, direction: Direction, seg: &Segment) {
+        self.flow.host_mut(direction.source()).observe(seg);
         let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS)).map(|t| t.val);
         let stream = self.flow.stream_mut(direction);
         if let Some(val) = stamped {

@@ -52,7 +52,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             limit_blocks: size.pages(most).saturating_add(2),
         };
         let mss = self.segment_size(direction);
-        let lossy = self.has(FlowFlags::SYN_LOST);
+        let segments = self.initial_segments();
         let stream = self.flow.stream_mut(direction);
         let start = stream.send.snd_una;
         self.pool.restart(&mut stream.chain, start);
@@ -67,12 +67,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let window_max = stream.send.wnd_max;
         stream.send.start_at(start);
         stream.send.wnd_max = window_max;
-        stream.send.mss = mss;
-        let segments = if lossy { 1 } else { INITIAL_SEGMENTS };
-        stream.send.congestion.on_established(crate::congestion::Congestion::Reno, mss.into(), segments);
+        stream.send.congestion.on_established(crate::congestion::Congestion::Reno, mss, segments);
         stream.set_mode(DirectionMode::StoreAndForward);
         self.begin_custody(direction);
         true
+    }
+
+    /// Segments of the initial window: one if the handshake lost a SYN (RFC 5681 section 3.1, rule
+    /// H7.9).
+    pub(super) fn initial_segments(&self) -> u32 {
+        if self.has(FlowFlags::SYN_LOST) { 1 } else { INITIAL_SEGMENTS }
     }
 
     /// Begins to acknowledge early, if the receiver is known to be there or the operator says so
