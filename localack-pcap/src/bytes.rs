@@ -21,7 +21,10 @@ impl<'a> Rest<'a> {
     #[must_use]
     pub fn skip(self, octets: usize) -> Option<Self> {
         let wire_len = self.wire_len.checked_sub(octets)?;
-        Some(Self { data: self.data.get(octets..).unwrap_or_default(), wire_len })
+        Some(Self {
+            data: self.data.get(octets..).unwrap_or_default(),
+            wire_len,
+        })
     }
 
     /// The same, ending after `octets` octets if it is longer.
@@ -69,7 +72,10 @@ mod tests {
     fn a_cut_frame_keeps_its_length_on_the_wire() {
         let rest = Rest::new(&[1, 2, 3, 4], 10);
         let after = rest.skip(6).unwrap();
-        assert_eq!((after.data, after.wire_len, after.is_complete()), (&[][..], 4, false));
+        assert_eq!(
+            (after.data, after.wire_len, after.is_complete()),
+            (&[][..], 4, false)
+        );
         assert!(rest.skip(11).is_none());
         assert_eq!((rest.u16(2), rest.u16(3)), (Some(0x0304), None));
     }
@@ -77,6 +83,9 @@ mod tests {
     #[test]
     fn octets_beyond_the_wire_length_do_not_count() {
         let rest = Rest::new(&[1, 2, 3, 4], 3).limit(2);
-        assert_eq!((rest.data, rest.wire_len, rest.is_complete()), (&[1, 2][..], 2, true));
+        assert_eq!(
+            (rest.data, rest.wire_len, rest.is_complete()),
+            (&[1, 2][..], 2, true)
+        );
     }
 }

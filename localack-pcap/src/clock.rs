@@ -31,7 +31,10 @@ impl Clock {
     /// A clock that has seen no time stamp.
     #[must_use]
     pub fn new() -> Self {
-        Self { now: START, ..Self::default() }
+        Self {
+            now: START,
+            ..Self::default()
+        }
     }
 
     /// Takes the time stamp of the next packet, in nanoseconds, and returns virtual time.
@@ -55,7 +58,10 @@ impl Clock {
     /// From the earliest to the latest time stamp, in microseconds.
     #[must_use]
     pub fn duration_us(&self) -> u64 {
-        let span = self.last.zip(self.first).map_or(0, |(last, first)| last - first);
+        let span = self
+            .last
+            .zip(self.first)
+            .map_or(0, |(last, first)| last - first);
         u64::try_from(span / 1000).unwrap_or(u64::MAX)
     }
 
@@ -94,13 +100,22 @@ mod tests {
     const SECOND: i128 = 1_000_000_000;
 
     fn ticks(clock: &mut Clock, stamps: &[(u32, i128)]) -> Vec<u64> {
-        stamps.iter().map(|&(id, time)| clock.tick(id, Some(time)).as_micros() / 1_000_000).collect()
+        stamps
+            .iter()
+            .map(|&(id, time)| clock.tick(id, Some(time)).as_micros() / 1_000_000)
+            .collect()
     }
 
     #[test]
     fn time_between_packets_is_kept() {
         let mut clock = Clock::new();
-        assert_eq!(ticks(&mut clock, &[(0, 50 * SECOND), (0, 53 * SECOND), (0, 4000 * SECOND)]), [1, 4, 3951]);
+        assert_eq!(
+            ticks(
+                &mut clock,
+                &[(0, 50 * SECOND), (0, 53 * SECOND), (0, 4000 * SECOND)]
+            ),
+            [1, 4, 3951]
+        );
         assert_eq!((clock.duration_us(), clock.jumps()), (3_950_000_000, 0));
     }
 
@@ -108,7 +123,13 @@ mod tests {
     fn a_leap_of_decades_and_back_is_standing_still() {
         let decades = 46 * 366 * 24 * 3600 * SECOND;
         let mut clock = Clock::new();
-        assert_eq!(ticks(&mut clock, &[(0, SECOND), (0, decades), (0, 2 * SECOND), (0, 5 * SECOND)]), [1, 1, 1, 4]);
+        assert_eq!(
+            ticks(
+                &mut clock,
+                &[(0, SECOND), (0, decades), (0, 2 * SECOND), (0, 5 * SECOND)]
+            ),
+            [1, 1, 1, 4]
+        );
         assert_eq!(clock.jumps(), 2);
     }
 
@@ -116,7 +137,13 @@ mod tests {
     fn clocks_that_disagree_run_side_by_side() {
         let far = i128::from(u64::MAX) * 1000;
         let mut clock = Clock::new();
-        let stamps = [(0, SECOND), (1, far), (0, 2 * SECOND), (1, far + 2 * SECOND), (0, 4 * SECOND)];
+        let stamps = [
+            (0, SECOND),
+            (1, far),
+            (0, 2 * SECOND),
+            (1, far + 2 * SECOND),
+            (0, 4 * SECOND),
+        ];
         assert_eq!(ticks(&mut clock, &stamps), [1, 1, 2, 3, 4]);
         assert_eq!(clock.jumps(), 1);
     }
@@ -124,7 +151,13 @@ mod tests {
     #[test]
     fn packets_out_of_order_do_not_turn_time_back() {
         let mut clock = Clock::new();
-        assert_eq!(ticks(&mut clock, &[(0, 9 * SECOND), (0, 8 * SECOND), (0, 10 * SECOND)]), [1, 1, 2]);
+        assert_eq!(
+            ticks(
+                &mut clock,
+                &[(0, 9 * SECOND), (0, 8 * SECOND), (0, 10 * SECOND)]
+            ),
+            [1, 1, 2]
+        );
         assert_eq!((clock.jumps(), clock.duration_us()), (0, 2_000_000));
     }
 

@@ -74,6 +74,8 @@ struct Space {
     /// The position of the first payload octet, where the SYN was captured.
     floor: Option<i64>,
     fin: Option<i64>,
+    /// The highest position that the other end acknowledged.
+    acknowledged: Option<i64>,
     payload: RangeSet,
 }
 
@@ -96,6 +98,8 @@ pub struct Observed {
     pub is_new: bool,
     /// Who sent the segment.
     pub sender: End,
+    /// The position of its first payload octet.
+    pub start: i64,
     /// The position after its last payload octet, if it brought octets not captured before.
     pub new_data: Option<i64>,
     /// Up to which position of the other end's space it acknowledges.
@@ -131,6 +135,7 @@ impl Conversations {
             conversation,
             is_new,
             sender,
+            start: sighting.start,
             new_data: sighting.new_data,
             acknowledged: sighting.acknowledged,
             offloaded: sighting.offloaded,
@@ -165,7 +170,10 @@ impl Conversations {
     /// Conversations with a complete handshake.
     #[must_use]
     pub fn complete_handshakes(&self) -> u64 {
-        self.all.iter().filter(|conversation| conversation.complete_handshake).count() as u64
+        self.all
+            .iter()
+            .filter(|conversation| conversation.complete_handshake)
+            .count() as u64
     }
 
     fn find(&mut self, segment: &Segment) -> (usize, bool) {
@@ -182,11 +190,16 @@ impl Conversations {
 
 /// The same key for both directions.
 fn key(one: Endpoint, other: Endpoint) -> (Endpoint, Endpoint) {
-    if one <= other { (one, other) } else { (other, one) }
+    if one <= other {
+        (one, other)
+    } else {
+        (other, one)
+    }
 }
 
 /// What one segment was to its conversation.
 struct Sighting {
+    start: i64,
     new_data: Option<i64>,
     acknowledged: Option<i64>,
     offloaded: bool,
@@ -218,7 +231,11 @@ impl Conversation {
     /// Which end has this address and port.
     #[must_use]
     pub fn end(&self, endpoint: Endpoint) -> End {
-        if self.ends[0] == endpoint { End::First } else { End::Second }
+        if self.ends[0] == endpoint {
+            End::First
+        } else {
+            End::Second
+        }
     }
 
     /// What an end sent.
@@ -231,6 +248,28 @@ impl Conversation {
     #[must_use]
     pub const fn complete_handshake(&self) -> bool {
         self.complete_handshake
+    }
+
+    /// Where a sequence number lies in the space of `end`; `None` before its first packet.
+    #[must_use]
+    pub fn position(&self, end: End, seq: u32) -> Option<i64> {
+        self.sent(end).space.highest.map(|near| unwrap(seq, near))
+    }
+
+    /// The highest acknowledgement that `end` can be given on the evidence of the capture: what it
+    /// sent without a gap, or what the other end acknowledged.
+    #[must_use]
+    pub fn acknowledgeable(&self, end: End) -> Option<i64> {
+        let space = &self.sent(end).space;
+        let from = space.acknowledged.max(space.floor)?;
+        let data_end = space.payload.contiguous_from(from);
+        Some(data_end + i64::from(space.fin == Some(data_end)))
+    }
+
+    /// The highest position of `end`'s space that the other end acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self, end: End) -> Option<i64> {
+        self.sent(end).space.acknowledged
     }
 
     /// Whether `segment` is the SYN of another connection between the same endpoints.
@@ -246,12 +285,30 @@ impl Conversation {
         self.handshake(sender, segment);
         let acknowledges = segment.flags.has(Flags::ACK);
         let [first, second] = &mut self.sent;
-        let (own, other) = if sender == End::First { (first, second) } else { (second, first) };
-        other.space.learn_base(acknowledges.then(|| segment.ack.wrapping_sub(1)));
-        let acknowledged =
-            other.space.highest.filter(|_| acknowledges).map(|near| unwrap(segment.ack, near));
-        let new_data = own.count(segment);
-        (sender, Sighting { new_data, acknowledged, offloaded: own.judge(segment.sum) })
+        let (own, other) = if sender == End::First {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        other
+            .space
+            .learn_base(acknowledges.then(|| segment.ack.wrapping_sub(1)));
+        let acknowledged = other
+            .space
+            .highest
+            .filter(|_| acknowledges)
+            .map(|near| unwrap(segment.ack, near));
+        other.space.acknowledged = other.space.acknowledged.max(acknowledged);
+        let (start, new_data) = own.count(segment);
+        (
+            sender,
+            Sighting {
+                start,
+                new_data,
+                acknowledged,
+                offloaded: own.judge(segment.sum),
+            },
+        )
     }
 
     fn handshake(&mut self, sender: End, segment: &Segment) {
@@ -269,8 +326,9 @@ impl Conversation {
 }
 
 impl Sent {
-    /// Counts a segment; returns the position after its last octet if it brought new ones.
-    fn count(&mut self, segment: &Segment) -> Option<i64> {
+    /// Counts a segment; returns its position, and the one after its last octet if it brought new
+    /// ones.
+    fn count(&mut self, segment: &Segment) -> (i64, Option<i64>) {
         self.packets += 1;
         self.payload_bytes += u64::from(segment.payload);
         self.pure_acks += u64::from(segment.is_pure_ack());
@@ -280,7 +338,11 @@ impl Sent {
             // A server that answers anew, as with SYN cookies, stays in its conversation.
             space.base = Some(segment.seq);
         }
-        space.learn_base(Some(segment.seq.wrapping_sub(u32::from(!segment.flags.has(Flags::SYN)))));
+        space.learn_base(Some(
+            segment
+                .seq
+                .wrapping_sub(u32::from(!segment.flags.has(Flags::SYN))),
+        ));
         let start = space.place(segment);
         let end = start + i64::from(segment.payload);
         let next = space.payload.highest();
@@ -293,7 +355,7 @@ impl Sent {
         self.retransmitted_packets +=
             u64::from(repeated_syn || repeated_fin || known > 0 && !is_keepalive);
         self.approximate = space.payload.is_approximate();
-        (new > 0).then_some(end)
+        (start, (new > 0).then_some(end))
     }
 
     /// Whether a checksum is one that a network card was to complete: this sender's usually are.

@@ -47,6 +47,8 @@ mod ethertype {
     pub(super) const SERVICE_VLAN: u16 = 0x88a8;
     /// QinQ before IEEE 802.1ad.
     pub(super) const OLD_QINQ: u16 = 0x9100;
+    /// Cisco FabricPath.
+    pub(super) const FABRIC_PATH: u16 = 0x8903;
     /// Provider backbone bridging, IEEE 802.1ah.
     pub(super) const BACKBONE: u16 = 0x88e7;
     pub(super) const MPLS: u16 = 0x8847;
@@ -70,6 +72,7 @@ enum Next {
     Ppp,
     Mpls,
     Ip,
+    Ipv6,
 }
 
 /// Finds the IP packet in `frame`.
@@ -80,7 +83,8 @@ pub fn decode<'a>(frame: &Frame<'a>) -> Result<IpPacket<'a>, Undecoded> {
     let rest = Rest::new(frame.data, frame.wire_len);
     let (next, header) = match frame.link {
         LinkType::ETHERNET => (Next::Ethernet, 0),
-        LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 => (Next::Ip, 0),
+        LinkType::RAW | LinkType::IPV4 => (Next::Ip, 0),
+        LinkType::IPV6 => (Next::Ipv6, 0),
         link if LinkType::OLD_RAW.contains(&link) => (Next::Ip, 0),
         LinkType::NULL | LinkType::LOOP => (family(rest)?, 4),
         LinkType::LINUX_SLL => (cooked(rest.u16(14))?, 16),
@@ -131,13 +135,16 @@ fn headers(mut next: Next, mut rest: Rest<'_>) -> Result<IpPacket<'_>, Undecoded
     let mut link_id = 0;
     for _ in 0..DEEPEST {
         let (following, octets) = match next {
-            Next::Ip => return ip(rest, link_id),
+            Next::Ip => return ip(rest, link_id, &[4, 6]),
+            Next::Ipv6 => return ip(rest, link_id, &[6]),
             Next::Ethernet => (after_length_or_type(rest.u16(12), &mut rest, 14)?, 14),
             Next::EtherType(ethertype) => match ethertype {
-                ethertype::IPV4 | ethertype::IPV6 => (Next::Ip, 0),
+                ethertype::IPV4 => (Next::Ip, 0),
+                ethertype::IPV6 => (Next::Ipv6, 0),
                 ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_QINQ => {
                     vlan(&mut rest, &mut link_id)?
                 }
+                ethertype::FABRIC_PATH => (Next::Ethernet, 2),
                 ethertype::BACKBONE => (Next::Ethernet, 4),
                 ethertype::MPLS | ethertype::MPLS_UPSTREAM => (Next::Mpls, 0),
                 ethertype::PPPOE_SESSION => {
@@ -156,14 +163,21 @@ fn headers(mut next: Next, mut rest: Rest<'_>) -> Result<IpPacket<'_>, Undecoded
                     (Next::EtherType(u16::from_be_bytes([high, low])), 8)
                 }
                 // The service access point of IP.
-                Some([0x06, 0x06, 0x03, ..]) => (Next::Ip, 3),
+                Some([0x06, _, 0x03, ..]) => (Next::Ip, 3),
                 _ => return Err(Undecoded::NotIp),
             },
             Next::Ppp => ppp(rest)?,
             Next::Mpls => {
                 let label = rest.u32(0).ok_or(Undecoded::Short)?;
                 let bottom = label & 0x100 != 0;
-                (if bottom { after_mpls(rest.skip(4))? } else { Next::Mpls }, 4)
+                (
+                    if bottom {
+                        after_mpls(rest.skip(4))?
+                    } else {
+                        Next::Mpls
+                    },
+                    4,
+                )
             }
         };
         rest = rest.skip(octets).ok_or(Undecoded::Short)?;
@@ -172,11 +186,13 @@ fn headers(mut next: Next, mut rest: Rest<'_>) -> Result<IpPacket<'_>, Undecoded
     Err(Undecoded::NotIp)
 }
 
-/// An IP packet if the version says so.
-fn ip(rest: Rest<'_>, link_id: u32) -> Result<IpPacket<'_>, Undecoded> {
-    match rest.u8(0).ok_or(Undecoded::Short)? >> 4 {
-        4 | 6 => Ok(IpPacket { rest, link_id }),
-        _ => Err(Undecoded::NotIp),
+/// An IP packet if its version is one of `versions`.
+fn ip<'a>(rest: Rest<'a>, link_id: u32, versions: &[u8]) -> Result<IpPacket<'a>, Undecoded> {
+    let version = rest.u8(0).ok_or(Undecoded::Short)? >> 4;
+    if versions.contains(&version) {
+        Ok(IpPacket { rest, link_id })
+    } else {
+        Err(Undecoded::NotIp)
     }
 }
 
@@ -203,7 +219,7 @@ fn after_length_or_type(
 
 /// A PPP protocol number, which may be compressed to one octet, perhaps after HDLC octets.
 fn ppp(rest: Rest<'_>) -> Result<(Next, usize), Undecoded> {
-    let hdlc = if rest.u16(0) == Some(0xff03) { 2 } else { 0 };
+    let hdlc = if rest.u8(0) == Some(0xff) { 2 } else { 0 };
     let first = rest.u8(hdlc).ok_or(Undecoded::Short)?;
     // An odd first octet is the whole number: the protocol field is compressed.
     let (protocol, octets) = if first & 1 == 1 {
@@ -212,7 +228,8 @@ fn ppp(rest: Rest<'_>) -> Result<(Next, usize), Undecoded> {
         (rest.u16(hdlc).ok_or(Undecoded::Short)?, 2)
     };
     match protocol {
-        0x0021 | 0x0057 => Ok((Next::Ip, hdlc + octets)),
+        0x0021 => Ok((Next::Ip, hdlc + octets)),
+        0x0057 => Ok((Next::Ipv6, hdlc + octets)),
         0x0281 | 0x0283 => Ok((Next::Mpls, hdlc + octets)),
         _ => Err(Undecoded::NotIp),
     }
@@ -233,9 +250,16 @@ fn family(rest: Rest<'_>) -> Result<Next, Undecoded> {
     // The number for IPv6 differs from system to system.
     const INET6: [u32; 3] = [24, 28, 30];
     let family = rest.u32(0).ok_or(Undecoded::Short)?;
-    let family = if family > 0xffff { family.swap_bytes() } else { family };
-    if family == INET || INET6.contains(&family) {
+    let family = if family > 0xffff {
+        family.swap_bytes()
+    } else {
+        family
+    };
+    if family == INET {
         return Ok(Next::Ip);
+    }
+    if INET6.contains(&family) {
+        return Ok(Next::Ipv6);
     }
     u16::try_from(family)
         .ok()

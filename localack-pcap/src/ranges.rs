@@ -20,14 +20,21 @@ impl RangeSet {
             return 0;
         }
         // By far the most usual: the next octets of a stream.
-        if let Some(last) = self.ranges.last_mut().filter(|last| last.0 <= start && start <= last.1) {
+        if let Some(last) = self
+            .ranges
+            .last_mut()
+            .filter(|last| last.0 <= start && start <= last.1)
+        {
             let new = (end - last.1).max(0);
             last.1 = last.1.max(end);
             return new as u64;
         }
         let from = self.ranges.partition_point(|range| range.1 < start);
         let to = self.ranges.partition_point(|range| range.0 <= end);
-        let known: i64 = self.ranges[from..to].iter().map(|&(low, high)| (high.min(end) - low.max(start)).max(0)).sum();
+        let known: i64 = self.ranges[from..to]
+            .iter()
+            .map(|&(low, high)| (high.min(end) - low.max(start)).max(0))
+            .sum();
         let touched = &self.ranges[from..to];
         let low = touched.first().map_or(start, |range| range.0.min(start));
         let high = touched.last().map_or(end, |range| range.1.max(end));
@@ -40,15 +47,47 @@ impl RangeSet {
     #[must_use]
     pub fn covers(&self, start: i64, end: i64) -> bool {
         let at = self.ranges.partition_point(|range| range.1 < end);
-        start >= end || self.ranges.get(at).is_some_and(|range| range.0 <= start && end <= range.1)
+        start >= end
+            || self
+                .ranges
+                .get(at)
+                .is_some_and(|range| range.0 <= start && end <= range.1)
     }
 
     /// How much of `start..end` is in the set.
     #[must_use]
     pub fn overlap(&self, start: i64, end: i64) -> u64 {
+        self.parts(start, end)
+            .map(|(low, high)| (high - low).max(0) as u64)
+            .sum()
+    }
+
+    /// How far the set reaches from `start` without a gap: `start` itself if it is not in the set.
+    #[must_use]
+    pub fn contiguous_from(&self, start: i64) -> i64 {
+        let at = self.ranges.partition_point(|range| range.1 < start);
+        self.ranges
+            .get(at)
+            .filter(|range| range.0 <= start)
+            .map_or(start, |range| range.1)
+    }
+
+    /// Forgets what lies below `floor`.
+    pub fn forget_below(&mut self, floor: i64) {
+        let gone = self.ranges.partition_point(|range| range.1 <= floor);
+        self.ranges.drain(..gone);
+        if let Some(first) = self.ranges.first_mut() {
+            first.0 = first.0.max(floor);
+        }
+    }
+
+    /// The parts of `start..end` that are in the set, in order.
+    pub fn parts(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
         let from = self.ranges.partition_point(|range| range.1 <= start);
-        let inside = self.ranges[from..].iter().take_while(|range| range.0 < end);
-        inside.map(|&(low, high)| (high.min(end) - low.max(start)).max(0) as u64).sum()
+        let inside = self.ranges[from..]
+            .iter()
+            .take_while(move |range| range.0 < end);
+        inside.map(move |&(low, high)| (low.max(start), high.min(end)))
     }
 
     /// The end of the highest range.
@@ -85,14 +124,19 @@ mod tests {
         assert_eq!(set.insert(5, 35), 5 + 5);
         assert_eq!(set.insert(0, 100), 5 + 60);
         assert_eq!(set.insert(50, 60), 0);
-        assert_eq!((set.covers(0, 100), set.covers(0, 101), set.highest()), (true, false, Some(100)));
+        assert_eq!(
+            (set.covers(0, 100), set.covers(0, 101), set.highest()),
+            (true, false, Some(100))
+        );
     }
 
     #[test]
     fn agrees_with_a_bitmap_in_any_order() {
         let mut state = 1_u64;
         let mut random = |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             ((state >> 33) % below) as usize
         };
         for _ in 0..200 {
@@ -103,11 +147,28 @@ mod tests {
                 let known = bitmap[start..end].iter().filter(|&&bit| bit).count();
                 assert_eq!(set.overlap(start as i64, end as i64), known as u64);
                 assert_eq!(set.covers(start as i64, end as i64), known == end - start);
-                assert_eq!(set.insert(start as i64, end as i64), (end - start - known) as u64);
+                assert_eq!(
+                    set.insert(start as i64, end as i64),
+                    (end - start - known) as u64
+                );
                 bitmap[start..end].fill(true);
             }
             assert!(!set.is_approximate());
         }
+    }
+
+    #[test]
+    fn gaps_end_what_is_contiguous() {
+        let mut set = RangeSet::default();
+        set.insert(10, 20);
+        set.insert(30, 40);
+        assert_eq!(
+            [5, 10, 15, 20, 25, 30].map(|at| set.contiguous_from(at)),
+            [5, 20, 20, 20, 25, 40]
+        );
+        assert_eq!(set.parts(15, 35).collect::<Vec<_>>(), [(15, 20), (30, 35)]);
+        set.forget_below(32);
+        assert_eq!(set.parts(0, 100).collect::<Vec<_>>(), [(32, 40)]);
     }
 
     #[test]

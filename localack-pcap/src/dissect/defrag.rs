@@ -1,8 +1,8 @@
 //! Reassembly of IP fragments, in bounded memory.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 
+use super::Addresses;
 use crate::bytes::Rest;
 use crate::ranges::RangeSet;
 
@@ -14,10 +14,10 @@ const LARGEST: usize = 65_535;
 /// What the fragments of one datagram have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FragmentKey {
-    pub(super) source: IpAddr,
-    pub(super) target: IpAddr,
+    pub(super) addresses: Addresses,
     pub(super) id: u32,
-    pub(super) protocol: u8,
+    /// In IPv4 alone it tells datagrams apart.
+    pub(super) protocol: Option<u8>,
 }
 
 /// One fragment.
@@ -27,6 +27,8 @@ pub(super) struct Fragment<'a> {
     pub(super) offset: usize,
     /// Whether more fragments follow.
     pub(super) more: bool,
+    /// Whether all octets that its IP header states were stored.
+    pub(super) whole: bool,
     pub(super) payload: Rest<'a>,
 }
 
@@ -53,7 +55,7 @@ impl Defrag {
     /// A fragment of which octets are missing in the capture can complete nothing.
     pub(super) fn add(&mut self, key: FragmentKey, fragment: Fragment<'_>) -> Option<Vec<u8>> {
         let end = fragment.offset + fragment.payload.wire_len;
-        if !fragment.payload.is_complete() || end > LARGEST {
+        if !fragment.whole || end > LARGEST {
             return None;
         }
         if !self.partials.contains_key(&key) {
@@ -73,7 +75,9 @@ impl Defrag {
 
     fn make_room(&mut self) {
         while self.partials.len() >= DATAGRAMS {
-            let Some(oldest) = self.order.pop_front() else { return };
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
             self.partials.remove(&oldest);
         }
     }
@@ -94,7 +98,8 @@ impl Partial {
     }
 
     fn is_whole(&self) -> bool {
-        self.total.is_some_and(|total| self.present.covers(0, total as i64))
+        self.total
+            .is_some_and(|total| self.present.covers(0, total as i64))
     }
 }
 
@@ -103,12 +108,35 @@ mod tests {
     use super::*;
 
     fn key(id: u32) -> FragmentKey {
-        let host = IpAddr::from([10, 0, 0, 1]);
-        FragmentKey { source: host, target: host, id, protocol: 6 }
+        let host = std::net::IpAddr::from([10, 0, 0, 1]);
+        let addresses = Addresses {
+            source: host,
+            target: host,
+            link_id: 0,
+        };
+        FragmentKey {
+            addresses,
+            id,
+            protocol: Some(6),
+        }
     }
 
-    fn add(defrag: &mut Defrag, id: u32, offset: usize, more: bool, data: &[u8]) -> Option<Vec<u8>> {
-        defrag.add(key(id), Fragment { offset, more, payload: Rest::new(data, data.len()) })
+    fn add(
+        defrag: &mut Defrag,
+        id: u32,
+        offset: usize,
+        more: bool,
+        data: &[u8],
+    ) -> Option<Vec<u8>> {
+        defrag.add(
+            key(id),
+            Fragment {
+                offset,
+                more,
+                whole: true,
+                payload: Rest::new(data, data.len()),
+            },
+        )
     }
 
     #[test]
@@ -117,14 +145,22 @@ mod tests {
         assert_eq!(add(&mut defrag, 1, 8, false, b"end"), None);
         assert_eq!(add(&mut defrag, 2, 0, true, b"another!"), None);
         assert_eq!(add(&mut defrag, 1, 8, false, b"end"), None);
-        assert_eq!(add(&mut defrag, 1, 0, true, b"the very").as_deref(), Some(&b"the veryend"[..]));
+        assert_eq!(
+            add(&mut defrag, 1, 0, true, b"the very").as_deref(),
+            Some(&b"the veryend"[..])
+        );
         assert_eq!(add(&mut defrag, 1, 0, true, b"the very"), None);
     }
 
     #[test]
     fn a_fragment_that_was_cut_completes_nothing() {
         let mut defrag = Defrag::default();
-        let cut = Fragment { offset: 0, more: true, payload: Rest::new(b"abc", 8) };
+        let cut = Fragment {
+            offset: 0,
+            more: true,
+            whole: false,
+            payload: Rest::new(b"abc", 8),
+        };
         assert_eq!(defrag.add(key(1), cut), None);
         assert_eq!(add(&mut defrag, 1, 8, false, b"end"), None);
     }

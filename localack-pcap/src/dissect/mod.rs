@@ -69,11 +69,12 @@ pub struct Dissector {
     defrag: Defrag,
 }
 
-/// The addresses of the IP header a transport header belongs to.
-#[derive(Debug, Clone, Copy)]
+/// The addresses of the IP header that a transport header belongs to, and the link it came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Addresses {
     source: IpAddr,
     target: IpAddr,
+    link_id: u32,
 }
 
 impl Dissector {
@@ -86,23 +87,24 @@ impl Dissector {
     /// Looks for a TCP segment in `packet`.
     pub fn dissect(&mut self, packet: &IpPacket<'_>) -> Dissection {
         let mut found = Dissection::default();
-        self.ip(packet.rest, 0, &mut found);
+        self.ip(packet, 0, &mut found);
         found
     }
 
-    fn ip(&mut self, rest: Rest<'_>, depth: u8, found: &mut Dissection) {
+    fn ip(&mut self, packet: &IpPacket<'_>, depth: u8, found: &mut Dissection) {
         if depth >= DEEPEST {
             return;
         }
         found.tunnel |= depth > 0;
-        match rest.u8(0).map(|octet| octet >> 4) {
-            Some(4) => self.ipv4(rest, depth, found),
-            Some(6) => self.ipv6(rest, depth, found),
+        match packet.rest.u8(0).map(|octet| octet >> 4) {
+            Some(4) => self.ipv4(packet, depth, found),
+            Some(6) => self.ipv6(packet, depth, found),
             _ => None,
         };
     }
 
-    fn ipv4(&mut self, rest: Rest<'_>, depth: u8, found: &mut Dissection) -> Option<()> {
+    fn ipv4(&mut self, packet: &IpPacket<'_>, depth: u8, found: &mut Dissection) -> Option<()> {
+        let &IpPacket { rest, link_id } = packet;
         let header: [u8; 20] = rest.array(0)?;
         let header_len = usize::from(header[0] & 15) * 4;
         let total = match usize::from(u16::from_be_bytes([header[2], header[3]])) {
@@ -119,32 +121,53 @@ impl Dissector {
         let addresses = Addresses {
             source: IpAddr::V4(Ipv4Addr::from(*header[12..].first_chunk::<4>()?)),
             target: IpAddr::V4(Ipv4Addr::from(*header[16..].first_chunk::<4>()?)),
+            link_id,
         };
         let protocol = header[9];
         let payload = rest.limit(total).skip(header_len)?;
+        let whole = total <= rest.data.len();
         let fragmentation = u16::from_be_bytes([header[6], header[7]]);
-        let (more, offset) = (fragmentation & 0x2000 != 0, usize::from(fragmentation & 0x1fff) * 8);
+        let (more, offset) = (
+            fragmentation & 0x2000 != 0,
+            usize::from(fragmentation & 0x1fff) * 8,
+        );
         if !more && offset == 0 {
             self.transport(protocol, addresses, payload, depth, found);
             return Some(());
         }
+        let id = u32::from(u16::from_be_bytes([header[4], header[5]]));
         let key = FragmentKey {
-            source: addresses.source,
-            target: addresses.target,
-            id: u32::from(u16::from_be_bytes([header[4], header[5]])),
-            protocol,
+            addresses,
+            id,
+            protocol: Some(protocol),
         };
-        self.fragment(key, Fragment { offset, more, payload }, addresses, depth, found);
+        let fragment = Fragment {
+            offset,
+            more,
+            whole,
+            payload,
+        };
+        found.fragments = found.fragments.saturating_add(1);
+        let datagram = self.defrag.add(key, fragment)?;
+        self.transport(
+            protocol,
+            addresses,
+            Rest::new(&datagram, datagram.len()),
+            depth,
+            found,
+        );
         Some(())
     }
 
-    fn ipv6(&mut self, rest: Rest<'_>, depth: u8, found: &mut Dissection) -> Option<()> {
+    fn ipv6(&mut self, packet: &IpPacket<'_>, depth: u8, found: &mut Dissection) -> Option<()> {
         const HEADER: usize = 40;
+        let &IpPacket { rest, link_id } = packet;
         let header: [u8; HEADER] = rest.array(0)?;
         let stated = usize::from(u16::from_be_bytes([header[4], header[5]]));
         let addresses = Addresses {
             source: IpAddr::V6(Ipv6Addr::from(*header[8..].first_chunk::<16>()?)),
             target: IpAddr::V6(Ipv6Addr::from(*header[24..].first_chunk::<16>()?)),
+            link_id,
         };
         // No length in the header: a jumbogram's option holds it.
         let payload_len = match stated {
@@ -152,11 +175,13 @@ impl Dissector {
             stated => Some(stated),
         };
         if depth == 0 {
-            found.ip_len = payload_len.map_or(rest.wire_len, |len| (HEADER + len).min(rest.wire_len));
+            found.ip_len =
+                payload_len.map_or(rest.wire_len, |len| (HEADER + len).min(rest.wire_len));
         }
         let payload_len = payload_len?;
         let payload = rest.limit(HEADER + payload_len).skip(HEADER)?;
-        self.extensions(header[6], addresses, payload, depth, found)
+        let whole = HEADER + payload_len <= rest.data.len();
+        self.extensions(header[6], addresses, payload, whole, depth, found)
     }
 
     /// Walks the extension headers of an IPv6 packet, or of the datagram its fragments gave.
@@ -165,16 +190,20 @@ impl Dissector {
         mut next: u8,
         mut addresses: Addresses,
         mut rest: Rest<'_>,
+        whole: bool,
         depth: u8,
         found: &mut Dissection,
     ) -> Option<()> {
         loop {
             let length = match next {
-                protocol::HOP_BY_HOP
-                | protocol::DESTINATION
-                | protocol::MOBILITY
-                | protocol::HIP
-                | protocol::SHIM6 => (usize::from(rest.u8(1)?) + 1) * 8,
+                protocol::HOP_BY_HOP | protocol::DESTINATION => {
+                    let length = (usize::from(rest.u8(1)?) + 1) * 8;
+                    check_options(rest.data.get(2..length)?)?;
+                    length
+                }
+                protocol::MOBILITY | protocol::HIP | protocol::SHIM6 => {
+                    (usize::from(rest.u8(1)?) + 1) * 8
+                }
                 protocol::ROUTING => {
                     if let Some(last) = final_destination(rest) {
                         addresses.target = IpAddr::V6(last);
@@ -188,14 +217,20 @@ impl Dissector {
                     let payload = rest.skip(8)?;
                     if more || offset > 0 {
                         let key = FragmentKey {
-                            source: addresses.source,
-                            target: addresses.target,
+                            addresses,
                             id: u32::from_be_bytes(id),
-                            protocol: following,
+                            protocol: None,
                         };
-                        let fragment = Fragment { offset, more, payload };
-                        self.fragment(key, fragment, addresses, depth, found);
-                        return Some(());
+                        let fragment = Fragment {
+                            offset,
+                            more,
+                            whole,
+                            payload,
+                        };
+                        found.fragments = found.fragments.saturating_add(1);
+                        let datagram = self.defrag.add(key, fragment)?;
+                        let rest = Rest::new(&datagram, datagram.len());
+                        return self.extensions(following, addresses, rest, true, depth, found);
                     }
                     next = following;
                     rest = payload;
@@ -211,25 +246,6 @@ impl Dissector {
         }
     }
 
-    fn fragment(
-        &mut self,
-        key: FragmentKey,
-        fragment: Fragment<'_>,
-        addresses: Addresses,
-        depth: u8,
-        found: &mut Dissection,
-    ) {
-        found.fragments = found.fragments.saturating_add(1);
-        let Some(datagram) = self.defrag.add(key, fragment) else { return };
-        let whole = Rest::new(&datagram, datagram.len());
-        match addresses.source {
-            IpAddr::V4(_) => self.transport(key.protocol, addresses, whole, depth, found),
-            IpAddr::V6(_) => {
-                self.extensions(key.protocol, addresses, whole, depth, found);
-            }
-        }
-    }
-
     fn transport(
         &mut self,
         protocol: u8,
@@ -240,7 +256,16 @@ impl Dissector {
     ) {
         match protocol {
             protocol::TCP => found.segment = tcp::segment(addresses, rest),
-            protocol::IPV4 | protocol::IPV6 => self.ip(rest, depth + 1, found),
+            protocol::IPV4 | protocol::IPV6 => {
+                self.ip(
+                    &IpPacket {
+                        rest,
+                        link_id: addresses.link_id,
+                    },
+                    depth + 1,
+                    found,
+                );
+            }
             protocol::AUTHENTICATION => {
                 if let Some((next, inner)) = authenticated(rest) {
                     self.transport(next, addresses, inner, depth, found);
@@ -250,16 +275,32 @@ impl Dissector {
             protocol::UDP => self.inside(tunnel::udp(rest), depth, found),
             protocol::ETHERIP => self.inside(tunnel::etherip(rest), depth, found),
             protocol::MPLS => self.inside(crate::link::decode_mpls(rest).ok(), depth, found),
-            protocol::ICMP | protocol::ICMPV6 if depth == 0 => found.quoted = quoted(protocol, rest),
+            protocol::ICMP | protocol::ICMPV6 if depth == 0 => {
+                found.quoted = quoted(protocol, rest)
+            }
             _ => {}
         }
     }
 
     fn inside(&mut self, packet: Option<IpPacket<'_>>, depth: u8, found: &mut Dissection) {
         if let Some(packet) = packet {
-            self.ip(packet.rest, depth + 1, found);
+            self.ip(&packet, depth + 1, found);
         }
     }
+}
+
+/// Walks the options of a hop-by-hop or destination header; `None` if one overruns its header.
+fn check_options(mut options: &[u8]) -> Option<()> {
+    const PAD_1: u8 = 0;
+    while let Some((&kind, rest)) = options.split_first() {
+        options = if kind == PAD_1 {
+            rest
+        } else {
+            let (&length, rest) = rest.split_first()?;
+            rest.get(usize::from(length)..)?
+        };
+    }
+    Some(())
 }
 
 /// The payload length that a jumbogram's hop-by-hop option states (RFC 2675).
@@ -299,7 +340,11 @@ fn authenticated(rest: Rest<'_>) -> Option<(u8, Rest<'_>)> {
 fn quoted(protocol: u8, rest: Rest<'_>) -> Option<Quoted> {
     const ERRORS: [u8; 5] = [3, 4, 5, 11, 12];
     let kind = rest.u8(0)?;
-    let is_error = if protocol == protocol::ICMP { ERRORS.contains(&kind) } else { kind < 128 };
+    let is_error = if protocol == protocol::ICMP {
+        ERRORS.contains(&kind)
+    } else {
+        kind < 128
+    };
     let inner = rest.skip(8)?;
     let (source, target, at) = match inner.u8(0)? >> 4 {
         4 if inner.u8(9)? == protocol::TCP => (
@@ -307,9 +352,11 @@ fn quoted(protocol: u8, rest: Rest<'_>) -> Option<Quoted> {
             IpAddr::from(inner.array::<4>(16)?),
             usize::from(inner.u8(0)? & 15) * 4,
         ),
-        6 if inner.u8(6)? == protocol::TCP => {
-            (IpAddr::from(inner.array::<16>(8)?), IpAddr::from(inner.array::<16>(24)?), 40)
-        }
+        6 if inner.u8(6)? == protocol::TCP => (
+            IpAddr::from(inner.array::<16>(8)?),
+            IpAddr::from(inner.array::<16>(24)?),
+            40,
+        ),
         _ => return None,
     };
     is_error.then_some(Quoted {

@@ -6,7 +6,10 @@
 /// Adds up the 32-bit words of `octets`; an odd rest is padded with zeroes.
 pub(super) fn add(octets: &[u8]) -> u64 {
     let (words, rest) = octets.as_chunks::<4>();
-    let sum: u64 = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
+    let sum: u64 = words
+        .iter()
+        .map(|&word| u64::from(u32::from_ne_bytes(word)))
+        .sum();
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
     sum + u64::from(u32::from_ne_bytes(last))
@@ -31,7 +34,10 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_1071_section_3() {
-        assert_eq!(fold(add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), 0xddf2);
+        assert_eq!(
+            fold(add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])),
+            0xddf2
+        );
     }
 
     #[test]

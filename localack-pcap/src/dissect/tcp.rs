@@ -95,16 +95,18 @@ impl Segment {
     }
 }
 
-/// Reads a segment; `None` if its header is not complete or contradicts itself.
+/// Reads a segment; `None` if its header contradicts itself or is cut off before its window.
 pub(super) fn segment(addresses: Addresses, rest: Rest<'_>) -> Option<Segment> {
     const HEADER: usize = 20;
-    let header: [u8; HEADER] = rest.array(0)?;
+    let header: [u8; 16] = rest.array(0)?;
     let header_len = usize::from(header[12] >> 4) * 4;
     if header_len < HEADER {
         return None;
     }
     let payload = rest.wire_len.checked_sub(header_len)?;
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let word = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     Some(Segment {
         source: (addresses.source, u16::from_be_bytes([header[0], header[1]])),
         target: (addresses.target, u16::from_be_bytes([header[2], header[3]])),
@@ -112,28 +114,33 @@ pub(super) fn segment(addresses: Addresses, rest: Rest<'_>) -> Option<Segment> {
         ack: word(8),
         flags: Flags(header[13]),
         payload: u32::try_from(payload).ok()?,
-        sum: judge(addresses, rest, u16::from_be_bytes([header[16], header[17]])),
+        sum: judge(addresses, rest).unwrap_or(Sum::Unknown),
     })
 }
 
-/// Compares the checksum field with what it should hold.
-fn judge(addresses: Addresses, rest: Rest<'_>, field: u16) -> Sum {
+/// Compares the checksum field with what it should hold; `None` without the whole segment.
+fn judge(addresses: Addresses, rest: Rest<'_>) -> Option<Sum> {
     const TCP: u32 = 6;
     if !rest.is_complete() {
-        return Sum::Unknown;
+        return None;
     }
+    let field = rest.u16(16)?;
     let hosts = match (addresses.source, addresses.target) {
-        (IpAddr::V4(source), IpAddr::V4(target)) => sum::add(&source.octets()) + sum::add(&target.octets()),
-        (IpAddr::V6(source), IpAddr::V6(target)) => sum::add(&source.octets()) + sum::add(&target.octets()),
-        _ => return Sum::Unknown,
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            sum::add(&source.octets()) + sum::add(&target.octets())
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            sum::add(&source.octets()) + sum::add(&target.octets())
+        }
+        _ => return None,
     };
     let without_length = hosts + sum::number(TCP);
     let pseudo = without_length + sum::number(rest.wire_len as u32);
-    if sum::fold(pseudo + sum::add(rest.data)) == 0xffff {
+    Some(if sum::fold(pseudo + sum::add(rest.data)) == 0xffff {
         Sum::Good
     } else if field == 0 || field == sum::fold(pseudo) || field == sum::fold(without_length) {
         Sum::Partial
     } else {
         Sum::Wrong
-    }
+    })
 }

@@ -58,25 +58,31 @@ fn erspan_3_header(rest: Rest<'_>) -> Option<usize> {
 pub(super) fn udp(rest: Rest<'_>) -> Option<IpPacket<'_>> {
     const HEADER: usize = 8;
     let ports = [rest.u16(0)?, rest.u16(2)?];
-    let length = match usize::from(rest.u16(4)?) {
-        0 => rest.wire_len,
-        length => length,
-    };
-    let payload = rest.limit(length).skip(HEADER)?;
+    let payload = rest.limit(usize::from(rest.u16(4)?)).skip(HEADER)?;
     // The lower port is the likelier service.
-    let [low, high] = if ports[0] <= ports[1] { ports } else { [ports[1], ports[0]] };
+    let [low, high] = if ports[0] <= ports[1] {
+        ports
+    } else {
+        [ports[1], ports[0]]
+    };
     tunnel_on(low, payload).or_else(|| tunnel_on(high, payload))?
 }
 
 /// The tunnel on a port, if one is known there, and the packet in it, if there is one.
 fn tunnel_on(port: u16, payload: Rest<'_>) -> Option<Option<IpPacket<'_>>> {
     match port {
-        port::VXLAN => Some(payload.skip(8).and_then(|inner| decode_ethernet(inner).ok())),
+        port::VXLAN => Some(
+            payload
+                .skip(8)
+                .and_then(|inner| decode_ethernet(inner).ok()),
+        ),
         port::VXLAN_GPE => Some(vxlan_gpe(payload)),
         port::GENEVE => Some(geneve(payload)),
         port::GTP_USER => Some(gtp(payload)),
         port::L2TP => Some(l2tp(payload)),
-        port::TEREDO => Some(ip_packet(payload).filter(|_| payload.u8(0).is_some_and(|octet| octet >> 4 == 6))),
+        port::TEREDO => {
+            Some(ip_packet(payload).filter(|_| payload.u8(0).is_some_and(|octet| octet >> 4 == 6)))
+        }
         port::LISP => Some(payload.skip(8).and_then(ip_packet)),
         port::MPLS => Some(decode_mpls(payload).ok()),
         _ => None,

@@ -127,7 +127,10 @@ impl Source {
     /// The next frame, or `None` at the end.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         let located = self.advance()?;
-        let data = self.reader.data().get(located.start..located.start + located.len)?;
+        let data = self
+            .reader
+            .data()
+            .get(located.start..located.start + located.len)?;
         Some(Frame {
             data,
             wire_len: (located.wire_len as usize).max(data.len()),
@@ -164,7 +167,10 @@ impl Source {
 
     fn end(&mut self, reason: Option<CutReason>) -> Option<Located> {
         self.ended = true;
-        self.cut = reason.map(|reason| Cut { offset: self.offset(), reason });
+        self.cut = reason.map(|reason| Cut {
+            offset: self.offset(),
+            reason,
+        });
         None
     }
 
@@ -189,19 +195,31 @@ impl Source {
                 })
             }
             Ok((octets, PcapBlockOwned::LegacyHeader(_))) => Step::Skip(octets),
-            Ok((octets, PcapBlockOwned::NG(block))) => {
-                Self::block(&mut self.interfaces, &mut self.section, &mut self.pending, octets, &block)
-            }
+            Ok((octets, PcapBlockOwned::NG(block))) => Self::block(
+                &mut self.interfaces,
+                &mut self.section,
+                &mut self.pending,
+                octets,
+                &block,
+            ),
             Err(PcapError::Eof) => Step::End(None),
             Err(PcapError::Incomplete(_)) if !exhausted => Step::More,
             Err(PcapError::BufferTooSmall) if !exhausted => {
                 // Also said when the buffer could take the record after a shift.
-                if self.reader.position() > 0 { Step::More } else { Step::Grow }
+                if self.reader.position() > 0 {
+                    Step::More
+                } else {
+                    Step::Grow
+                }
             }
             Err(PcapError::ReadError) => Step::End(Some(CutReason::Unreadable)),
-            Err(PcapError::UnexpectedEof | PcapError::Incomplete(_) | PcapError::BufferTooSmall) => {
-                Step::End(if self.reader.data().is_empty() { None } else { Some(CutReason::Truncated) })
-            }
+            Err(
+                PcapError::UnexpectedEof | PcapError::Incomplete(_) | PcapError::BufferTooSmall,
+            ) => Step::End(if self.reader.data().is_empty() {
+                None
+            } else {
+                Some(CutReason::Truncated)
+            }),
             Err(_) => Step::End(Some(CutReason::Damaged)),
         }
     }
@@ -228,7 +246,13 @@ impl Source {
         let local = interfaces.get(*section..).unwrap_or_default();
         match pcapng::packet(block, local) {
             Ok(None) => Step::Skip(octets),
-            Ok(Some(Packet { interface, start, len, wire_len, ticks })) => {
+            Ok(Some(Packet {
+                interface,
+                start,
+                len,
+                wire_len,
+                ticks,
+            })) => {
                 let Some(found) = local.get(interface) else {
                     return Step::End(Some(CutReason::Damaged));
                 };

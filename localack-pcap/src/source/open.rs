@@ -64,8 +64,16 @@ impl Source {
         // The upper bits of the field carry the length of a frame check sequence.
         let link = LinkType((header.network.0 & 0xffff) as u16);
         let nanoseconds = header.is_nanosecond_precision();
-        let format = if nanoseconds { Format::PcapNanoseconds } else { Format::Pcap };
-        Ok(Self::start(Box::new(reader), format, vec![Interface::legacy(link, nanoseconds)]))
+        let format = if nanoseconds {
+            Format::PcapNanoseconds
+        } else {
+            Format::Pcap
+        };
+        Ok(Self::start(
+            Box::new(reader),
+            format,
+            vec![Interface::legacy(link, nanoseconds)],
+        ))
     }
 
     fn pcapng(input: impl Read + 'static) -> Result<Self, OpenError> {

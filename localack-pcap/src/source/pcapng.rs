@@ -73,8 +73,11 @@ impl Interface {
                 }
                 (OptionCode::IfTsoffset, Ok(seconds)) => {
                     if let Some(&seconds) = seconds.first_chunk() {
-                        interface.offset =
-                            if big_endian { i64::from_be_bytes(seconds) } else { i64::from_le_bytes(seconds) };
+                        interface.offset = if big_endian {
+                            i64::from_be_bytes(seconds)
+                        } else {
+                            i64::from_le_bytes(seconds)
+                        };
                     }
                 }
                 _ => {}
@@ -88,14 +91,15 @@ impl Interface {
         const SECOND: u128 = 1_000_000_000;
         let nanoseconds = match self.resolution {
             Resolution::Decimal(digits @ 0..=9) => u128::from(ticks) * 10_u128.pow(9 - digits),
-            Resolution::Decimal(digits) => {
-                10_u128.checked_pow(digits - 9).map_or(0, |unit| u128::from(ticks) / unit)
-            }
+            Resolution::Decimal(digits) => 10_u128
+                .checked_pow(digits - 9)
+                .map_or(0, |unit| u128::from(ticks) / unit),
             // 2^64 ticks times 10^9 stay below 2^94.
             Resolution::Binary(bits) => (u128::from(ticks) * SECOND) >> bits,
         };
         // At most 2^64 seconds: far inside the range of an i128.
-        i128::try_from(nanoseconds).unwrap_or(i128::MAX / 2) + i128::from(self.offset) * SECOND as i128
+        i128::try_from(nanoseconds).unwrap_or(i128::MAX / 2)
+            + i128::from(self.offset) * SECOND as i128
     }
 
     /// Nanoseconds since the epoch of a classic record's two words.
@@ -109,7 +113,10 @@ impl Interface {
 }
 
 /// Finds the frame in a block; `Ok(None)` if the block carries none.
-pub(super) fn packet(block: &Block<'_>, interfaces: &[Interface]) -> Result<Option<Packet>, Broken> {
+pub(super) fn packet(
+    block: &Block<'_>,
+    interfaces: &[Interface],
+) -> Result<Option<Packet>, Broken> {
     match block {
         Block::EnhancedPacket(block) => {
             let len = block.caplen as usize;
@@ -126,14 +133,34 @@ pub(super) fn packet(block: &Block<'_>, interfaces: &[Interface]) -> Result<Opti
         }
         Block::SimplePacket(block) => {
             let snaplen = interfaces.first().map_or(0, |interface| interface.snaplen);
-            let limit = if snaplen == 0 { block.origlen } else { block.origlen.min(snaplen) };
+            let limit = if snaplen == 0 {
+                block.origlen
+            } else {
+                block.origlen.min(snaplen)
+            };
             let len = block.data.len().min(limit as usize);
-            Ok(Some(Packet { interface: 0, start: 12, len, wire_len: block.origlen, ticks: None }))
+            Ok(Some(Packet {
+                interface: 0,
+                start: 12,
+                len,
+                wire_len: block.origlen,
+                ticks: None,
+            }))
         }
         Block::Unknown(block) => {
-            let big_endian = interfaces.first().is_some_and(|interface| interface.big_endian);
-            let kind = if big_endian { block.block_type.swap_bytes() } else { block.block_type };
-            if kind == OBSOLETE_PACKET_BLOCK { obsolete(block.data, big_endian).map(Some) } else { Ok(None) }
+            let big_endian = interfaces
+                .first()
+                .is_some_and(|interface| interface.big_endian);
+            let kind = if big_endian {
+                block.block_type.swap_bytes()
+            } else {
+                block.block_type
+            };
+            if kind == OBSOLETE_PACKET_BLOCK {
+                obsolete(block.data, big_endian).map(Some)
+            } else {
+                Ok(None)
+            }
         }
         _ => Ok(None),
     }
@@ -142,12 +169,23 @@ pub(super) fn packet(block: &Block<'_>, interfaces: &[Interface]) -> Result<Opti
 /// Reads the body of an obsolete packet block.
 fn obsolete(body: &[u8], big_endian: bool) -> Result<Packet, Broken> {
     let word = |offset: usize| -> Result<u32, Broken> {
-        let &word = body.get(offset..).and_then(<[u8]>::first_chunk).ok_or(Broken)?;
-        Ok(if big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
+        let &word = body
+            .get(offset..)
+            .and_then(<[u8]>::first_chunk)
+            .ok_or(Broken)?;
+        Ok(if big_endian {
+            u32::from_be_bytes(word)
+        } else {
+            u32::from_le_bytes(word)
+        })
     };
     // The first word is two halves: interface and drops.
     let first = word(0)?;
-    let interface = if big_endian { first >> 16 } else { first & 0xffff };
+    let interface = if big_endian {
+        first >> 16
+    } else {
+        first & 0xffff
+    };
     let len = word(12)? as usize;
     if body.len().saturating_sub(20) < len {
         return Err(Broken);
