@@ -1,0 +1,67 @@
+"""What the READMEs show is what the programs print.
+
+    cargo run -q -p localack-core --example memory | python3 .ci/readme.py --replay FILE
+    cargo run -q -p localack-core --example memory | python3 .ci/readme.py --write
+
+Reads the tables of memory from the standard input. `--replay FILE` also compares the excerpt with a
+whole report; `--write` puts tables and the code example of the core's README where they belong.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+WORKSPACE = Path("README.md")
+CORE = Path("localack-core/README.md")
+
+
+def section(name):
+    return re.compile(rf"(<!-- {name}: begin -->\n)(.*?)(<!-- {name}: end -->)", re.DOTALL)
+
+
+def filled(text, name, content):
+    """`text` with `content` in the section of that name."""
+    changed, count = section(name).subn(lambda m: f"{m[1]}\n{content.strip()}\n\n{m[3]}", text)
+    if count != 1:
+        sys.exit(f"{count} sections called {name}")
+    return changed
+
+
+def example(text):
+    return re.search(r"```rust\n.*?```", text, re.DOTALL)
+
+
+def check_excerpt(report):
+    """Each line of the excerpt stands in the report, in the same order; `...` leaves some out."""
+    match = section("replay excerpt").search(WORKSPACE.read_text(encoding="utf-8"))
+    lines = [line.rstrip() for line in match[2].splitlines()]
+    shown = [line for line in lines if line and not line.startswith("```") and line.strip() != "..."]
+    if not shown:
+        sys.exit("README.md shows nothing of the replay")
+    rest = iter(line.rstrip() for line in report.splitlines())
+    for line in shown:
+        if line not in rest:
+            sys.exit(f"the replay does not print, or not in this place: {line}")
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--write", action="store_true")
+    arguments.add_argument("--replay", type=Path)
+    options = arguments.parse_args()
+    memory = sys.stdin.read()
+    core, workspace = (path.read_text(encoding="utf-8") for path in (CORE, WORKSPACE))
+    new_core = filled(core, "memory", memory)
+    new_workspace = filled(workspace, "memory", memory)
+    new_workspace = new_workspace.replace(example(workspace)[0], example(core)[0])
+    if options.write:
+        CORE.write_text(new_core, encoding="utf-8")
+        WORKSPACE.write_text(new_workspace, encoding="utf-8")
+    elif (new_core, new_workspace) != (core, workspace):
+        sys.exit("tables or example of a README are out of date: see .ci/readme.py --write")
+    if options.replay:
+        check_excerpt(options.replay.read_text(encoding="utf-8"))
+
+
+main()
