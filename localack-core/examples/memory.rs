@@ -23,16 +23,27 @@ const fn total(flows: usize, blocks: usize, block_size: usize) -> usize {
 fn main() {
     println!("| part | octets |");
     println!("|---|---:|");
-    println!("| `FlowSlot`, one per connection | {} |", size_of::<FlowSlot>());
-    println!("| `IndexSlot`, at least two per connection | {} |", size_of::<IndexSlot>());
-    println!("| `BlockSlot`, one per block of the arena | {} |", size_of::<BlockSlot>());
+    println!(
+        "| `FlowSlot`, one per connection | {} |",
+        size_of::<FlowSlot>()
+    );
+    println!(
+        "| `IndexSlot`, at least two per connection | {} |",
+        size_of::<IndexSlot>()
+    );
+    println!(
+        "| `BlockSlot`, one per block of the arena | {} |",
+        size_of::<BlockSlot>()
+    );
     println!("| `EngineHead`, one | {} |", size_of::<EngineHead>());
     println!();
     println!("| connections | blocks | octets per block | in custody | everything |");
     println!("|---:|---:|---:|---:|---:|");
-    for (flows, blocks, block_size) in
-        [(8, 176, 256), (1_000, 16_384, 1_536), (1_000_000, 1 << 20, 1_536)]
-    {
+    for (flows, blocks, block_size) in [
+        (8, 176, 256),
+        (1_000, 16_384, 1_536),
+        (1_000_000, 1 << 20, 1_536),
+    ] {
         println!(
             "| {flows} | {blocks} | {block_size} | {} | {} |",
             readable(blocks * block_size),

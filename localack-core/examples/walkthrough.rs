@@ -26,7 +26,12 @@ struct Console;
 impl Sink for Console {
     fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
         let octets: Vec<u8> = packet.slices().flatten().copied().collect();
-        println!("      engine sends to {:?}: {:<14} {}", packet.port(), packet.kind().slug(), describe(&octets));
+        println!(
+            "      engine sends to {:?}: {:<14} {}",
+            packet.port(),
+            packet.kind().slug(),
+            describe(&octets)
+        );
         Ok(())
     }
 
@@ -34,7 +39,10 @@ impl Sink for Console {
         match event {
             Event::Adopted { handshake, .. } => {
                 let far = handshake.round_trip(Port::Outer);
-                println!("      engine: adopted; the far side is {} ms away", far.as_millis());
+                println!(
+                    "      engine: adopted; the far side is {} ms away",
+                    far.as_millis()
+                );
             }
             Event::CustodyBegun { .. } => println!("      engine: local acknowledgement begins"),
             other => println!("      engine: {other:?}"),
@@ -77,7 +85,11 @@ fn describe(packet: &[u8]) -> String {
     match wire::parse(packet) {
         Parsed::Tcp(s) => format!(
             "[{:?}] seq {} ack {} window {} len {}",
-            s.flags, s.seq.raw(), s.ack.raw(), s.window, s.payload_len
+            s.flags,
+            s.seq.raw(),
+            s.ack.raw(),
+            s.window,
+            s.payload_len
         ),
         Parsed::Icmp(_) | Parsed::Other(_) => "no TCP segment".to_owned(),
     }
@@ -92,13 +104,48 @@ fn main() {
     let ack = Flags::ACK;
     let push = ack.union(Flags::PSH);
     let scene = [
-        (0, Port::Inner, "client opens", segment(Port::Inner, 1000, 0, Flags::SYN, b"")),
-        (600, Port::Outer, "server answers", segment(Port::Outer, 5000, 1001, Flags::SYN.union(ack), b"")),
-        (601, Port::Inner, "client confirms", segment(Port::Inner, 1001, 5001, ack, b"")),
-        (602, Port::Inner, "first data", segment(Port::Inner, 1001, 5001, push, &[b'a'; 500])),
-        (1202, Port::Outer, "server has it", segment(Port::Outer, 5001, 1501, ack, b"")),
-        (1203, Port::Inner, "more data", segment(Port::Inner, 1501, 5001, push, &[b'b'; 500])),
-        (1803, Port::Outer, "server has it too", segment(Port::Outer, 5001, 2001, ack, b"")),
+        (
+            0,
+            Port::Inner,
+            "client opens",
+            segment(Port::Inner, 1000, 0, Flags::SYN, b""),
+        ),
+        (
+            600,
+            Port::Outer,
+            "server answers",
+            segment(Port::Outer, 5000, 1001, Flags::SYN.union(ack), b""),
+        ),
+        (
+            601,
+            Port::Inner,
+            "client confirms",
+            segment(Port::Inner, 1001, 5001, ack, b""),
+        ),
+        (
+            602,
+            Port::Inner,
+            "first data",
+            segment(Port::Inner, 1001, 5001, push, &[b'a'; 500]),
+        ),
+        (
+            1202,
+            Port::Outer,
+            "server has it",
+            segment(Port::Outer, 5001, 1501, ack, b""),
+        ),
+        (
+            1203,
+            Port::Inner,
+            "more data",
+            segment(Port::Inner, 1501, 5001, push, &[b'b'; 500]),
+        ),
+        (
+            1803,
+            Port::Outer,
+            "server has it too",
+            segment(Port::Outer, 5001, 2001, ack, b""),
+        ),
     ];
     for (millis, port, what, mut packet) in scene {
         let now = Instant::from_millis(millis);
