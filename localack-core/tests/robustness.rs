@@ -1,6 +1,14 @@
 //! Nothing that arrives makes the engine panic, grow, or answer without measure, and the same
 //! input gives the same output.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that goes wrong here should stop"
+)]
+
 use core::net::SocketAddr;
 use core::time::Duration;
 

@@ -116,6 +116,11 @@ impl Account {
             return;
         }
         self.store(packet);
+        let end = packet.seq.wrapping_add(packet.seq_len());
+        if self.told_ack.is_some_and(|told| ahead(end, told) < -1) {
+            // All of it was acknowledged before: a receiver drops it with its ACK (H1.9).
+            return;
+        }
         self.acked = Some(latest(self.acked, packet.ack));
         let edge = packet
             .ack

@@ -69,9 +69,9 @@ impl<A: Middle, B: Middle> Series<A, B> {
             for (port, packet) in packets {
                 let leaves = (port == Port::Inner) == first;
                 if leaves {
-                    out.push((port, packet))
+                    out.push((port, packet));
                 } else {
-                    between.push_back((port, packet))
+                    between.push_back((port, packet));
                 }
             }
         };

@@ -191,7 +191,7 @@ mod tests {
             let mut out = Vec::new();
             for _ in 0..10_000 {
                 node.pass(Instant::ZERO, vec![0; 10], &mut |_, packet| {
-                    out.push(packet)
+                    out.push(packet);
                 });
             }
             (

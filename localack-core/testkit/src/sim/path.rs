@@ -60,7 +60,7 @@ impl Path {
             };
             let mut onward = Vec::new();
             node.pass(at, packet, &mut |time, packet| {
-                onward.push((time.latest(at), packet))
+                onward.push((time.latest(at), packet));
             });
             for (time, packet) in onward {
                 self.put(time, position + 1, packet);

@@ -50,7 +50,7 @@ fn range(word: &str, separator: &str) -> Option<(Term, Term)> {
 /// Octets in hexadecimal.
 pub(super) fn hex(word: &str) -> Result<Vec<u8>> {
     let error = || format!("{word} is not hexadecimal");
-    if !word.is_ascii() || word.len() % 2 != 0 {
+    if !word.is_ascii() || !word.len().is_multiple_of(2) {
         return Err(error());
     }
     (0..word.len())
