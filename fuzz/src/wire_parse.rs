@@ -83,7 +83,10 @@ fn agrees(packet: &[u8], seg: &Segment) {
     let Ok(ip) = IpSlice::from_slice(packet) else {
         // etherparse insists on the order of extension headers (RFC 8200 section 4.1), which does
         // not matter to an engine that leaves alone all packets that have any.
-        assert!(seg.version == IpVersion::V6 && !seg.ip.plain, "etherparse reads no IP header");
+        assert!(
+            seg.version == IpVersion::V6 && !seg.ip.plain,
+            "etherparse reads no IP header"
+        );
         return;
     };
     let tcp = TcpSlice::from_slice(ip.payload().payload).expect("etherparse reads the TCP header");
