@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -120,6 +121,8 @@ enum Failure {
     NothingDecoded { name: String, reasons: String },
     #[error("{}: {error}", path.display())]
     Create { path: PathBuf, error: io::Error },
+    #[error("{}: would overwrite the capture that is read", path.display())]
+    SameFile { path: PathBuf },
     #[error("{0}")]
     Replay(#[from] ReplayError),
     #[error("cannot print the report: {0}")]
@@ -143,7 +146,9 @@ pub fn run() -> ExitCode {
         Err(failure) => {
             complain(&failure.to_string());
             match failure {
-                Failure::Replay(ReplayError::Engine(_)) => ExitCode::from(USAGE),
+                Failure::Replay(ReplayError::Engine(_)) | Failure::SameFile { .. } => {
+                    ExitCode::from(USAGE)
+                }
                 _ => ExitCode::from(UNREADABLE),
             }
         }
@@ -155,6 +160,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        complain("no command given: try `localack-pcap replay`, or --help");
+        return ExitCode::from(USAGE);
     }
     let text = error.render().to_string();
     let line: Vec<_> = text
@@ -178,7 +187,11 @@ fn run_replay(args: &ReplayArgs) -> Result<u64, Failure> {
         name: name.clone(),
         error,
     })?;
-    let annotator = args.write.as_deref().map(create).transpose()?;
+    let annotator = args
+        .write
+        .as_deref()
+        .map(|path| create(path, args))
+        .transpose()?;
     let bar = progress_bar(args);
     let report = replay(&mut source, &args.options(), annotator, &mut |octets| {
         bar.set_position(octets)
@@ -219,7 +232,17 @@ fn open(file: Option<&Path>) -> (String, Result<Source, OpenError>) {
     }
 }
 
-fn create(path: &Path) -> Result<Annotator, Failure> {
+fn create(path: &Path, args: &ReplayArgs) -> Result<Annotator, Failure> {
+    let existing = path.canonicalize().ok();
+    let input = args
+        .file
+        .as_deref()
+        .and_then(|file| file.canonicalize().ok());
+    if existing.is_some() && existing == input {
+        return Err(Failure::SameFile {
+            path: path.to_owned(),
+        });
+    }
     Annotator::create(path).map_err(|error| Failure::Create {
         path: path.to_owned(),
         error,
@@ -331,8 +354,9 @@ fn parse_inner(text: &str) -> Result<Inner, String> {
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {
-    /// The most that can be asked for: what the engine's block numbers can name.
-    const MOST: usize = 1 << 40;
+    /// Below this not even one segment finds room.
+    const LEAST: usize = 8 << 10;
+    const MOST: usize = 16 << 30;
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
@@ -343,8 +367,8 @@ fn parse_size(text: &str) -> Result<usize, String> {
         .parse::<usize>()
         .ok()
         .and_then(|number| number.checked_mul(unit));
-    size.filter(|&size| (1..=MOST).contains(&size))
-        .ok_or_else(|| "not a number of octets".to_owned())
+    size.filter(|size| (LEAST..=MOST).contains(size))
+        .ok_or_else(|| "not a number of octets between 8K and 16G".to_owned())
 }
 
 #[cfg(test)]

@@ -76,7 +76,9 @@ pub struct Segment {
     pub flags: Flags,
     /// Payload octets on the wire.
     pub payload: u32,
-    /// What the checksum field holds.
+    /// The checksum field; zero if it was cut off.
+    pub checksum: u16,
+    /// What the checksum field is worth.
     pub sum: Sum,
 }
 
@@ -114,6 +116,7 @@ pub(super) fn segment(addresses: Addresses, rest: Rest<'_>) -> Option<Segment> {
         ack: word(8),
         flags: Flags(header[13]),
         payload: u32::try_from(payload).ok()?,
+        checksum: rest.u16(16).unwrap_or(0),
         sum: judge(addresses, rest).unwrap_or(Sum::Unknown),
     })
 }

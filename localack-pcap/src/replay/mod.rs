@@ -10,7 +10,7 @@ mod twins;
 
 use std::collections::HashMap;
 
-use localack_core::{Checksum, ConfigError, FlowId, Instant, LinkId, PacketMeta, Port};
+use localack_core::{Checksum, ConfigError, FlowId, Instant, Port};
 
 pub use check::{Checker, Violation};
 pub use options::{Checksums, Inner, Options};
@@ -104,6 +104,8 @@ struct Arrival<'p> {
     wire_len: usize,
     port: Port,
     segment: Option<(Segment, Observed)>,
+    /// What the engine is told of the checksum.
+    checksum: Checksum,
     /// Whether the segment is the packet's own, neither in a tunnel nor put together.
     direct: bool,
 }
@@ -196,6 +198,7 @@ impl<'a> Replay<'a> {
             wire_len,
             port: self.port(&found, segment.as_ref().map(|(_, observed)| observed)),
             segment,
+            checksum: self.checksum(segment.as_ref().map(|(_, observed)| observed)),
             direct: !found.tunnel && found.fragments == 0,
         };
         self.ingest(&arrival, packet.link_id)
@@ -235,20 +238,13 @@ impl<'a> Replay<'a> {
         })
     }
 
-    fn meta(&self, arrival: &Arrival<'_>, link_id: u32) -> PacketMeta {
-        let offloaded = arrival
-            .segment
-            .is_some_and(|(_, observed)| observed.offloaded);
-        let checksum = match self.options.checksums {
-            Checksums::Auto if offloaded => Checksum::Partial,
+    /// What the engine is told of a segment's checksum.
+    fn checksum(&self, observed: Option<&Observed>) -> Checksum {
+        let offloaded = observed.is_some_and(|observed| observed.offloaded);
+        match self.options.checksums {
+            Checksums::Auto | Checksums::Trust if offloaded => Checksum::Partial,
             Checksums::Auto | Checksums::Verify => Checksum::Verify,
-            Checksums::Trust if offloaded => Checksum::Partial,
             Checksums::Trust => Checksum::Verified,
-        };
-        PacketMeta {
-            checksum,
-            gso_size: 0,
-            link: LinkId(link_id),
         }
     }
 }

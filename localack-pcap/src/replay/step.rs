@@ -1,7 +1,8 @@
 //! One packet through the engine, and everything that leaves because of it.
 
 use localack_core::{
-    AbsorbReason, Event, FlowId, FlowKey, Instant, PassReason, Port, TransmitKind, Verdict,
+    AbsorbReason, Checksum, Event, FlowId, FlowKey, Instant, LinkId, PacketMeta, PassReason, Port,
+    TransmitKind, Verdict,
 };
 
 use super::check::{Moment, SHADOW};
@@ -23,7 +24,11 @@ impl Replay<'_> {
         link_id: u32,
     ) -> Result<(), ReplayError> {
         let moment = self.moment();
-        let meta = self.meta(arrival, link_id);
+        let meta = PacketMeta {
+            checksum: arrival.checksum,
+            gso_size: 0,
+            link: LinkId(link_id),
+        };
         let mut packet = core::mem::take(&mut self.packet);
         packet.clear();
         packet.extend_from_slice(arrival.octets);
@@ -130,7 +135,12 @@ impl Replay<'_> {
         octets: &[u8],
     ) -> Option<Segment> {
         let after = self.read(octets);
-        self.checker.edited(moment, before, after.as_ref());
+        self.checker.edited(
+            moment,
+            before,
+            after.as_ref(),
+            arrival.checksum == Checksum::Partial,
+        );
         let unchanged = payload(before, arrival.octets) == payload(before, octets);
         self.checker.payload(moment, before, unchanged);
         let (after, (_, observed)) = after.zip(arrival.segment)?;
