@@ -106,9 +106,55 @@ impl Stamp {
     }
 }
 
+/// When something happened, to tell its age by for up to 49 days; zeroed memory is "never".
+///
+/// Milliseconds modulo 2^32. For what is only ever compared with the present; a [`Stamp`] is finer
+/// but says nothing of what is more than half an hour away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct Moment(u32);
+
+impl Moment {
+    pub(crate) const NEVER: Self = Self(0);
+
+    /// The moment of `at`. One in 2^32 is moved by a millisecond to keep zero free.
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is what a moment is")]
+    pub(crate) const fn at(at: Instant) -> Self {
+        let low = (at.0 / 1000) as u32;
+        Self(if low == 0 { 1 } else { low })
+    }
+
+    /// Microseconds since the moment, in whole milliseconds; `None` if it never came.
+    pub(crate) const fn age_us(self, now: Instant) -> Option<u64> {
+        if self.0 == 0 {
+            return None;
+        }
+        let age_ms = Self::at(now).0.wrapping_sub(self.0) as u64;
+        Some(age_ms.saturating_mul(1000))
+    }
+
+    /// Whether the moment came less than `micros` microseconds ago.
+    pub(crate) const fn is_within(self, micros: u64, now: Instant) -> bool {
+        matches!(self.age_us(now), Some(age) if age < micros)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_ages_for_weeks() {
+        let start = Instant::from_millis(77);
+        let moment = Moment::at(start);
+        for days in [0_u64, 1, 20, 49] {
+            let later = start.after(Duration::from_secs(days * 86_400));
+            assert_eq!(moment.age_us(later), Some(days * 86_400_000_000));
+            assert_eq!(moment.is_within(1, later), days == 0);
+        }
+        assert_eq!(Moment::NEVER.age_us(start), None);
+        assert!(!Moment::NEVER.is_within(u64::MAX, start));
+    }
 
     #[test]
     fn a_stamp_finds_its_instant_again() {

@@ -3,6 +3,7 @@
 use super::{Engine, INGEST_ROOM};
 use crate::event::Event;
 use crate::flow::admit::{syn_info, unservable, unservable_together};
+use crate::flow::host::PendingSyn;
 use crate::flow::phase::Phase;
 use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};
@@ -145,7 +146,7 @@ impl<P: Policy> Engine<'_, P> {
                 // (rules H7.6 and H7.7).
                 let now = self.storage.head.clock.now();
                 if let Some(flow) = self.slot_mut(slot) {
-                    flow.pending = crate::flow::host::PendingSyn::of(port, seg, now);
+                    flow.pending = PendingSyn::of(port, seg, now);
                     flow.flags.set(FlowFlags::SYN_PENDING);
                 }
                 PASSED
@@ -159,7 +160,7 @@ impl<P: Policy> Engine<'_, P> {
         let Some(flow) = self.slot_mut(slot) else { return };
         if flow.pending.isn() == seg.seq {
             flow.note_syn_again(now);
-        } else {
+        } else if flow.phase() == Phase::SynSeen {
             let config = flow.chosen();
             self.begin(slot, port, seg, &config);
         }
@@ -186,11 +187,14 @@ impl<P: Policy> Engine<'_, P> {
             // A repeated SYN-ACK, or somebody else's: the client judges (rules H7.3 and H7.7).
             return PASSED;
         }
-        if let Some(reason) = unservable_together(&flow.pending, seg) {
-            return self.abandon(slot, key, port, reason, wall, sink);
+        let reason = unservable_together(&flow.pending, seg);
+        if !flow.phase().is_embryonic()
+            && let Err(verdict) = self.begin_again(slot, key, wall, sink)
+        {
+            return verdict;
         }
-        if !flow.phase().is_embryonic() && !self.begin_again(slot, key, wall, sink) {
-            return PASSED;
+        if let Some(reason) = reason {
+            return self.abandon(slot, key, port, reason, wall, sink);
         }
         let Some(flow) = self.slot_mut(slot) else { return PASSED };
         if flow.phase() == Phase::SynAckSeen {
@@ -202,9 +206,18 @@ impl<P: Policy> Engine<'_, P> {
     }
 
     /// The connection's addresses have a new tenant: what the old one was promised is lost with it
-    /// (rule H7.6). Whether the slot serves the new one.
-    fn begin_again<S: Sink + ?Sized>(&mut self, slot: u32, key: &FlowKey, wall: Instant, sink: &mut S) -> bool {
-        let Some(old) = self.slot(slot).copied() else { return false };
+    /// (rule H7.6), and the slot begins anew with the SYN that was pending.
+    ///
+    /// # Errors
+    /// The verdict for the SYN-ACK if the new connection is not followed.
+    fn begin_again<S: Sink + ?Sized>(
+        &mut self,
+        slot: u32,
+        key: &FlowKey,
+        wall: Instant,
+        sink: &mut S,
+    ) -> Result<(), Verdict> {
+        let Some(old) = self.slot(slot).copied() else { return Err(PASSED) };
         let from = old.pending.from();
         let lost = Direction::BOTH.iter().fold(0_u32, |sum, &d| sum.saturating_add(old.stream(d).debt()));
         if let Some(flow) = self.id_of(slot) {
@@ -214,11 +227,13 @@ impl<P: Policy> Engine<'_, P> {
         }
         self.forget(slot, wall, sink);
         let host = *old.host(from);
-        let info: SynInfo = old.pending.info(host.traffic_class());
-        let Admit::Adopt(config) = self.policy.admit(key, from, &info) else { return false };
+        let config = match self.judge_again(key, &old.pending, host.traffic_class()) {
+            Ok(config) => config,
+            Err(reason) => return Err(self.refuse(key, from, reason, wall, sink)),
+        };
         // The slot just given back is the next one taken.
         if self.take_slot(key) != Some(slot) {
-            return false;
+            return Err(self.refuse(key, from, PassReason::TableFull, wall, sink));
         }
         let due = self.storage.head.clock.now().after(self.config.handshake_time);
         if let Some(flow) = self.slot_mut(slot) {
@@ -230,7 +245,27 @@ impl<P: Policy> Engine<'_, P> {
             flow.phase_due = due.as_micros();
         }
         self.storage.head.wheel.arm(self.storage.flows, slot, due);
-        true
+        Ok(())
+    }
+
+    /// Whether a connection may be served whose SYN was remembered.
+    fn judge_again(
+        &mut self,
+        key: &FlowKey,
+        pending: &PendingSyn,
+        traffic_class: u8,
+    ) -> Result<FlowConfig, PassReason> {
+        if self.storage.head.draining != 0 {
+            return Err(PassReason::Draining);
+        }
+        if pending.is_unservable() {
+            return Err(PassReason::NegotiatedOption);
+        }
+        let info: SynInfo = pending.info(traffic_class);
+        match self.policy.admit(key, pending.from(), &info) {
+            Admit::Pass => Err(PassReason::Policy),
+            Admit::Adopt(config) => Ok(config),
+        }
     }
 
     /// A segment without SYN of a connection that is being set up.
@@ -250,7 +285,9 @@ impl<P: Policy> Engine<'_, P> {
         }
         let Some(flow) = self.slot_mut(slot) else { return PASSED };
         if seg.flags.contains(Flags::RST) {
-            self.release_slot(slot);
+            if flow.is_ended_by(port, seg) {
+                self.release_slot(slot);
+            }
             return PASSED;
         }
         if flow.phase() != Phase::SynAckSeen {
@@ -285,6 +322,9 @@ impl<P: Policy> Engine<'_, P> {
         seg: &Segment,
         sink: &mut S,
     ) -> Result<(), PassReason> {
+        if self.storage.head.draining != 0 {
+            return Err(PassReason::Draining);
+        }
         let now = self.storage.head.clock.now();
         let Some(flow) = self.slot(slot) else { return Err(PassReason::TableFull) };
         let handshake = flow.handshake(now);

@@ -120,7 +120,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         if steps == 0 {
             return Poll::More;
         }
-        while room > 0 {
+        while room > 0 && steps > 0 {
             let Some(slot) = self.storage.head.ready.pop_front(self.storage.flows) else { return Poll::Idle };
             let before = room;
             let Some((_, done)) = self.work(slot, now, room, sink, |work| work.run()) else { continue };
@@ -128,9 +128,12 @@ impl<'a, P: Policy> Engine<'a, P> {
             if done.blocked {
                 return Poll::Blocked;
             }
-            // A flow that sends nothing although it says it could must not spin.
-            if room == before && !done.walks {
-                self.storage.head.ready.remove(self.storage.flows, slot);
+            if room == before {
+                steps = steps.saturating_sub(1);
+                // A flow that sends nothing although it says it could must not spin.
+                if !done.walks {
+                    self.storage.head.ready.remove(self.storage.flows, slot);
+                }
             }
         }
         if self.storage.head.ready.is_empty() { Poll::Idle } else { Poll::More }
@@ -147,7 +150,8 @@ impl<'a, P: Policy> Engine<'a, P> {
         }
     }
 
-    /// Asks for another service of one direction of a flow. It takes effect at the next packet or
+    /// Asks for another service of one direction of a flow; after [`Engine::drain`] there is none
+    /// but [`Service::Bypass`]. It takes effect at the next packet or
     /// poll, and is reached once nothing hangs on the old one:
     /// [`Event::ServiceChanged`](crate::Event::ServiceChanged) tells.
     ///
@@ -162,10 +166,12 @@ impl<'a, P: Policy> Engine<'a, P> {
     ) -> Result<(), UnknownFlow> {
         self.advance(now);
         let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
-        if let Some(state) = self.slot_mut(slot) {
-            state.stream_mut(direction).set_service(service);
+        let service = if self.storage.head.draining == 0 { service } else { Service::Bypass };
+        let Some(state) = self.slot_mut(slot) else { return Err(UnknownFlow) };
+        state.stream_mut(direction).set_service(service);
+        if state.phase() == Phase::Open {
+            self.storage.head.ready.push_back(self.storage.flows, slot);
         }
-        self.storage.head.ready.push_back(self.storage.flows, slot);
         Ok(())
     }
 

@@ -151,6 +151,18 @@ impl FlowSlot {
             && seg.seq.octets_since(up.send.snd_una).is_some_and(|ahead| ahead <= up.send.wnd_max)
     }
 
+    /// Whether a reset during the handshake is one that its receiver would obey (RFC 9293 section
+    /// 3.10.7.3): it answers the SYN, or lies in the window.
+    pub(crate) fn is_ended_by(&self, from: Port, seg: &Segment) -> bool {
+        if self.phase() == Phase::SynSeen {
+            let answers = seg.flags.contains(Flags::ACK) && self.pending.is_answered_by(seg.ack);
+            let own = seg.seq == self.pending.isn().advance(1);
+            return if from == self.client() { own } else { answers };
+        }
+        let send = &self.stream(Direction::arriving_on(from)).send;
+        seg.seq.at_or_after(send.snd_una) && seg.seq.at_or_before(send.widest_edge())
+    }
+
     /// What the handshake has shown.
     pub(crate) fn handshake(&self, now: Instant) -> Handshake {
         Handshake {
@@ -175,6 +187,13 @@ impl FlowSlot {
         if let Some(timestamps) = seg.options.timestamps {
             down.send.tsecr = timestamps.ecr;
         }
+        if let Some(timestamps) = seg.options.timestamps.filter(|_| self.flags.has(FlowFlags::TIMESTAMPS)) {
+            let up = self.stream_mut(Direction::arriving_on(client));
+            up.recv.ack_sent = up.send.snd_una;
+            up.recv.note_timestamp(timestamps.val, seg.seq);
+            up.send.watch(SeqRange::new(seg.seq, seg.seq), Some(timestamps.val));
+        }
+        let down = self.stream_mut(Direction::arriving_on(client.other()));
         // The client has shown that it is there: it sent the third ACK (rule H7.1).
         down.flags.set(StreamFlags::PROVEN);
         for direction in Direction::BOTH {
@@ -216,6 +235,10 @@ impl FlowSlot {
         if fits {
             stream.recv.seq_max = stream.recv.seq_max.latest(end);
             stream.send.watch(SeqRange::new(seg.seq, end), seg.options.timestamps.map(|t| t.val));
+            if seg.flags.contains(Flags::FIN) {
+                stream.recv.fin = end.retreat(1);
+                stream.flags.set(StreamFlags::FIN_SEEN);
+            }
         }
     }
 }

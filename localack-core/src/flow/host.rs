@@ -1,5 +1,6 @@
 //! What is known of one end host, and of a SYN that has not been answered yet.
 
+use crate::flow::admit::unservable;
 use crate::policy::{Port, SynInfo};
 use crate::seq::{SeqNum, WindowScale};
 use crate::time::{Instant, Stamp};
@@ -101,6 +102,7 @@ impl PendingSyn {
     const ECN: u8 = 1 << 2;
     const ACCURATE_ECN: u8 = 1 << 3;
     const FROM_OUTER: u8 = 1 << 4;
+    const UNSERVABLE: u8 = 1 << 5;
 
     pub(crate) const EMPTY: Self = Self {
         isn: 0,
@@ -124,6 +126,7 @@ impl PendingSyn {
             (seg.flags.contains(classic), Self::ECN),
             (seg.flags.contains(classic) && seg.accurate_ecn, Self::ACCURATE_ECN),
             (from == Port::Outer, Self::FROM_OUTER),
+            (unservable(seg).is_some(), Self::UNSERVABLE),
         ] {
             if on {
                 flags |= flag;
@@ -145,6 +148,11 @@ impl PendingSyn {
     /// The port on which the SYN arrived.
     pub(crate) const fn from(&self) -> Port {
         if self.flags & Self::FROM_OUTER == 0 { Port::Inner } else { Port::Outer }
+    }
+
+    /// Whether the SYN alone says that its connection cannot be served.
+    pub(crate) const fn is_unservable(&self) -> bool {
+        self.flags & Self::UNSERVABLE != 0
     }
 
     /// What the SYN tells a policy.

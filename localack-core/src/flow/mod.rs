@@ -12,7 +12,9 @@ use core::fmt;
 pub use key::FlowKey;
 
 use crate::policy::{Direction, Port};
+use crate::seq::WindowScale;
 use crate::timer::{ReadyLink, ReadyNode, TimerLink, TimerNode};
+use crate::time::{Instant, Moment};
 use host::{Host, PendingSyn};
 use key::PackedKey;
 use phase::Phase;
@@ -62,6 +64,9 @@ pub struct FlowSlot {
     pub(crate) ack_delay: u32,
     pub(crate) pending: PendingSyn,
     pub(crate) hosts: [Host; 2],
+    /// When the last challenge was sent (rule H8.6).
+    pub(crate) challenge_at: Moment,
+    _pad: u32,
     /// When the phase ends by itself, in microseconds.
     pub(crate) phase_due: u64,
     /// When a segment of the flow was last seen, in microseconds.
@@ -96,6 +101,18 @@ impl FlowFlags {
     /// A reset could not be sent yet: the one that waited for delivery, or the second of the two
     /// that give up.
     pub(crate) const RESET_DUE: Self = Self(1 << 7);
+    /// The inner host was silent for so long that its timestamp clock may have wrapped (rule H3.9).
+    pub(crate) const INNER_CLOCK_VOID: Self = Self(1 << 8);
+    /// The same of the outer host.
+    pub(crate) const OUTER_CLOCK_VOID: Self = Self(1 << 9);
+
+    /// The flag that voids the timestamps of the host on `port`.
+    pub(crate) const fn clock_void(port: Port) -> Self {
+        match port {
+            Port::Inner => Self::INNER_CLOCK_VOID,
+            Port::Outer => Self::OUTER_CLOCK_VOID,
+        }
+    }
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -129,6 +146,8 @@ impl FlowSlot {
         ack_delay: 0,
         pending: PendingSyn::EMPTY,
         hosts: [Host::EMPTY; 2],
+        challenge_at: Moment::NEVER,
+        _pad: 0,
         phase_due: 0,
         seen_at: 0,
         streams: [Stream::EMPTY; 2],
@@ -198,9 +217,22 @@ impl FlowSlot {
         }
     }
 
-    /// Whether forgetting the flow now changes no later packet's meaning (invariant 19).
-    pub(crate) fn is_evictable(&self) -> bool {
-        Direction::BOTH.iter().all(|&d| self.stream(d).owes_nothing())
+    /// The most octets that one direction may come to hold: rounding of windows lets a sender go a
+    /// little further with each acknowledgement (rule H2.1).
+    pub(crate) fn most_held(&self, scale: WindowScale) -> u32 {
+        self.buffer_limit.saturating_add(self.buffer_limit / 4).saturating_add(scale.unit())
+    }
+
+    /// Lets the flow's time end no later than `at`.
+    pub(crate) fn end_by(&mut self, at: Instant) {
+        self.phase_due = self.phase_due.min(at.as_micros());
+    }
+
+    /// Whether everything acknowledged to a sender has reached its receiver, so that the flow may be
+    /// forgotten once it has been silent for long (rule H9.8). What was SACKed alone is advice, and
+    /// may be taken back (RFC 2018 section 8).
+    pub(crate) fn is_without_debt(&self) -> bool {
+        Direction::BOTH.iter().all(|&d| self.stream(d).debt() == 0)
     }
 }
 

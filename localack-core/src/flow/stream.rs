@@ -169,6 +169,23 @@ impl Stream {
         self.fin().is_some_and(|fin| self.send.snd_una.after(fin))
     }
 
+    /// What the sender sends next if it has sent nothing new: the end of what is stored, or past a
+    /// FIN that the receiver has acknowledged.
+    pub(crate) fn next_expected(&self) -> SeqNum {
+        match self.fin() {
+            Some(fin) if self.is_finished() => fin.advance(1),
+            _ => self.rcv_nxt(),
+        }
+    }
+
+    /// Whether the receiver's own acknowledgement goes further than what its sender was told, and
+    /// nothing but it can tell the sender: before and after custody, and of a FIN.
+    pub(crate) fn owes_word_of_receiver(&self) -> bool {
+        self.is_active()
+            && (!self.acks_early() || self.is_finished())
+            && self.ack_point().after(self.recv.ack_sent)
+    }
+
     /// What may be acknowledged to the sender now: everything stored where custody has begun,
     /// else what was promised and what the receiver has acknowledged itself. Never the FIN before
     /// the receiver does (rule H6.1), and never less than before (invariant 3).

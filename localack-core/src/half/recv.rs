@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use crate::seq::{SeqNum, SeqRange};
-use crate::time::Stamp;
+use crate::time::{Moment, Stamp};
 
 /// Most SACK blocks that fit a segment (RFC 2018 section 3).
 pub(crate) const MAX_SACK: usize = 4;
@@ -49,9 +49,9 @@ pub(crate) struct RecvHalf {
     /// When a reopened window is announced again (rule H2.6).
     pub(crate) window_due: Stamp,
     /// When data last arrived.
-    pub(crate) data_at: Stamp,
-    /// When the last unasked duplicate acknowledgement or challenge was sent (rule H8.6).
-    pub(crate) duplicate_at: Stamp,
+    pub(crate) data_at: Moment,
+    /// When the last unasked duplicate acknowledgement was sent (rule H8.6).
+    pub(crate) duplicate_at: Moment,
 }
 
 impl RecvHalf {
@@ -71,8 +71,8 @@ impl RecvHalf {
         _pad: 0,
         ack_due: Stamp::NEVER,
         window_due: Stamp::NEVER,
-        data_at: Stamp::NEVER,
-        duplicate_at: Stamp::NEVER,
+        data_at: Moment::NEVER,
+        duplicate_at: Moment::NEVER,
     };
 
     /// The blocks held out of order, most recent first.
@@ -96,6 +96,11 @@ impl RecvHalf {
             len = len.saturating_add(1);
         }
         self.sack_len = len;
+    }
+
+    /// Nothing is held out of order any more.
+    pub(crate) const fn forget_held(&mut self) {
+        self.sack_len = 0;
     }
 
     /// Forgets blocks, or parts of them, that the in-order end has moved over.

@@ -3,7 +3,7 @@
 use crate::congestion::ControllerState;
 use crate::recovery::rtt::RttEstimator;
 use crate::seq::{SeqNum, SeqRange};
-use crate::time::{Instant, Stamp};
+use crate::time::{Instant, Moment, Stamp};
 
 /// State toward the receiver of the data (RFC 9293 section 3.3.1, send sequence space).
 ///
@@ -51,17 +51,17 @@ pub(crate) struct SendHalf {
     /// When the receiver last made progress, or showed that it lives behind a closed window.
     pub(crate) progress_at: Stamp,
     /// When something was last sent.
-    pub(crate) sent_at: Stamp,
+    pub(crate) sent_at: Moment,
     /// Measured delivery rate, in octets per second.
     pub(crate) rate: u32,
     rate_octets: u32,
-    rate_since: Stamp,
+    rate_since: Moment,
     pub(crate) rtt: RttEstimator,
     pub(crate) congestion: ControllerState,
 }
 
 /// Shortest time over which the delivery rate is measured, in microseconds.
-const RATE_SPAN_US: u32 = 100_000;
+const RATE_SPAN_US: u64 = 100_000;
 
 impl SendHalf {
     pub(crate) const EMPTY: Self = Self {
@@ -85,10 +85,10 @@ impl SendHalf {
         timed_at: Stamp::NEVER,
         timer: Stamp::NEVER,
         progress_at: Stamp::NEVER,
-        sent_at: Stamp::NEVER,
+        sent_at: Moment::NEVER,
         rate: 0,
         rate_octets: 0,
-        rate_since: Stamp::NEVER,
+        rate_since: Moment::NEVER,
         rtt: RttEstimator::EMPTY,
         congestion: ControllerState::EMPTY,
     };
@@ -185,21 +185,22 @@ impl SendHalf {
     /// Counts delivered octets toward the delivery rate, measured over a round trip or more.
     pub(crate) fn note_delivered(&mut self, octets: u32, now: Instant) {
         self.rate_octets = self.rate_octets.saturating_add(octets);
-        if !self.rate_since.is_set() {
-            self.rate_since = Stamp::at(now);
+        let Some(elapsed) = self.rate_since.age_us(now) else {
+            self.rate_since = Moment::at(now);
+            return;
+        };
+        if elapsed < RATE_SPAN_US.max(self.rtt.srtt_us().unwrap_or(0).into()) {
             return;
         }
-        let elapsed = self.rate_since.age(now);
-        if elapsed < RATE_SPAN_US.max(self.rtt.srtt_us().unwrap_or(0)) {
-            return;
-        }
-        let per_second = u64::from(self.rate_octets).saturating_mul(1_000_000).checked_div(u64::from(elapsed));
+        let per_second = u64::from(self.rate_octets)
+            .saturating_mul(1_000_000)
+            .checked_div(elapsed);
         let measured = per_second.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(u32::MAX);
         // Rises at once and sinks slowly: the bound on debt must not choke a flow that speeds up.
         let sunk = self.rate.saturating_sub(self.rate / 4).saturating_add(measured / 4);
         self.rate = measured.max(sunk);
         self.rate_octets = 0;
-        self.rate_since = Stamp::at(now);
+        self.rate_since = Moment::at(now);
     }
 
     /// Octets that the receiver drains in `micros` microseconds at its measured rate.
@@ -238,7 +239,7 @@ impl SendHalf {
         self.duplicate_acks = 0;
         self.timer = Stamp::NEVER;
         self.progress_at = Stamp::NEVER;
-        self.rate_since = Stamp::NEVER;
+        self.rate_since = Moment::NEVER;
         self.rate_octets = 0;
         self.stop_timing();
     }
@@ -263,9 +264,15 @@ impl SendHalf {
         self.snd_nxt = self.snd_nxt.latest(range.end());
     }
 
+    /// Whether `range` is one octet right behind a closed window, sent to learn when it opens.
+    pub(crate) fn is_window_probe(&self, range: SeqRange) -> bool {
+        range.octets() == 1 && range.start() == self.wnd_edge && self.wnd_edge == self.snd_una
+    }
+
     /// Follows an acknowledgement of a watched stream.
     pub(crate) fn watch_ack(&mut self, ack: SeqNum) {
         self.snd_una = self.snd_una.latest(ack);
+        self.snd_nxt = self.snd_nxt.latest(self.snd_una);
         self.contiguous = self.contiguous.latest(self.snd_una);
     }
 }

@@ -13,12 +13,24 @@ pub(crate) struct Offer {
     pub(crate) edge: SeqNum,
 }
 
-/// The offer of an acknowledgement of `ack` by a receiver that has offered `edge` before and could
+/// What the sender knows already, and how far rounding may raise it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Told {
+    /// Highest acknowledgement number sent.
+    pub(crate) ack: SeqNum,
+    /// Right edge offered.
+    pub(crate) edge: SeqNum,
+    /// What the store can take at most; rounding goes no further if that can be helped.
+    pub(crate) ceiling: SeqNum,
+}
+
+/// The offer of an acknowledgement of `ack` by a receiver that has told its sender `told` and could
 /// offer `target` now, in steps of at least `step` octets.
 ///
 /// The edge never moves back, whatever rounding does (rule H2.1, RFC 7323 section 2.4): the field
 /// is rounded up where the edge stays, and down where it rises.
-pub(crate) fn offer(ack: SeqNum, edge: SeqNum, target: SeqNum, step: u32, scale: WindowScale) -> Offer {
+pub(crate) fn offer(told: Told, ack: SeqNum, target: SeqNum, step: u32, scale: WindowScale) -> Offer {
+    let edge = told.edge;
     let at = |window| Offer { ack, window, edge: ack.advance(scale.octets(window)) };
     if may_rise(edge, target, step) {
         let raised = at(scale.field_floor(target.octets_past(ack)));
@@ -27,6 +39,14 @@ pub(crate) fn offer(ack: SeqNum, edge: SeqNum, target: SeqNum, step: u32, scale:
         }
     }
     let kept = at(scale.field_ceil(edge.octets_past(ack)));
+    if kept.edge.after(told.ceiling) {
+        // Rounded up again and again by a sender of small segments the edge would run away. What
+        // was offered can be said exactly of an acknowledgement a little lower.
+        let lower = edge.retreat(scale.octets(kept.window));
+        if lower.at_or_after(told.ack) && lower.at_or_before(ack) {
+            return Offer { ack: lower, window: kept.window, edge };
+        }
+    }
     Offer { edge: kept.edge.latest(edge), ..kept }
 }
 
@@ -46,10 +66,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn told(ack: u32, edge: SeqNum) -> Told {
+        Told { ack: SeqNum::new(ack), edge, ceiling: edge.advance(1 << 20) }
+    }
+
+    #[test]
+    fn h2_1_small_segments_do_not_walk_the_edge_away() {
+        // A full store, a sender of 100-octet segments, and windows in units of 16 KiB.
+        let scale = WindowScale::new(14);
+        let ceiling = SeqNum::new(1 << 16);
+        let mut last = Told { ack: SeqNum::new(1), edge: ceiling, ceiling };
+        for octets in (100..65_000).step_by(100) {
+            let now = offer(last, SeqNum::new(1 + octets), ceiling, 2000, scale);
+            assert_eq!(now.ack.advance(scale.octets(now.window)), now.edge);
+            assert!(now.ack.at_or_after(last.ack));
+            last = Told { ack: now.ack, edge: now.edge, ceiling };
+        }
+        assert!(last.edge.octets_past(ceiling) < scale.unit(), "{last:?}");
+    }
+
     #[test]
     fn t12_h2_1_an_edge_that_stays_is_rounded_up() {
         let edge = SeqNum::new(65_537);
-        let offer = offer(SeqNum::new(101), edge, edge, 2000, WindowScale::new(7));
+        let offer = offer(told(1, edge), SeqNum::new(101), edge, 2000, WindowScale::new(7));
         assert_eq!(offer.window, 512);
         assert_eq!(offer.edge, SeqNum::new(65_637));
     }
@@ -58,8 +97,8 @@ mod tests {
     fn h2_5_small_steps_are_not_offered() {
         let (ack, edge) = (SeqNum::new(8001), SeqNum::new(8001));
         let scale = WindowScale::NONE;
-        assert_eq!(offer(ack, edge, edge.advance(1999), 2000, scale).window, 0);
-        assert_eq!(offer(ack, edge, edge.advance(2000), 2000, scale).window, 2000);
+        assert_eq!(offer(told(1, edge), ack, edge.advance(1999), 2000, scale).window, 0);
+        assert_eq!(offer(told(1, edge), ack, edge.advance(2000), 2000, scale).window, 2000);
         assert_eq!(step(1000, 8000), 2000);
         assert_eq!(step(1000, 3000), 1500);
     }
@@ -67,7 +106,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_announced_edge_never_moves_back(
-            start: u32, shift in 0u8..=14,
+            start: u32, shift in 0u8..=14, ceiling in 0u32..40_000,
             steps in prop::collection::vec((0u32..5000, 0u32..100_000), 1..60),
         ) {
             // Invariant 4: the edge as the sender computes it from the bits it gets.
@@ -75,10 +114,14 @@ mod tests {
             let mut ack = SeqNum::new(start);
             let mut edge = ack.advance(30_000);
             let mut seen = edge;
+            let mut sent = ack;
             for (acked, room) in steps {
                 ack = ack.advance(acked).earliest(edge);
-                let now = offer(ack, edge, ack.advance(room), 2000, scale);
-                let announced = ack.advance(scale.octets(now.window));
+                let told = Told { ack: sent, edge, ceiling: edge.advance(ceiling) };
+                let now = offer(told, ack, ack.advance(room), 2000, scale);
+                prop_assert!(now.ack.at_or_after(sent) && now.ack.at_or_before(ack));
+                sent = now.ack;
+                let announced = now.ack.advance(scale.octets(now.window));
                 prop_assert!(announced.at_or_after(seen));
                 seen = announced;
                 edge = now.edge;

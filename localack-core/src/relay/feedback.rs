@@ -7,6 +7,7 @@ use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
+use crate::stats::DirectionMode;
 use crate::sink::Sink;
 use crate::time::Stamp;
 use crate::wire::Segment;
@@ -21,10 +22,10 @@ pub(super) enum Feedback {
     Nothing,
     /// New acknowledgement, window or SACK information.
     News,
+    /// The receiver's window has opened for a sender that sees it as it is (rule H2.2).
+    Opened,
     /// It acknowledges octets that never passed here: it goes on with its own number (rule H4.6).
     WentRound,
-    /// It acknowledges what nobody can have sent (rule H4.6).
-    Beyond,
 }
 
 impl<S: Sink + ?Sized> Work<'_, S> {
@@ -63,9 +64,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn served_feedback(&mut self, echo: Direction, seg: &Segment) -> Feedback {
         let stream = self.flow.stream(echo);
         let (una, highest) = (stream.send.snd_una, stream.recv.seq_max);
-        if seg.ack.after(highest.latest(stream.recv.edge)) {
-            return Feedback::Beyond;
-        }
         if seg.ack.after(highest) {
             self.went_round(echo, seg.ack);
             self.note_peer_window(echo, seg);
@@ -77,7 +75,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let advanced = self.take_ack(echo, seg.ack);
         let newly_sacked = self.take_sack(echo, seg);
         let window_before = self.flow.stream(echo).send.wnd_edge;
-        self.note_peer_window(echo, seg);
+        let opened = self.note_peer_window(echo, seg);
         let send = &self.flow.stream(echo).send;
         let same_window = send.wnd_edge == window_before;
         let is_duplicate = !advanced
@@ -90,7 +88,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.look_for_losses(echo, advanced);
         self.restart_timer(echo, advanced);
-        Feedback::News
+        if opened { Feedback::Opened } else { Feedback::News }
     }
 
     /// SND.UNA moves to `ack`; whether it moved.
@@ -118,6 +116,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         send.congestion.on_ack(Ack { octets: acked, cwnd_limited: stream.flags.has(StreamFlags::CWND_LIMITED) });
         send.progress_at = Stamp::at(now);
+        if ack.at_or_after(stream.recv.sacked_to) {
+            stream.flags.clear(StreamFlags::SACK_PROMISED);
+        }
         let recovered = stream.flags.has(StreamFlags::RECOVERY) && ack.at_or_after(send.recover);
         if recovered {
             stream.flags.clear(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
@@ -151,8 +152,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         newly
     }
 
-    /// Takes in the receiver's window (rule H2.7).
-    fn note_peer_window(&mut self, echo: Direction, seg: &Segment) {
+    /// Takes in the receiver's window (rule H2.7). Whether it has opened for a sender that sees it as
+    /// it is.
+    fn note_peer_window(&mut self, echo: Direction, seg: &Segment) -> bool {
         let shift = self.flow.host(echo.source().other()).scale();
         let now = self.now;
         let stream = self.flow.stream_mut(echo);
@@ -171,9 +173,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.progress_at = Stamp::at(now);
         }
         // Before custody the sender sees its receiver's own window (rule H2.2).
-        if !stream.acks_early() && stream.mode() == crate::stats::DirectionMode::StoreAndForward {
-            stream.recv.edge = stream.recv.edge.latest(stream.send.wnd_edge);
+        let stores_only = stream.mode() == DirectionMode::StoreAndForward;
+        let opened = stores_only && stream.send.wnd_edge.after(stream.recv.edge);
+        if opened {
+            stream.recv.edge = stream.send.wnd_edge;
         }
+        opened
     }
 
     /// The receiver has octets that never passed here: the engine has nothing to add to them, and

@@ -8,7 +8,7 @@ use crate::half::send::SendHalf;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{Checksum, PacketMeta, Sink};
-use crate::time::{Instant, Stamp};
+use crate::time::{Instant, Moment, Stamp};
 use crate::wire::{Flags, IpVersion, Segment, checksum};
 
 /// What became of a segment's data.
@@ -83,7 +83,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stored = staged.commit();
         let recv = &mut stream.recv;
         recv.seq_max = recv.seq_max.latest(end.earliest(limit));
-        recv.data_at = Stamp::at(self.now);
+        recv.data_at = Moment::at(self.now);
         stream.flags.clear(StreamFlags::REOPENED);
         recv.window_due = Stamp::NEVER;
         if stored.more() {
@@ -144,6 +144,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let fin = seg.seq.advance(seg.payload_len);
         let patience = Stamp::at(self.now.after(self.config.debt_time));
+        let closing = self.now.after(self.config.closing_time);
         let stream = self.flow.stream_mut(direction);
         if stream.fin().is_some() {
             return if intake == Intake::Nothing || intake == Intake::Duplicate { Intake::DuplicateFin } else { intake };
@@ -159,11 +160,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.patience = patience;
         }
         let bare = intake == Intake::Nothing || intake == Intake::Duplicate;
-        if bare && fin == stream.rcv_nxt() {
-            let direct = stream.send.snd_nxt == fin && seg.seq == fin && fin.at_or_before(stream.send.usable_edge());
-            return Intake::InOrder { direct, filled_gap: false };
+        let in_order = fin == stream.rcv_nxt();
+        let direct =
+            stream.send.snd_nxt == fin && seg.seq == fin && fin.at_or_before(stream.send.usable_edge());
+        self.flow.end_by(closing);
+        match (bare, in_order) {
+            (true, true) => Intake::InOrder { direct, filled_gap: false },
+            (true, false) => Intake::Held,
+            (false, _) => intake,
         }
-        intake
     }
 
     /// Whether the packet itself may be the first transmission of its data: nothing is queued
@@ -257,7 +262,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
 /// Starts the retransmission timer unless it runs (RFC 6298 section 5.1).
 pub(super) fn start_timer(send: &mut SendHalf, now: Instant, timeout: core::time::Duration) {
-    send.sent_at = Stamp::at(now);
+    send.sent_at = Moment::at(now);
     if !send.timer.is_set() {
         send.timer = Stamp::at(now.after(timeout));
         send.progress_at = Stamp::at(now);

@@ -4,12 +4,12 @@ use super::Work;
 use crate::flow::stream::StreamFlags;
 use crate::flow::FlowFlags;
 use crate::half::recv::SackList;
-use crate::half::window::{self, Offer};
+use crate::half::window::{self, Offer, Told};
 use crate::policy::Direction;
 use crate::pool::Payload;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{LinkId, Sink, Transmit, TransmitKind};
-use crate::time::{Stamp, micros};
+use crate::time::{Moment, Stamp, micros};
 use crate::wire::{Flags, HeaderSpec, IpVersion, Sum, Timestamps, emit};
 
 /// A segment to be made.
@@ -30,9 +30,9 @@ struct Draft<'d> {
 }
 
 /// How often an unasked duplicate acknowledgement may be sent (rule H8.6), in microseconds.
-const DUPLICATE_INTERVAL_US: u32 = 100_000;
+const DUPLICATE_INTERVAL_US: u64 = 100_000;
 /// How often a challenge may be sent (rule H8.6), in microseconds.
-const CHALLENGE_INTERVAL_US: u32 = 500_000;
+const CHALLENGE_INTERVAL_US: u64 = 500_000;
 /// How long after a reopened window it is announced once more (rule H2.6), in milliseconds.
 const REOPEN_REPEAT: core::time::Duration = core::time::Duration::from_millis(50);
 
@@ -40,9 +40,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// What an acknowledgement of `direction`'s data says now.
     pub(super) fn offer(&self, direction: Direction) -> Offer {
         let stream = self.flow.stream(direction);
-        let ack = stream.ack_point();
         let scale = self.flow.host(direction.source().other()).scale();
-        window::offer(ack, stream.recv.edge, self.target_edge(direction), self.window_step(direction), scale)
+        let most = self.flow.most_held(scale);
+        let told = Told {
+            ack: stream.recv.ack_sent,
+            edge: stream.recv.edge,
+            ceiling: stream.recv.edge.latest(stream.send.snd_una.advance(most)),
+        };
+        window::offer(
+            told,
+            stream.ack_point(),
+            self.target_edge(direction),
+            self.window_step(direction),
+            scale,
+        )
     }
 
     /// The least step by which the window offered for `direction` grows.
@@ -97,10 +108,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let sack = self.sack_blocks(direction, duplicate);
         let travels = direction.reverse();
         let back = self.flow.stream(travels);
+        // What the host itself would send next (rules H1.1b and H2.4).
+        let seq = if back.is_active() { back.send.seq_without_data() } else { back.send.snd_nxt };
         let draft = Draft {
             kind,
             travels,
-            seq: back.send.snd_nxt,
+            seq,
             ack: offer.ack,
             window: offer.window,
             flags: Flags::ACK,
@@ -132,6 +145,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn note_sacked(&mut self, direction: Direction, sack: &[SeqRange]) {
         let stream = self.flow.stream_mut(direction);
         for block in sack {
+            // A D-SACK block promises nothing.
+            if block.end().at_or_before(stream.recv.ack_sent) {
+                continue;
+            }
             if !stream.flags.has(StreamFlags::SACK_PROMISED) {
                 stream.recv.sacked_to = block.end();
                 stream.flags.set(StreamFlags::SACK_PROMISED);
@@ -141,17 +158,26 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Sends an unasked duplicate acknowledgement, unless one was sent just before (rule H8.6).
-    pub(super) fn send_limited_ack(&mut self, direction: Direction, kind: TransmitKind) -> bool {
-        let interval = if kind == TransmitKind::Challenge { CHALLENGE_INTERVAL_US } else { DUPLICATE_INTERVAL_US };
+    pub(super) fn send_limited_ack(&mut self, direction: Direction) -> bool {
         let last = self.flow.stream(direction).recv.duplicate_at;
-        if last.is_set() && last.age(self.now) < interval {
+        if last.is_within(DUPLICATE_INTERVAL_US, self.now) {
             return false;
         }
-        let sent = self.send_ack(direction, kind, SeqRange::default());
+        let sent = self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
         if sent {
-            self.flow.stream_mut(direction).recv.duplicate_at = Stamp::at(self.now);
+            self.flow.stream_mut(direction).recv.duplicate_at = Moment::at(self.now);
         }
         sent
+    }
+
+    /// Challenges the sender of an inexact reset, unless one was challenged just before (H8.6).
+    pub(super) fn send_challenge(&mut self, direction: Direction) {
+        if self.flow.challenge_at.is_within(CHALLENGE_INTERVAL_US, self.now) {
+            return;
+        }
+        if self.send_ack(direction, TransmitKind::Challenge, SeqRange::default()) {
+            self.flow.challenge_at = Moment::at(self.now);
+        }
     }
 
     /// Passes the sender's newest acknowledgement on to the receiver without its data (rule

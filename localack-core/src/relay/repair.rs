@@ -135,6 +135,26 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.stop_timing();
     }
 
+    /// The sender itself has given up waiting for its first octets, up to `end`: they are sent once
+    /// more, but no more often than a round trip allows.
+    pub(super) fn repeat_head(&mut self, direction: Direction, end: SeqNum) {
+        let now = self.now;
+        let stream = self.flow.stream_mut(direction);
+        let send = &mut stream.send;
+        let round_trip = send.rtt.srtt_us().unwrap_or(0);
+        let end = end.earliest(send.snd_nxt);
+        if !send.repairable().is_empty()
+            || send.sent_at.is_within(round_trip.into(), now)
+            || !end.after(send.snd_una)
+        {
+            return;
+        }
+        send.high_rxt = send.snd_una;
+        send.lost_edge = end;
+        send.lost = end.octets_past(send.snd_una);
+        stream.flags.set(StreamFlags::FIRST_REPAIR);
+    }
+
     /// After an acknowledgement: the timer starts anew if something is still on its way, and stops
     /// if nothing is (RFC 6298 sections 5.2 and 5.3).
     pub(super) fn restart_timer(&mut self, direction: Direction, advanced: bool) {
@@ -173,7 +193,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let (now, timeout) = (self.now, micros(self.rto(direction)));
         let segments = self.initial_segments();
         let send = &mut self.flow.stream_mut(direction).send;
-        if send.in_flight() == 0 && send.sent_at.is_set() && u64::from(send.sent_at.age(now)) > timeout {
+        let idle = send.sent_at.age_us(now).is_some_and(|age| age > timeout);
+        if send.in_flight() == 0 && idle {
             send.congestion.on_idle_restart(segments);
         }
     }
@@ -344,7 +365,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Sends the owed probe into the closed window: the first octet that is not acknowledged, or
-    /// the FIN. It does not move SND.NXT: the receiver may not take it.
+    /// the FIN. It moves SND.NXT only if the receiver's window has room for that octet: beyond it
+    /// the receiver may not take it (rule H1.1).
     pub(super) fn send_probe(&mut self, direction: Direction) {
         let stream = self.flow.stream(direction);
         let at = stream.send.snd_una;
@@ -354,6 +376,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let range = if fin { SeqRange::new(at, at) } else { range };
             if !self.send_data(direction, range, fin, TransmitKind::WindowProbe) {
                 return;
+            }
+            let end = at.advance(1);
+            if end.at_or_before(self.flow.stream(direction).send.wnd_edge) {
+                self.note_sent(direction, end);
             }
         }
         self.flow.stream_mut(direction).flags.clear(StreamFlags::PROBE_OWED);

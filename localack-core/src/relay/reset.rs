@@ -9,7 +9,7 @@ use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::policy::{Direction, Port};
 use crate::seq::SeqNum;
-use crate::sink::{PacketMeta, Sink, TransmitKind};
+use crate::sink::{PacketMeta, Sink};
 use crate::stats::DirectionMode;
 use crate::time::Stamp;
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
@@ -55,12 +55,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let exact = seg.seq == recv.ack_sent
             || seg.seq == stream.rcv_nxt()
             || Some(seg.seq) == after_fin
-            || (sacked && seg.seq == recv.sacked_to);
+            || (sacked && seg.seq == recv.sacked_to && seg.seq.after(recv.ack_sent));
         if exact {
             return self.obey_reset(direction, packet, seg, meta);
         }
         if seg.seq.after(recv.ack_sent) && seg.seq.at_or_before(recv.edge) {
-            self.send_limited_ack(direction, TransmitKind::Challenge);
+            self.send_challenge(direction);
             return Verdict::Absorb(AbsorbReason::Challenged);
         }
         Verdict::Drop(DropReason::BlindReset)
@@ -106,12 +106,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
     }
 
-    /// The suspicion has lasted too long: the reset was meant, and its sender's peer is gone.
+    /// The suspicion has lasted too long without a word from either host: the reset was meant. Both
+    /// are told once more, with numbers that cannot be mistaken.
     pub(super) fn confirm_suspicion(&mut self, direction: Direction) {
-        let lost = self.flow.stream(direction).debt();
-        self.lose(lost);
-        self.event(Event::Reset { flow: self.id, from: direction.source().other(), lost });
-        self.close();
+        self.flow.stream_mut(direction).patience = Stamp::NEVER;
+        self.give_up(direction);
     }
 
     /// A reset that counts: the host that sent it is gone. What it was to receive is lost; what it
@@ -140,14 +139,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         stream.recv.promise = stream.recv.ack_sent;
         stream.set_mode(DirectionMode::Draining);
-        // The reset takes the place of a FIN.
-        stream.flags.clear(StreamFlags::FIN_SEEN.or(StreamFlags::SUSPECT).or(StreamFlags::ACK_OWED));
+        stream.flags.clear(StreamFlags::SUSPECT.or(StreamFlags::ACK_OWED));
+        if stream.fin().is_some_and(|fin| stream.send.snd_nxt.at_or_before(fin)) {
+            // The reset takes the place of the FIN.
+            stream.flags.clear(StreamFlags::FIN_SEEN);
+        }
         stream.recv.ack_due = Stamp::NEVER;
         stream.recv.window_due = Stamp::NEVER;
         stream.patience = Stamp::NEVER;
         self.flow.set_phase(Phase::Resetting { from: direction.source() });
         self.flow.phase_due = self.now.after(self.config.reset_patience).as_micros();
         self.pump(direction);
+        self.finish_reset();
         Verdict::Absorb(AbsorbReason::ResetHeld)
     }
 
@@ -156,6 +159,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn abandon(&mut self, direction: Direction) {
         let stream = self.flow.stream_mut(direction);
         if stream.is_active() {
+            // Its sender may have used all of the window it was offered here.
+            let offered = stream.recv.edge.octets_past(stream.recv.ack_sent);
+            stream.send.wnd_max = stream.send.wnd_max.max(offered);
             stream.send.snd_una = stream.recv.ack_sent;
             stream.send.snd_nxt = stream.send.snd_nxt.latest(stream.recv.ack_sent);
             self.pool.retire(&mut stream.chain);
@@ -196,7 +202,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             }
             return absorbed;
         }
-        if seg.flags.contains(Flags::ACK) && self.is_acceptable(direction, seg) {
+        let sound = seg.flags.contains(Flags::ACK) && self.fault_of_ack(direction, seg).is_none();
+        if sound && self.is_acceptable(direction, seg) {
             let feedback = self.take_feedback(served, seg);
             if feedback == Feedback::WentRound {
                 self.close();
@@ -213,7 +220,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let Phase::Resetting { from } = self.flow.phase() else { return };
         let direction = Direction::arriving_on(from);
         let stream = self.flow.stream(direction);
-        let (seq, ack) = (stream.rcv_nxt(), self.flow.stream(direction.reverse()).send.snd_una);
+        let seq = stream.fin().map_or(stream.rcv_nxt(), |fin| fin.advance(1));
+        let ack = self.flow.stream(direction.reverse()).send.snd_una;
         if stream.send.snd_una.at_or_after(seq) {
             self.flow.flags.set(FlowFlags::RESET_DUE);
             if self.send_reset(direction, seq, Some(ack)) {
@@ -238,30 +246,36 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.entomb();
     }
 
-    /// The receiver of `direction`'s data has been silent for too long (rule H8.7).
+    /// The receiver of `direction`'s data has been silent for too long (rule H8.7): its sender is
+    /// reset, and then the receiver.
     pub(super) fn give_up(&mut self, direction: Direction) {
+        let back = direction.reverse();
+        let other_lost = self.flow.stream(back).debt();
         // The receiver may well be in good health, and answer by another way (rule H9.3).
         let silently = self.has(FlowFlags::ASYMMETRIC);
-        if !silently && !self.reset_both(direction) {
+        let (ack_sent, heard) = (self.flow.stream(direction).recv.ack_sent, self.flow.stream(back).send.snd_una);
+        if !silently && !self.send_reset(back, heard, Some(ack_sent)) {
             let send = &mut self.flow.stream_mut(direction).send;
             send.timer = Stamp::at(self.now.after(RESET_RETRY));
             return;
         }
-        let lost = self.flow.stream(direction).debt().saturating_add(self.flow.stream(direction.reverse()).debt());
-        self.lose(lost);
-        self.event(Event::GivenUp { flow: self.id, direction, lost });
-        if silently { self.close() } else { self.entomb() }
-    }
-
-    /// Resets the sender of `direction`'s data and then its receiver; whether both could be sent.
-    fn reset_both(&mut self, direction: Direction) -> bool {
-        let back = direction.reverse();
-        let (data, echo) = (self.flow.stream(direction), self.flow.stream(back));
-        let (una, ack_sent, heard) = (data.send.snd_una, data.recv.ack_sent, echo.send.snd_una);
-        if !self.has(FlowFlags::RESET_DUE) && self.send_reset(back, heard, Some(ack_sent)) {
-            self.flow.flags.set(FlowFlags::RESET_DUE);
+        if other_lost > 0 {
+            self.lose(other_lost);
+            self.event(Event::GivenUp { flow: self.id, direction: back, lost: other_lost });
         }
-        self.has(FlowFlags::RESET_DUE) && self.send_reset(direction, una, Some(heard))
+        if silently {
+            let lost = self.flow.stream(direction).debt();
+            self.lose(lost);
+            self.event(Event::GivenUp { flow: self.id, direction, lost });
+            self.close();
+            return;
+        }
+        // Its sender has been told, so only its receiver is left, as after a reset of the sender's.
+        self.abandon(back);
+        self.flow.stream_mut(direction).send.timer = Stamp::NEVER;
+        self.flow.set_phase(Phase::Resetting { from: direction.source() });
+        self.flow.phase_due = 0;
+        self.cut_reset_short();
     }
 
     /// Only the memory that the connection was reset stays (rule 2.5).

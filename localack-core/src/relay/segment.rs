@@ -7,17 +7,23 @@ use crate::event::DemoteCause;
 use crate::flow::FlowFlags;
 use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
+use crate::half::recv::SackList;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{PacketMeta, Sink, TransmitKind};
-use crate::stats::DirectionMode;
-use crate::time::Stamp;
+use crate::time::{Instant, Stamp};
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
 
+/// How often a flow that is short of blocks looks for some.
+const POOL_PATIENCE: core::time::Duration = core::time::Duration::from_millis(200);
+/// An acknowledgement may be this old at least, in octets.
+const LEAST_ACK_LAG: u32 = 1 << 16;
+/// A timestamp clock of a tick a microsecond goes half way round in 36 minutes.
+const TIMESTAMP_LIFE: core::time::Duration = core::time::Duration::from_secs(30 * 60);
 /// A keepalive that repeats an octet is told from a retransmission by the silence before it: no
 /// stack sends one within a second of its last data (rule H9.1).
-const KEEPALIVE_SILENCE_US: u32 = 1_000_000;
+const KEEPALIVE_SILENCE_US: u64 = 1_000_000;
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Decides what becomes of a segment that travels in `direction`, and sends what it causes.
@@ -28,6 +34,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         seg: &Segment,
         meta: PacketMeta,
     ) -> Verdict {
+        self.note_silence();
         self.flow.seen_at = self.now.as_micros();
         match self.flow.phase() {
             Phase::Resetting { from } => return self.on_segment_while_resetting(from, direction, packet, seg, meta),
@@ -63,9 +70,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if Self::verify(packet, seg, meta).is_err() {
             return Verdict::Pass(PassReason::BadChecksum);
         }
-        if self.is_acceptable(direction, seg) {
+        let has_ack = seg.flags.contains(Flags::ACK);
+        let sound = !has_ack || self.fault_of_ack(direction, seg).is_none();
+        if sound && self.is_acceptable(direction, seg) {
             self.follow(direction, seg);
-            if seg.flags.contains(Flags::ACK) {
+            if has_ack {
                 self.take_feedback(direction.reverse(), seg);
             }
         }
@@ -73,13 +82,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     fn on_served(&mut self, direction: Direction, packet: &mut [u8], seg: &Segment, meta: PacketMeta) -> Verdict {
-        if !seg.flags.contains(Flags::ACK) {
-            return Verdict::Drop(DropReason::NoAckFlag);
-        }
         let echo = direction.reverse();
         let active = self.flow.stream(direction).is_active();
-        if active && let Some(reason) = self.refuse(direction, packet, seg, meta) {
-            return reason;
+        if let Some(verdict) = self.refuse(direction, packet, seg, meta) {
+            return verdict;
         }
         let acceptable = self.is_acceptable(direction, seg);
         if !acceptable && let Some(verdict) = self.reject(direction, packet, seg, meta) {
@@ -103,9 +109,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             Feedback::Nothing
         };
-        if feedback == Feedback::Beyond {
-            return Verdict::Drop(DropReason::AckBeyondEdge);
-        }
         if acceptable {
             self.hear(direction, seg);
         }
@@ -155,58 +158,103 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         })
     }
 
-    /// Segments that no receiver in the engine's place would accept (rule H5.3).
+    /// Segments that no receiver would accept, whatever its window: nothing of them is believed or
+    /// passed on with numbers that make them acceptable (rules H1.9, H4.6 and H5.3).
     fn refuse(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Option<Verdict> {
-        let stream = self.flow.stream(direction);
-        let echo = &self.flow.stream(direction.reverse()).send;
-        let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS));
-        let reason = if stamped.is_some_and(|timestamps| stream.recv.is_stale(timestamps.val)) {
-            DropReason::OldTimestamp
-        } else if echo.snd_una.octets_past(seg.ack) > echo.wnd_max.max(1 << 16) {
-            DropReason::InvalidAck
+        let reason = if seg.flags.contains(Flags::ACK) {
+            self.fault_of_ack(direction, seg).or_else(|| self.fault_of_timestamp(direction, seg))?
         } else {
-            return None;
+            DropReason::NoAckFlag
         };
         if Self::verify(packet, seg, meta).is_err() {
             return Some(Verdict::Pass(PassReason::BadChecksum));
         }
-        if seg.has_payload() {
-            self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+        if reason != DropReason::NoAckFlag && seg.has_payload() && self.flow.stream(direction).is_active() {
+            self.send_limited_ack(direction);
         }
         Some(Verdict::Drop(reason))
+    }
+
+    /// An acknowledgement of what cannot have been sent, or one far too old (RFC 5961 section 5.2).
+    pub(super) fn fault_of_ack(&self, direction: Direction, seg: &Segment) -> Option<DropReason> {
+        let echo = self.flow.stream(direction.reverse());
+        let (sent, beyond) = if echo.is_active() {
+            (echo.recv.edge, DropReason::AckBeyondEdge)
+        } else {
+            (echo.send.widest_edge(), DropReason::InvalidAck)
+        };
+        if seg.ack.after(echo.recv.seq_max.latest(sent)) {
+            return Some(beyond);
+        }
+        let lag = echo.send.snd_una.octets_past(seg.ack);
+        (lag > echo.send.wnd_max.max(LEAST_ACK_LAG)).then_some(DropReason::InvalidAck)
+    }
+
+    /// A timestamp older than one the engine has accepted in the receiver's place (PAWS).
+    fn fault_of_timestamp(&self, direction: Direction, seg: &Segment) -> Option<DropReason> {
+        let stream = self.flow.stream(direction);
+        let void = self.has(FlowFlags::clock_void(direction.source()));
+        let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS) && !void)?;
+        (stream.is_active() && stream.recv.is_stale(stamped.val)).then_some(DropReason::OldTimestamp)
+    }
+
+    /// After a long silence a fast timestamp clock may have gone half way round: the next
+    /// timestamp of each host is taken as it comes (rule H3.9, RFC 7323 section 5.5).
+    fn note_silence(&mut self) {
+        let silence = self.now.since(Instant::from_micros(self.flow.seen_at));
+        if silence > TIMESTAMP_LIFE {
+            self.flow.flags.set(FlowFlags::INNER_CLOCK_VOID);
+            self.flow.flags.set(FlowFlags::OUTER_CLOCK_VOID);
+        }
     }
 
     /// Follows a valid segment of a host: how its packets look, its timestamps, its numbers.
     fn follow(&mut self, direction: Direction, seg: &Segment) {
         self.flow.host_mut(direction.source()).observe(seg);
         let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS)).map(|t| t.val);
+        let void = FlowFlags::clock_void(direction.source());
+        let renew = self.has(void) && stamped.is_some();
+        if renew {
+            self.flow.flags.clear(void);
+        }
+        let closing = self.now.after(self.config.closing_time);
         let stream = self.flow.stream_mut(direction);
         if let Some(val) = stamped {
+            if renew {
+                stream.recv.ts_recent = val;
+                stream.recv.ts_max = val;
+                stream.send.tsval = val;
+            }
             stream.recv.note_timestamp(val, seg.seq);
         }
         if stream.is_active() {
             return;
         }
         let range = SeqRange::new(seg.seq, seg.seq_end());
+        if seg.payload_len == 1 && stream.send.is_window_probe(range) {
+            // Most likely it is not taken; if it is, its acknowledgement will tell.
+            return;
+        }
         stream.recv.seq_max = stream.recv.seq_max.latest(range.end());
         stream.recv.ack_sent = stream.send.snd_una;
         stream.send.watch(range, stamped);
         if seg.flags.contains(Flags::FIN) {
             stream.recv.fin = range.end().retreat(1);
             stream.flags.set(StreamFlags::FIN_SEEN);
+            self.flow.end_by(closing);
         }
     }
 
     /// A valid segment shows that its host is alive and established.
     fn hear(&mut self, direction: Direction, seg: &Segment) {
         let echo = direction.reverse();
-        let stream = self.flow.stream_mut(direction);
-        if stream.flags.take(StreamFlags::SUSPECT) {
-            stream.patience = Stamp::NEVER;
-            if stream.ack_point().after(stream.recv.ack_sent) {
-                stream.flags.set(StreamFlags::ACK_OWED);
-            }
+        if self.flow.pending.from() == direction.source() {
+            // Its SYN, if it sent one, was of no consequence (rule H7.7).
+            self.flow.flags.clear(FlowFlags::SYN_PENDING);
         }
+        self.end_suspicion(direction);
+        // Whoever still speaks has not reset the connection.
+        self.end_suspicion(echo);
         let served = self.flow.stream_mut(echo);
         if served.flags.take(StreamFlags::KEEPALIVE_HELD) {
             served.flags.set(StreamFlags::ACK_OWED);
@@ -216,16 +264,27 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
     }
 
+    fn end_suspicion(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        if stream.flags.take(StreamFlags::SUSPECT) {
+            stream.patience = Stamp::NEVER;
+            if stream.ack_point().after(stream.recv.ack_sent) {
+                stream.flags.set(StreamFlags::ACK_OWED);
+            }
+        }
+    }
+
     /// Whether the segment asks if the receiver lives or has reopened its window: it begins one
     /// before what its sender knows to be acknowledged, and carries nothing new (rules H2.6, H9.1).
     fn is_keepalive(&self, direction: Direction, seg: &Segment) -> bool {
         let stream = self.flow.stream(direction);
+        // After a finished FIN its sequence number is the one that is repeated.
+        let next = stream.next_expected();
         let asks = seg.seq == stream.recv.ack_sent.retreat(1)
-            && stream.recv.ack_sent == stream.rcv_nxt()
+            && stream.recv.ack_sent == next
             && !seg.flags.contains(Flags::FIN)
-            && stream.fin().is_none();
-        let silence = stream.recv.data_at;
-        let quiet = !silence.is_set() || silence.age(self.now) >= KEEPALIVE_SILENCE_US;
+            && (stream.fin().is_none() || stream.is_finished());
+        let quiet = !stream.recv.data_at.is_within(KEEPALIVE_SILENCE_US, self.now);
         asks && (seg.payload_len == 0 || (seg.payload_len == 1 && quiet))
     }
 
@@ -240,11 +299,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     ) -> Verdict {
         let stream = self.flow.stream_mut(direction);
         let is_shut = stream.recv.edge == stream.rcv_nxt();
-        if stream.acks_early() && (is_shut || stream.flags.has(StreamFlags::REOPENED)) {
+        let may_send = stream.acks_early() && stream.fin().is_none();
+        if may_send && (is_shut || stream.flags.take(StreamFlags::REOPENED)) {
             stream.flags.set(StreamFlags::ACK_OWED);
             return Verdict::Absorb(AbsorbReason::WindowProbe);
         }
-        if stream.debt() == 0 && stream.send.in_flight() == 0 && stream.recv.seq_max == stream.rcv_nxt() {
+        if stream.debt() == 0 && stream.send.in_flight() == 0 && stream.recv.seq_max == stream.next_expected() {
             stream.flags.set(StreamFlags::KEEPALIVE_PASSED);
             return self.forward(direction, packet, seg, meta, seg.seq);
         }
@@ -273,6 +333,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if !self.flow.stream(direction).is_active() {
             // It left the service just now; what was stored of the packet is not promised.
+            let range = SeqRange::new(seg.seq, seg.seq_end());
+            let stamp = seg.options.timestamps.map(|timestamps| timestamps.val);
+            self.flow.stream_mut(direction).send.watch(range, stamp);
             return self.forward(direction, packet, seg, meta, seg.seq);
         }
         let early = self.flow.stream(direction).acks_early();
@@ -300,19 +363,24 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 Verdict::Absorb(AbsorbReason::Duplicate)
             }
             Intake::DuplicateFin => {
-                self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+                self.send_limited_ack(direction);
                 Verdict::Absorb(AbsorbReason::DuplicateFin)
             }
             Intake::Probe => {
-                self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
+                self.flow.stream_mut(direction).flags.set(StreamFlags::ACK_OWED);
                 Verdict::Absorb(AbsorbReason::WindowProbe)
             }
             Intake::OutOfWindow => {
-                self.send_limited_ack(direction, TransmitKind::DuplicateAck);
+                self.send_limited_ack(direction);
                 Verdict::Drop(DropReason::OutOfWindow)
             }
             Intake::BeyondFin => Verdict::Drop(DropReason::BeyondFin),
-            Intake::NoMemory | Intake::Nothing => Verdict::Absorb(AbsorbReason::NoMemory),
+            Intake::NoMemory | Intake::Nothing => {
+                if early {
+                    self.send_limited_ack(direction);
+                }
+                Verdict::Absorb(AbsorbReason::NoMemory)
+            }
         }
     }
 
@@ -336,9 +404,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if early {
             self.acknowledge(direction, seg, Intake::Duplicate, rcv_nxt);
         } else if end.at_or_before(stream.recv.ack_sent) {
-            self.send_limited_ack(direction, TransmitKind::DuplicateAck);
-        } else if seg.seq.at_or_before(stream.send.snd_una) && stream.send.repairable().is_empty() {
-            self.lose_all(direction);
+            self.send_limited_ack(direction);
+        } else if !stream.owes_word_of_receiver() && seg.seq.at_or_before(stream.send.snd_una) {
+            self.repeat_head(direction, end);
         }
     }
 
@@ -362,7 +430,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return self.forward(direction, packet, seg, meta, seq);
         }
         self.try_leave(echo);
-        if self.flow.stream(echo).is_active() && !self.must_pass(direction, seg) {
+        if self.flow.stream(echo).is_active() && !self.must_pass(direction, seg, feedback) {
             return Verdict::Absorb(AbsorbReason::Acknowledgement);
         }
         let seq = self.seq_of_pure_ack(direction, seg);
@@ -378,40 +446,40 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Whether a receiver's pure acknowledgement goes on to the data's sender although the engine
     /// has acknowledged before it (section 2.2).
-    fn must_pass(&self, direction: Direction, seg: &Segment) -> bool {
+    fn must_pass(&self, direction: Direction, seg: &Segment, feedback: Feedback) -> bool {
         let echo = self.flow.stream(direction.reverse());
         let acks_fin = echo.is_finished() && echo.recv.ack_sent.at_or_before(echo.recv.fin);
         let asked = echo.flags.has(StreamFlags::KEEPALIVE_PASSED) || self.has(FlowFlags::SYN_PENDING);
         let honest = !echo.acks_early() && echo.ack_point().after(echo.recv.ack_sent);
-        let opens = echo.mode() == DirectionMode::StoreAndForward && echo.send.wnd_edge.after(echo.recv.edge);
         let asks = seg.seq.before(self.flow.stream(direction).send.snd_nxt)
             && !self.flow.stream(direction).is_active();
-        acks_fin || asked || honest || opens || asks
+        acks_fin || asked || honest || feedback == Feedback::Opened || asks
     }
 
     /// Sends everything the segment has caused, as far as this call has room.
     fn settle(&mut self, direction: Direction, seg: &Segment, feedback: Feedback, verdict: Verdict) {
         let echo = direction.reverse();
-        if self.flow.stream(direction).is_active()
-            && !self.flow.stream(echo).is_active()
-            && feedback == Feedback::News
-            && !matches!(verdict, Verdict::Forward | Verdict::Pass(_))
-        {
-            self.flow.stream_mut(direction).flags.set(StreamFlags::RELAY_OWED);
-        }
         // Whatever else goes where the packet itself goes must not overtake it: it waits for the
         // next poll (rules H2.4 and H7.2).
         let goes_on = matches!(verdict, Verdict::Forward | Verdict::Pass(_));
+        let (data, back) = (self.flow.stream(direction), self.flow.stream(echo));
+        let relays = data.is_active() && !back.is_active() && feedback == Feedback::News;
+        if relays && !goes_on {
+            self.flow.stream_mut(direction).flags.set(StreamFlags::RELAY_OWED);
+        }
+        if !goes_on && self.flow.stream(echo).owes_word_of_receiver() {
+            self.flow.stream_mut(echo).flags.set(StreamFlags::ACK_OWED);
+        }
         self.pay_acks(direction);
         if goes_on {
             self.note_cwnd_use(direction);
         } else {
             self.pay_acks(echo);
+            self.relay_sack(direction, seg);
             self.pump(direction);
         }
         if self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
-            let blocks = self.relayed_sack(seg);
-            self.send_relay(direction, &blocks);
+            self.send_relay(direction, &[]);
         }
         self.pump(echo);
         if !goes_on {
@@ -421,9 +489,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.try_leave(direction);
     }
 
-    /// The SACK blocks of a segment whose data stays here and whose acknowledgement goes on.
-    fn relayed_sack(&self, seg: &Segment) -> crate::half::recv::SackList {
-        seg.options.sack.as_slice().iter().map(|block| SeqRange::new(block.left, block.right)).collect()
+    /// Passes on the SACK blocks of a segment whose data stays here: no data segment of the engine
+    /// carries any.
+    fn relay_sack(&mut self, direction: Direction, seg: &Segment) {
+        let blocks = seg.options.sack.as_slice();
+        if !blocks.is_empty() && self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
+            let blocks: SackList =
+                blocks.iter().map(|block| SeqRange::new(block.left, block.right)).filter(|range| !range.is_empty()).collect();
+            self.send_relay(direction, &blocks);
+        }
     }
 
     /// Pays acknowledgements that are owed to the sender of `direction`'s data.
@@ -450,11 +524,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let (edge, target) = (stream.recv.edge, self.target_edge(direction));
         let left = edge.octets_past(stream.recv.seq_max);
-        if crate::half::window::may_rise(edge, target, self.window_step(direction))
-            && left <= target.octets_past(edge)
-        {
+        let step = self.window_step(direction);
+        if crate::half::window::may_rise(edge, target, step) && left <= target.octets_past(edge) {
             self.flow.stream_mut(direction).flags.set(StreamFlags::WINDOW_OWED);
             self.pay_acks(direction);
+        } else if left < step && self.pool.available(&stream.chain) < step && !stream.recv.window_due.is_set() {
+            // Nothing of this flow's own will tell when others give blocks back.
+            let again = Stamp::at(self.now.after(POOL_PATIENCE));
+            self.flow.stream_mut(direction).recv.window_due = again;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Work;
 use crate::event::{DemoteCause, Event};
+use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::flow::FlowFlags;
 use crate::policy::{Direction, Service};
@@ -17,6 +18,9 @@ const INITIAL_SEGMENTS: u32 = 10;
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Sets out for the services that are asked for, where they are not those in force.
     pub(super) fn reconcile(&mut self) {
+        if self.flow.phase() != Phase::Open {
+            return;
+        }
         for direction in Direction::BOTH {
             match self.flow.stream(direction).service() {
                 Service::Bypass => self.demote(direction, DemoteCause::Request),
@@ -37,6 +41,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if !self.begin_store(direction) {
             self.flow.stream_mut(direction).set_service(Service::Bypass);
+            self.event(Event::Demoted { flow: self.id, direction, cause: DemoteCause::PoolLow });
         }
     }
 
@@ -44,9 +49,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(crate) fn begin_store(&mut self, direction: Direction) -> bool {
         let size = self.pool.block_size();
         let scale = self.flow.host(direction.source().other()).scale();
-        // Rounding of windows may let the sender go one unit further (rule H2.1); the octets may
-        // begin and end inside a block.
-        let most = self.flow.buffer_limit.saturating_add(scale.unit());
+        let send = &self.flow.stream(direction).send;
+        // What the receiver itself has offered must find room too; the octets may begin and end
+        // inside a block.
+        let offered = send.wnd_edge.octets_past(send.snd_una);
+        let most = self.flow.most_held(scale).max(offered.saturating_add(scale.unit()));
         let quota = Quota {
             reserved_blocks: self.config.reserved_blocks,
             limit_blocks: size.pages(most).saturating_add(2),
@@ -60,6 +67,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return false;
         }
         stream.recv.promise = start;
+        stream.recv.forget_held();
         stream.recv.ack_sent = start;
         stream.recv.seq_max = start;
         stream.recv.edge = stream.send.wnd_edge.latest(start);
@@ -153,7 +161,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn try_leave(&mut self, direction: Direction) {
         let (now, hold) = (self.now, self.config.demotion_hold);
         let stream = self.flow.stream(direction);
-        if stream.mode() != DirectionMode::Draining || !stream.owes_nothing() {
+        let is_open = self.flow.phase() == Phase::Open;
+        if !is_open || stream.mode() != DirectionMode::Draining || !stream.owes_nothing() {
             return;
         }
         let reaches = stream.send.wnd_edge.at_or_after(stream.recv.edge);

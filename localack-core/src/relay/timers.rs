@@ -4,12 +4,14 @@ use super::{MAX_PAGES, Work};
 use crate::flow::phase::Phase;
 use crate::flow::stream::{Stream, StreamFlags};
 use crate::flow::{FlowFlags, FlowSlot};
-use crate::policy::{Direction, Service};
+use crate::policy::Direction;
 use crate::seq::SeqRange;
 use crate::sink::Sink;
 use crate::stats::DirectionMode;
 use crate::time::{Instant, Stamp};
 
+/// How often a drain whose patience has ended looks whether it may end itself.
+const IMPATIENCE: core::time::Duration = core::time::Duration::from_secs(1);
 /// What a stream owes and can pay at the next opportunity.
 const DEBTS: StreamFlags = StreamFlags::ACK_OWED
     .or(StreamFlags::WINDOW_OWED)
@@ -21,9 +23,8 @@ impl Stream {
     /// When this direction has something to do by itself.
     fn next_due(&self, now: Instant) -> Option<Instant> {
         let waits = match self.mode() {
-            DirectionMode::Bypass => self.service() == Service::LocalAck,
             DirectionMode::StoreAndForward => false,
-            DirectionMode::LocalAck | DirectionMode::Draining => true,
+            DirectionMode::Bypass | DirectionMode::LocalAck | DirectionMode::Draining => true,
         };
         let patience = if waits { self.patience } else { Stamp::NEVER };
         [self.recv.ack_due, self.recv.window_due, self.send.timer, patience]
@@ -76,7 +77,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let due = Instant::from_micros(self.flow.seen_at).after(patience);
         if due > self.now {
             self.flow.phase_due = due.as_micros();
-        } else if self.flow.is_evictable() {
+        } else if self.flow.is_without_debt() {
             self.close();
         } else {
             self.flow.phase_due = self.now.after(patience).as_micros();
@@ -93,8 +94,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if stream.recv.window_due.is_due(now) {
             // The update may have been lost: once more, and then the sender's probes must do.
             stream.recv.window_due = Stamp::NEVER;
-            let reopened = stream.flags.has(StreamFlags::REOPENED);
-            stream.flags.put(StreamFlags::WINDOW_OWED, reopened);
+            if stream.flags.has(StreamFlags::REOPENED) {
+                stream.flags.set(StreamFlags::WINDOW_OWED);
+            }
         }
         if stream.patience.is_due(now) {
             self.on_impatience(direction);
@@ -122,7 +124,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 // Still in custody: it goes when the receiver has acknowledged it.
                 let stream = self.flow.stream_mut(direction);
                 if stream.mode() == DirectionMode::Draining {
-                    stream.patience = Stamp::at(self.now.after(self.config.drain_patience));
+                    stream.patience = Stamp::at(self.now.after(IMPATIENCE));
                 }
             }
         }

@@ -199,6 +199,14 @@ impl Account {
             let edge = packet.ack.wrapping_add(u32::from(packet.window) << shift);
             self.told_edge = Some(latest(self.told_edge, edge));
         }
+        // An octet behind a closed window is a question and will not be taken (rule H2.6).
+        let asks = packet.seq_len() == 1
+            && packet.payload_len() == 1
+            && self.offered == Some(packet.seq)
+            && self.acked == Some(packet.seq);
+        if asks {
+            return;
+        }
         let start = ahead(packet.seq, peer_isn);
         emit(
             &mut self.emitted,
