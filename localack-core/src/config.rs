@@ -31,11 +31,12 @@ pub struct Config {
     pub tombstone_time: Duration,
     /// How long a silent receiver is tried (R2, rule H8.7); never below 100 s.
     pub give_up_after: Duration,
-    /// How long a handshake may take.
+    /// How long a handshake may take; at most 30 minutes.
     pub handshake_time: Duration,
-    /// How long an established flow may be idle before it is forgotten (rule H9.8).
+    /// How long an established flow may be idle before it is forgotten (rule H9.8); at most 30
+    /// days.
     pub idle_time: Duration,
-    /// How long a flow with both FINs in flight may be idle.
+    /// How long a flow with both FINs in flight may be idle; at most 30 days.
     pub closing_time: Duration,
     /// Least retransmission time-out (rule H12.1).
     pub rto_min: Duration,

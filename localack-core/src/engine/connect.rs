@@ -9,7 +9,7 @@ use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};
 use crate::relay::Work;
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull, Transmit};
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::verdict::{PassReason, Verdict};
 use crate::wire::{Flags, Segment, checksum};
 
@@ -306,7 +306,7 @@ impl<P: Policy> Engine<'_, P> {
                 if seg.has_payload() || seg.flags.contains(Flags::FIN) {
                     work.on_segment(direction, packet, seg, meta)
                 } else {
-                    work.flow.seen_at = work.now.as_micros();
+                    work.flow.seen_at = Moment::at(work.now);
                     PASSED
                 }
             })

@@ -43,7 +43,7 @@ impl<P> Engine<'_, P> {
             offered_edge: recv.edge,
             debt: stream.debt(),
             custody: stream.chain.blocks().saturating_mul(self.block_size.octets()),
-            srtt: Duration::from_micros(send.rtt.srtt_us().unwrap_or(0).into()),
+            srtt: Duration::from_micros(send.srtt_us().unwrap_or(0).into()),
             cwnd: send.congestion.cwnd(),
             pipe: stream.pipe(flow.flags.has(FlowFlags::SACK)),
             mss: send.mss(),

@@ -43,8 +43,13 @@ impl Config {
             self.demotion_hold,
             self.give_up_after,
         ];
+        // Ages are kept in milliseconds modulo 2^32, which is 49 days.
+        let month = 30_u64.saturating_mul(24).saturating_mul(3600).saturating_mul(1_000_000);
+        let long = [self.idle_time, self.closing_time];
         let in_order = self.rto_min <= self.rto_max && micros(self.give_up_after) >= 100_000_000;
-        if !in_order || short.iter().any(|&time| micros(time) > half_hour) || self.rto_min.is_zero() {
+        let too_long = short.iter().any(|&time| micros(time) > half_hour)
+            || long.iter().any(|&time| micros(time) > month);
+        if !in_order || too_long || self.rto_min.is_zero() {
             return Err(Error::Time);
         }
         Ok(size)

@@ -12,7 +12,7 @@ use crate::verdict::PassReason;
 use crate::wire::{Flags, IpVersion, Segment, kind};
 
 /// The longest delay of an acknowledgement (rule H5.6), in microseconds.
-const MAX_ACK_DELAY_US: u64 = 10_000;
+const MAX_ACK_DELAY_US: u16 = 10_000;
 /// The most octets that one direction may hold (rule H9.9).
 const MAX_BUFFER: u32 = 1 << 29;
 
@@ -71,7 +71,7 @@ impl FlowSlot {
     /// Takes over what the policy chose.
     pub(crate) fn configure(&mut self, config: &FlowConfig) {
         self.buffer_limit = config.buffer_limit.min(MAX_BUFFER);
-        self.ack_delay = u32::try_from(micros(config.ack_delay).min(MAX_ACK_DELAY_US)).unwrap_or(0);
+        self.ack_delay = u16::try_from(micros(config.ack_delay)).unwrap_or(u16::MAX).min(MAX_ACK_DELAY_US);
         self.flags.put(FlowFlags::ALLOW_DF, config.allow_dont_fragment);
         self.flags.put(FlowFlags::CUSTODY_AFTER_HANDSHAKE, config.custody == Custody::AfterHandshake);
         for direction in Direction::BOTH {
@@ -115,25 +115,22 @@ impl FlowSlot {
 
         // Data on a SYN may have been refused: its stream begins where the SYN-ACK says (H7.5).
         let up = self.stream_mut(Direction::arriving_on(client));
-        up.send.start_at(syn_ack.ack);
+        up.start_at(syn_ack.ack);
         up.recv.seq_max = syn_ack.ack;
         up.send.start_window(syn_ack.seq, syn_ack.ack, syn_ack.window);
         let down = self.stream_mut(Direction::arriving_on(server));
-        down.send.start_at(syn_ack.seq.advance(1));
+        down.start_at(syn_ack.seq.advance(1));
+        down.watch(SeqRange::new(syn_ack.seq.advance(1), syn_ack.seq_end()), None);
         down.recv.seq_max = syn_ack.seq_end();
-        down.send.snd_nxt = syn_ack.seq_end();
-        down.send.contiguous = syn_ack.seq_end();
         down.send.start_window(pending.isn(), syn_ack.seq.advance(1), 0);
         let window = pending.window();
         down.send.wnd_edge = syn_ack.seq.advance(1).advance(window);
         down.send.wnd_max = window;
         if let Some(timestamps) = syn_ack.options.timestamps {
-            down.send.tsval = timestamps.val;
             down.recv.ts_recent = timestamps.val;
             down.recv.ts_max = timestamps.val;
             let up = self.stream_mut(Direction::arriving_on(client));
             up.send.tsecr = timestamps.ecr;
-            up.send.tsval = timestamps.ecr;
             up.recv.ts_recent = timestamps.ecr;
             up.recv.ts_max = timestamps.ecr;
         }
@@ -180,8 +177,7 @@ impl FlowSlot {
         self.set_phase(Phase::Open);
         let scale = self.host(client).scale();
         let down = self.stream_mut(Direction::arriving_on(client.other()));
-        down.send.snd_una = seg.ack;
-        down.send.contiguous = down.send.contiguous.latest(seg.ack);
+        down.watch_ack(seg.ack);
         down.recv.ack_sent = seg.ack;
         down.send.note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window));
         if let Some(timestamps) = seg.options.timestamps {
@@ -189,9 +185,7 @@ impl FlowSlot {
         }
         if let Some(timestamps) = seg.options.timestamps.filter(|_| self.flags.has(FlowFlags::TIMESTAMPS)) {
             let up = self.stream_mut(Direction::arriving_on(client));
-            up.recv.ack_sent = up.send.snd_una;
-            up.recv.note_timestamp(timestamps.val, seg.seq);
-            up.send.watch(SeqRange::new(seg.seq, seg.seq), Some(timestamps.val));
+            up.watch(SeqRange::new(seg.seq, seg.seq), Some(timestamps.val));
         }
         let down = self.stream_mut(Direction::arriving_on(client.other()));
         // The client has shown that it is there: it sent the third ACK (rule H7.1).
@@ -199,10 +193,8 @@ impl FlowSlot {
         for direction in Direction::BOTH {
             let round_trip = micros(handshake.round_trip(direction.source().other()));
             let send = &mut self.stream_mut(direction).send;
-            if handshake.retransmitted {
-                send.rtt.on_syn_lost();
-            } else {
-                send.rtt.on_sample(u32::try_from(round_trip).unwrap_or(u32::MAX));
+            if !handshake.retransmitted {
+                send.on_round_trip(u32::try_from(round_trip).unwrap_or(u32::MAX));
             }
         }
     }
@@ -234,7 +226,7 @@ impl FlowSlot {
         let fits = end.octets_since(stream.send.snd_una).is_some_and(|ahead| ahead <= 1 << 30);
         if fits {
             stream.recv.seq_max = stream.recv.seq_max.latest(end);
-            stream.send.watch(SeqRange::new(seg.seq, end), seg.options.timestamps.map(|t| t.val));
+            stream.watch(SeqRange::new(seg.seq, end), seg.options.timestamps.map(|t| t.val));
             if seg.flags.contains(Flags::FIN) {
                 stream.recv.fin = end.retreat(1);
                 stream.flags.set(StreamFlags::FIN_SEEN);

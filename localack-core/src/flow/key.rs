@@ -5,6 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
 
+use crate::seq::low_half;
+
 /// The name of a TCP connection as the box sees it.
 ///
 /// The two ends are told apart by the port of the box that they are reached through, not by who
@@ -138,9 +140,10 @@ pub(crate) struct PackedKey {
     outer: [u8; 16],
     inner_port: u16,
     outer_port: u16,
-    link: u32,
-    /// IP version of the inner address in the low octet, of the outer one in the next.
-    versions: u32,
+    /// The two halves of the link, so that there is no padding.
+    link: [u16; 2],
+    /// IP version of the inner and of the outer address.
+    versions: [u8; 2],
 }
 
 impl PackedKey {
@@ -150,19 +153,20 @@ impl PackedKey {
         outer: [0; 16],
         inner_port: 0,
         outer_port: 0,
-        link: 0,
-        versions: 0,
+        link: [0; 2],
+        versions: [0; 2],
     };
 
     /// The key that was packed, or `None` if this is none.
     pub(crate) fn unpack(&self) -> Option<FlowKey> {
-        let [inner_version, outer_version, _, _] = self.versions.to_le_bytes();
+        let [inner_version, outer_version] = self.versions;
+        let [low, high] = self.link;
         Some(FlowKey {
             inner: unpack_address(inner_version, self.inner)?,
             inner_port: self.inner_port,
             outer: unpack_address(outer_version, self.outer)?,
             outer_port: self.outer_port,
-            link: self.link,
+            link: u32::from(high) << 16 | u32::from(low),
         })
     }
 }
@@ -176,8 +180,8 @@ impl From<&FlowKey> for PackedKey {
             outer,
             inner_port: key.inner_port,
             outer_port: key.outer_port,
-            link: key.link,
-            versions: u32::from_le_bytes([inner_version, outer_version, 0, 0]),
+            link: [low_half(key.link), low_half(key.link >> 16)],
+            versions: [inner_version, outer_version],
         }
     }
 }
@@ -238,7 +242,7 @@ mod tests {
     #[test]
     fn zeroed_memory_holds_no_key() {
         assert_eq!(PackedKey::EMPTY.unpack(), None);
-        assert_eq!(size_of::<PackedKey>(), 44, "no padding");
+        assert_eq!(size_of::<PackedKey>(), 42, "no padding");
     }
 
     #[test]

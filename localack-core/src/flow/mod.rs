@@ -55,27 +55,28 @@ pub struct FlowSlot {
     generation: u32,
     next_free: u32,
     pub(crate) key: PackedKey,
+    /// Longest wait of an acknowledgement, in microseconds.
+    pub(crate) ack_delay: u16,
     phase: u8,
     client: u8,
     pub(crate) flags: FlowFlags,
     /// Octets that one direction may hold in custody.
     pub(crate) buffer_limit: u32,
-    /// Longest wait of an acknowledgement, in microseconds.
-    pub(crate) ack_delay: u32,
     pub(crate) pending: PendingSyn,
     pub(crate) hosts: [Host; 2],
     /// When the last challenge was sent (rule H8.6).
     pub(crate) challenge_at: Moment,
-    _pad: u32,
+    /// When the last unasked duplicate acknowledgement was sent (rule H8.6).
+    pub(crate) duplicate_at: Moment,
+    /// When a segment of the flow was last seen.
+    pub(crate) seen_at: Moment,
     /// When the phase ends by itself, in microseconds.
     pub(crate) phase_due: u64,
-    /// When a segment of the flow was last seen, in microseconds.
-    pub(crate) seen_at: u64,
     streams: [Stream; 2],
 }
 
 // The budget of a flow with Reno alone; see the memory table in the README.
-const _: () = assert!(size_of::<FlowSlot>() <= 720);
+const _: () = assert!(size_of::<FlowSlot>() <= 656);
 
 /// What holds for the flow as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -139,17 +140,17 @@ impl FlowSlot {
         generation: 0,
         next_free: 0,
         key: PackedKey::EMPTY,
+        ack_delay: 0,
         phase: 0,
         client: 0,
         flags: FlowFlags::NONE,
         buffer_limit: 0,
-        ack_delay: 0,
         pending: PendingSyn::EMPTY,
         hosts: [Host::EMPTY; 2],
         challenge_at: Moment::NEVER,
-        _pad: 0,
+        duplicate_at: Moment::NEVER,
+        seen_at: Moment::NEVER,
         phase_due: 0,
-        seen_at: 0,
         streams: [Stream::EMPTY; 2],
     };
 

@@ -5,7 +5,7 @@ use crate::half::recv::RecvHalf;
 use crate::half::send::SendHalf;
 use crate::policy::Service;
 use crate::pool::Chain;
-use crate::seq::SeqNum;
+use crate::seq::{SeqNum, SeqRange};
 use crate::stats::DirectionMode;
 use crate::time::Stamp;
 
@@ -144,6 +144,37 @@ impl Stream {
         };
     }
 
+    /// Lets the stream begin at `at`, with nothing in flight.
+    pub(crate) const fn start_at(&mut self, at: SeqNum) {
+        self.send.start_at(at);
+        self.chain.follow(at);
+    }
+
+    /// Follows a segment of a watched stream that goes by: `range` is its place, `tsval` its
+    /// timestamp.
+    pub(crate) fn watch(&mut self, range: SeqRange, tsval: Option<u32>) {
+        let rcv_nxt = self.rcv_nxt();
+        // A timestamp that has overtaken data must not be used before the data (rule H3.2).
+        if let Some(val) = tsval {
+            self.recv.note_timestamp(val, range.start(), rcv_nxt);
+        }
+        if range.is_empty() {
+            // An acknowledgement shows where its sender is, but brings nothing there.
+            return;
+        }
+        if range.start().at_or_before(rcv_nxt) {
+            self.chain.follow(rcv_nxt.latest(range.end()));
+        }
+        self.send.snd_nxt = self.send.snd_nxt.latest(range.end());
+    }
+
+    /// Follows an acknowledgement of a watched stream.
+    pub(crate) const fn watch_ack(&mut self, ack: SeqNum) {
+        self.send.snd_una = self.send.snd_una.latest(ack);
+        self.send.snd_nxt = self.send.snd_nxt.latest(self.send.snd_una);
+        self.chain.follow(self.rcv_nxt().latest(self.send.snd_una));
+    }
+
     /// Whether the engine stores this direction's data and answers for it.
     pub(crate) const fn is_active(&self) -> bool {
         !matches!(self.mode(), DirectionMode::Bypass)
@@ -154,7 +185,8 @@ impl Stream {
         matches!(self.mode(), DirectionMode::LocalAck) && !self.flags.has(StreamFlags::SUSPECT)
     }
 
-    /// RCV.NXT toward the sender: the end of what is stored in order, the FIN not counted (*L*).
+    /// RCV.NXT toward the sender: the end of what is stored in order, the FIN not counted (*L*). Of
+    /// a stream that is only watched: the end of what went by without a hole (*Xc*).
     pub(crate) const fn rcv_nxt(&self) -> SeqNum {
         self.chain.end()
     }
@@ -191,7 +223,7 @@ impl Stream {
     /// the receiver does (rule H6.1), and never less than before (invariant 3).
     pub(crate) fn ack_point(&self) -> SeqNum {
         let una = self.send.snd_una;
-        let early = if self.acks_early() { self.rcv_nxt() } else { self.recv.promise };
+        let early = if self.acks_early() { self.rcv_nxt() } else { una };
         una.latest(early).latest(self.recv.ack_sent)
     }
 

@@ -10,6 +10,9 @@ pub(crate) const MAX_SACK: usize = 4;
 /// Most SACK blocks beside timestamps.
 pub(crate) const MAX_SACK_WITH_TIMESTAMPS: usize = 3;
 
+/// Nothing held out of order.
+const NO_BLOCKS: [SeqRange; MAX_SACK] = [SeqRange::new(SeqNum::ZERO, SeqNum::ZERO); MAX_SACK];
+
 /// SACK blocks of one acknowledgement.
 pub(crate) type SackList = Vec<SeqRange, MAX_SACK>;
 
@@ -24,8 +27,6 @@ pub(crate) struct RecvHalf {
     pub(crate) seq_max: SeqNum,
     /// Sequence number of the FIN, if one was seen (*F*).
     pub(crate) fin: SeqNum,
-    /// What was acknowledged when early acknowledgement ended, or where it has not begun (*Lp*).
-    pub(crate) promise: SeqNum,
     /// Highest acknowledgement number sent to the sender.
     pub(crate) ack_sent: SeqNum,
     /// Right edge of the window the sender was offered (*E*).
@@ -34,50 +35,42 @@ pub(crate) struct RecvHalf {
     pub(crate) sacked_to: SeqNum,
     /// End of the sender's urgent data.
     pub(crate) urgent: SeqNum,
-    /// TS.Recent (RFC 7323 section 4.3), echoed to the sender.
+    /// TS.Recent (RFC 7323 section 4.3), echoed to the sender. Of a stream that is only watched: the
+    /// TSval that may stand on segments made in its name (*tsr*, rule H3.2).
     pub(crate) ts_recent: u32,
     /// Highest TSval of any valid segment of the sender.
     pub(crate) ts_max: u32,
-    /// What is held out of order, most recent first (RFC 2018 section 4).
+    /// What is held out of order, most recent first (RFC 2018 section 4); after them empty
+    /// ranges.
     sack: [SeqRange; MAX_SACK],
-    sack_len: u8,
-    /// Full segments received since the last acknowledgement.
-    pub(crate) unacked_segments: u8,
-    _pad: u16,
-    /// When a delayed acknowledgement is due.
+    /// When a delayed acknowledgement is due; set while a segment waits for one.
     pub(crate) ack_due: Stamp,
     /// When a reopened window is announced again (rule H2.6).
     pub(crate) window_due: Stamp,
     /// When data last arrived.
     pub(crate) data_at: Moment,
-    /// When the last unasked duplicate acknowledgement was sent (rule H8.6).
-    pub(crate) duplicate_at: Moment,
 }
 
 impl RecvHalf {
     pub(crate) const EMPTY: Self = Self {
         seq_max: SeqNum::ZERO,
         fin: SeqNum::ZERO,
-        promise: SeqNum::ZERO,
         ack_sent: SeqNum::ZERO,
         edge: SeqNum::ZERO,
         sacked_to: SeqNum::ZERO,
         urgent: SeqNum::ZERO,
         ts_recent: 0,
         ts_max: 0,
-        sack: [SeqRange::new(SeqNum::ZERO, SeqNum::ZERO); MAX_SACK],
-        sack_len: 0,
-        unacked_segments: 0,
-        _pad: 0,
+        sack: NO_BLOCKS,
         ack_due: Stamp::NEVER,
         window_due: Stamp::NEVER,
         data_at: Moment::NEVER,
-        duplicate_at: Moment::NEVER,
     };
 
     /// The blocks held out of order, most recent first.
     pub(crate) fn held(&self) -> &[SeqRange] {
-        self.sack.get(..usize::from(self.sack_len)).unwrap_or_default()
+        let len = self.sack.iter().take_while(|block| !block.is_empty()).count();
+        self.sack.get(..len).unwrap_or_default()
     }
 
     /// Notes that `range` is now held out of order: it becomes the first block, joined with the
@@ -88,35 +81,27 @@ impl RecvHalf {
             return;
         }
         let first = self.held().iter().filter(|old| old.touches(range)).fold(range, |sum, &old| sum.hull(old));
-        let rest = self.sack;
-        let old = rest.iter().take(usize::from(self.sack_len)).filter(|old| !old.touches(first));
-        let mut len = 0_u8;
-        for (cell, &block) in self.sack.iter_mut().zip(core::iter::once(&first).chain(old)) {
+        let mut blocks = NO_BLOCKS;
+        let old = self.held().iter().filter(|old| !old.touches(first));
+        for (cell, &block) in blocks.iter_mut().zip(core::iter::once(&first).chain(old)) {
             *cell = block;
-            len = len.saturating_add(1);
         }
-        self.sack_len = len;
+        self.sack = blocks;
     }
 
     /// Nothing is held out of order any more.
     pub(crate) const fn forget_held(&mut self) {
-        self.sack_len = 0;
+        self.sack = NO_BLOCKS;
     }
 
     /// Forgets blocks, or parts of them, that the in-order end has moved over.
     pub(crate) fn prune_held(&mut self, rcv_nxt: SeqNum) {
-        let all = self.sack;
-        let left = all
-            .iter()
-            .take(usize::from(self.sack_len))
-            .filter(|block| block.end().after(rcv_nxt))
-            .map(|block| SeqRange::new(block.start().latest(rcv_nxt), block.end()));
-        let mut len = 0_u8;
-        for (cell, block) in self.sack.iter_mut().zip(left) {
-            *cell = block;
-            len = len.saturating_add(1);
+        let mut blocks = NO_BLOCKS;
+        let left = self.held().iter().filter(|block| block.end().after(rcv_nxt));
+        for (cell, block) in blocks.iter_mut().zip(left) {
+            *cell = SeqRange::new(block.start().latest(rcv_nxt), block.end());
         }
-        self.sack_len = len;
+        self.sack = blocks;
     }
 
     /// The SACK blocks of the next acknowledgement: a duplicate just received first (RFC 2883),
@@ -128,9 +113,9 @@ impl RecvHalf {
     }
 
     /// Takes a timestamp of the sender in (RFC 7323 section 4.3): the echo follows it only if the
-    /// segment begins at or before the last acknowledgement sent (rule H3.4).
-    pub(crate) fn note_timestamp(&mut self, val: u32, seq: SeqNum) {
-        if !older(val, self.ts_recent) && seq.at_or_before(self.ack_sent) {
+    /// segment begins at or before what was `expected` (rule H3.4).
+    pub(crate) fn note_timestamp(&mut self, val: u32, seq: SeqNum, expected: SeqNum) {
+        if !older(val, self.ts_recent) && seq.at_or_before(expected) {
             self.ts_recent = val;
         }
         if !older(val, self.ts_max) {
@@ -187,11 +172,11 @@ mod tests {
 
     #[test]
     fn h3_4_a_timestamp_past_a_hole_is_not_echoed() {
-        let mut recv = RecvHalf { ack_sent: SeqNum::new(1001), ..RecvHalf::EMPTY };
-        recv.note_timestamp(5, SeqNum::new(1001));
-        recv.note_timestamp(9, SeqNum::new(2001));
+        let (mut recv, ack_sent) = (RecvHalf::EMPTY, SeqNum::new(1001));
+        recv.note_timestamp(5, SeqNum::new(1001), ack_sent);
+        recv.note_timestamp(9, SeqNum::new(2001), ack_sent);
         assert_eq!((recv.ts_recent, recv.ts_max), (5, 9));
-        recv.note_timestamp(8, SeqNum::new(1001));
+        recv.note_timestamp(8, SeqNum::new(1001), ack_sent);
         assert_eq!((recv.ts_recent, recv.ts_max), (8, 9));
         assert!(recv.is_stale(7) && !recv.is_stale(8));
     }

@@ -1,7 +1,7 @@
 //! The half that faces the data's receiver: what it has, what it may be sent, and what is next.
 
 use crate::congestion::ControllerState;
-use crate::recovery::rtt::RttEstimator;
+use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
 use crate::seq::{SeqNum, SeqRange};
 use crate::time::{Instant, Moment, Stamp};
 
@@ -15,8 +15,6 @@ pub(crate) struct SendHalf {
     pub(crate) snd_una: SeqNum,
     /// SND.NXT: what was sent on so far, a FIN counted (*N*; *X* where the stream is watched).
     pub(crate) snd_nxt: SeqNum,
-    /// The part of it that went by without a hole (*Xc*), where the stream is watched.
-    pub(crate) contiguous: SeqNum,
     /// Right edge of the receiver's window (*We*).
     pub(crate) wnd_edge: SeqNum,
     /// SND.WL1: sequence number of the segment that gave the window.
@@ -27,12 +25,10 @@ pub(crate) struct SendHalf {
     pub(crate) window: u16,
     /// Duplicate acknowledgements in a row.
     pub(crate) duplicate_acks: u8,
-    _pad: u8,
+    /// How often the retransmission time-out is doubled.
+    backoff: Backoff,
     /// The receiver's newest TSecr.
     pub(crate) tsecr: u32,
-    /// The sender's TSval that may stand on segments made in its name (*tsr*), where the stream is
-    /// watched (rule H3.2).
-    pub(crate) tsval: u32,
     /// Everything in `snd_una .. lost_edge` that is not SACKed counts as lost.
     pub(crate) lost_edge: SeqNum,
     /// What is lost before this was sent again (HighRxt, RFC 6675).
@@ -56,7 +52,7 @@ pub(crate) struct SendHalf {
     pub(crate) rate: u32,
     rate_octets: u32,
     rate_since: Moment,
-    pub(crate) rtt: RttEstimator,
+    rtt: RttEstimator,
     pub(crate) congestion: ControllerState,
 }
 
@@ -67,15 +63,13 @@ impl SendHalf {
     pub(crate) const EMPTY: Self = Self {
         snd_una: SeqNum::ZERO,
         snd_nxt: SeqNum::ZERO,
-        contiguous: SeqNum::ZERO,
         wnd_edge: SeqNum::ZERO,
         wl1: SeqNum::ZERO,
         wnd_max: 0,
         window: 0,
         duplicate_acks: 0,
-        _pad: 0,
+        backoff: Backoff::NONE,
         tsecr: 0,
-        tsval: 0,
         lost_edge: SeqNum::ZERO,
         high_rxt: SeqNum::ZERO,
         lost: 0,
@@ -182,6 +176,33 @@ impl SendHalf {
         Some(sample)
     }
 
+    /// Smoothed round-trip time in microseconds; `None` before the first sample.
+    pub(crate) const fn srtt_us(&self) -> Option<u32> {
+        self.rtt.srtt_us()
+    }
+
+    /// The retransmission time-out now, in microseconds.
+    pub(crate) fn rto(&self, bounds: &RtoBounds) -> u32 {
+        self.rtt.rto(bounds, self.backoff)
+    }
+
+    /// Takes in a round trip, in microseconds. It ends the back-off, because the time-out is
+    /// computed anew (RFC 6298 section 5.7).
+    pub(crate) fn on_round_trip(&mut self, sample_us: u32) {
+        self.rtt.on_sample(sample_us);
+        self.reset_backoff();
+    }
+
+    /// The retransmission timer expired.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff.double();
+    }
+
+    /// New data was acknowledged without giving a sample, or nothing was lost after all.
+    pub(crate) const fn reset_backoff(&mut self) {
+        self.backoff = Backoff::NONE;
+    }
+
     /// Counts delivered octets toward the delivery rate, measured over a round trip or more.
     pub(crate) fn note_delivered(&mut self, octets: u32, now: Instant) {
         self.rate_octets = self.rate_octets.saturating_add(octets);
@@ -189,7 +210,7 @@ impl SendHalf {
             self.rate_since = Moment::at(now);
             return;
         };
-        if elapsed < RATE_SPAN_US.max(self.rtt.srtt_us().unwrap_or(0).into()) {
+        if elapsed < RATE_SPAN_US.max(self.srtt_us().unwrap_or(0).into()) {
             return;
         }
         let per_second = u64::from(self.rate_octets)
@@ -227,10 +248,9 @@ impl SendHalf {
     }
 
     /// Lets a stream that is to be sent begin at `at`, with nothing in flight.
-    pub(crate) fn start_at(&mut self, at: SeqNum) {
+    pub(crate) const fn start_at(&mut self, at: SeqNum) {
         self.snd_una = at;
         self.snd_nxt = at;
-        self.contiguous = at;
         self.lost_edge = at;
         self.high_rxt = at;
         self.lost = 0;
@@ -244,35 +264,29 @@ impl SendHalf {
         self.stop_timing();
     }
 
-    /// Follows a segment of a watched stream that goes by: `range` is its place, `tsval` its
-    /// timestamp.
-    pub(crate) fn watch(&mut self, range: SeqRange, tsval: Option<u32>) {
-        // A timestamp that has overtaken data must not be used before the data (rule H3.2).
-        if let Some(val) = tsval
-            && range.start().at_or_before(self.contiguous)
-            && !super::recv::older(val, self.tsval)
-        {
-            self.tsval = val;
-        }
-        if range.is_empty() {
-            // An acknowledgement shows where its sender is, but brings nothing there.
-            return;
-        }
-        if range.start().at_or_before(self.contiguous) {
-            self.contiguous = self.contiguous.latest(range.end());
-        }
-        self.snd_nxt = self.snd_nxt.latest(range.end());
-    }
-
     /// Whether `range` is one octet right behind a closed window, sent to learn when it opens.
     pub(crate) fn is_window_probe(&self, range: SeqRange) -> bool {
         range.octets() == 1 && range.start() == self.wnd_edge && self.wnd_edge == self.snd_una
     }
+}
 
-    /// Follows an acknowledgement of a watched stream.
-    pub(crate) fn watch_ack(&mut self, ack: SeqNum) {
-        self.snd_una = self.snd_una.latest(ack);
-        self.snd_nxt = self.snd_nxt.latest(self.snd_una);
-        self.contiguous = self.contiguous.latest(self.snd_una);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6298_5_7_a_sample_or_progress_ends_the_back_off() {
+        let mut send = SendHalf::EMPTY;
+        let rto = |send: &SendHalf| send.rto(&RtoBounds::DEFAULT);
+        send.on_round_trip(600_000);
+        send.back_off();
+        send.back_off();
+        assert_eq!(rto(&send), 7_200_000);
+        send.reset_backoff();
+        assert_eq!(rto(&send), 1_800_000);
+        send.back_off();
+        send.on_round_trip(600_000);
+        // RTTVAR has decayed to 225 ms.
+        assert_eq!(rto(&send), 1_500_000);
     }
 }

@@ -119,6 +119,14 @@ impl Chain {
         self.end.octets_past(page_start).min(size.octets())
     }
 
+    /// Lets a stream without a quota, of which nothing is stored, end at `end`: it is only watched.
+    /// One that has a quota is what is stored of it, and stays.
+    pub(crate) const fn follow(&mut self, end: SeqNum) {
+        if self.count == 0 && self.limit == 0 {
+            self.rebase(end);
+        }
+    }
+
     /// Lets an empty stream begin at `at`.
     pub(super) const fn rebase(&mut self, at: SeqNum) {
         self.base = at;

@@ -7,9 +7,6 @@
 /// Longest round trip that is believed, in microseconds; a longer one counts as this.
 const LONGEST_SAMPLE_US: u32 = 240_000_000;
 
-/// Least time-out after the handshake lost a SYN (RFC 6298 section 5.7), in microseconds.
-const AFTER_SYN_LOSS_US: u32 = 3_000_000;
-
 /// Doublings after which every time-out has reached its upper bound.
 const MOST_DOUBLINGS: u8 = 32;
 
@@ -29,6 +26,10 @@ pub(crate) struct RtoBounds {
 }
 
 impl RtoBounds {
+    /// Least time-out before the first sample after the handshake lost a SYN (RFC 6298 section 5.7,
+    /// rule H7.9), in microseconds.
+    pub(crate) const INITIAL_AFTER_SYN_LOSS_US: u32 = 3_000_000;
+
     /// 200 ms to 60 s, 1 s to begin with, 200 ms for delayed acknowledgements.
     pub(crate) const DEFAULT: Self = Self {
         min_us: 200_000,
@@ -46,11 +47,21 @@ pub(crate) struct RttEstimator {
     srtt_eighths: u32,
     /// RTTVAR in quarters of a microsecond.
     rttvar_quarters: u32,
-    /// Time-outs since the last sample or progress: how often the time-out is doubled.
-    backoff: u8,
-    /// 1 if the handshake lost a SYN.
-    syn_lost: u8,
-    _pad: u16,
+}
+
+/// How often the time-out is doubled: time-outs since the last sample or progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct Backoff(u8);
+
+impl Backoff {
+    /// The time-out is as it was computed.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The retransmission timer expired: doubles the time-out (RFC 6298 section 5.5).
+    pub(crate) fn double(&mut self) {
+        self.0 = self.0.saturating_add(1).min(MOST_DOUBLINGS);
+    }
 }
 
 impl RttEstimator {
@@ -58,9 +69,6 @@ impl RttEstimator {
     pub(crate) const EMPTY: Self = Self {
         srtt_eighths: 0,
         rttvar_quarters: 0,
-        backoff: 0,
-        syn_lost: 0,
-        _pad: 0,
     };
 
     /// Smoothed round-trip time in microseconds; `None` before the first sample.
@@ -73,11 +81,9 @@ impl RttEstimator {
     }
 
     /// Takes in the round trip of a segment that was sent once (RFC 6298 sections 2.2, 2.3, 3).
-    /// Ends the back-off, because the time-out is computed anew.
     pub(crate) fn on_sample(&mut self, sample_us: u32) {
         // Zero would read as "no sample".
         let sample_us = sample_us.clamp(1, LONGEST_SAMPLE_US);
-        self.backoff = 0;
         if self.srtt_eighths == 0 {
             // SRTT <- R, RTTVAR <- R/2.
             self.srtt_eighths = sample_us << 3;
@@ -95,35 +101,18 @@ impl RttEstimator {
         self.srtt_eighths = kept.saturating_add(sample_us);
     }
 
-    /// The retransmission time-out now, back-off included, in microseconds.
-    pub(crate) fn rto(&self, bounds: &RtoBounds) -> u32 {
+    /// The retransmission time-out after so many doublings, in microseconds.
+    pub(crate) fn rto(&self, bounds: &RtoBounds, backoff: Backoff) -> u32 {
         let base = match self.srtt_us() {
             Some(srtt_us) => {
                 srtt_us.saturating_add(self.rttvar_quarters.max(bounds.granularity_us))
             }
-            None if self.syn_lost != 0 => bounds.initial_us.max(AFTER_SYN_LOSS_US),
             None => bounds.initial_us,
         };
-        let doubled = u64::from(base.max(bounds.min_us)) << self.backoff.min(MOST_DOUBLINGS);
+        let doubled = u64::from(base.max(bounds.min_us)) << backoff.0.min(MOST_DOUBLINGS);
         u32::try_from(doubled)
             .unwrap_or(u32::MAX)
             .min(bounds.max_us)
-    }
-
-    /// The handshake had to retransmit a SYN or SYN-ACK: the time-out starts at 3 s instead of 1 s
-    /// (RFC 6298 section 5.7, rule H7.9).
-    pub(crate) const fn on_syn_lost(&mut self) {
-        self.syn_lost = 1;
-    }
-
-    /// The retransmission timer expired: doubles the time-out (RFC 6298 section 5.5).
-    pub(crate) fn on_timeout(&mut self) {
-        self.backoff = self.backoff.saturating_add(1).min(MOST_DOUBLINGS);
-    }
-
-    /// New data was acknowledged without giving a sample, or a time-out proved spurious.
-    pub(crate) const fn reset_backoff(&mut self) {
-        self.backoff = 0;
     }
 }
 
@@ -148,7 +137,7 @@ mod tests {
 
     #[test]
     fn rfc6298_2_1_the_first_time_out_is_one_second() {
-        assert_eq!(RttEstimator::EMPTY.rto(&RtoBounds::DEFAULT), 1_000_000);
+        assert_eq!(RttEstimator::EMPTY.rto(&RtoBounds::DEFAULT, Backoff::NONE), 1_000_000);
         assert_eq!(RttEstimator::EMPTY.srtt_us(), None);
     }
 
@@ -158,8 +147,8 @@ mod tests {
         rtt.on_sample(600_000);
         assert_eq!((rtt.srtt_us(), rtt.rttvar_us()), (Some(600_000), 300_000));
         // 600 ms + 4 * 300 ms.
-        assert_eq!(rtt.rto(&PLAIN), 1_800_000);
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 1_800_000);
+        assert_eq!(rtt.rto(&PLAIN, Backoff::NONE), 1_800_000);
+        assert_eq!(rtt.rto(&RtoBounds::DEFAULT, Backoff::NONE), 1_800_000);
     }
 
     #[test]
@@ -169,11 +158,11 @@ mod tests {
         rtt.on_sample(180_000);
         // RTTVAR = 3/4 * 50 + 1/4 * |100 - 180| = 57.5 ms; SRTT = 7/8 * 100 + 1/8 * 180 = 110 ms.
         assert_eq!((rtt.srtt_us(), rtt.rttvar_us()), (Some(110_000), 57_500));
-        assert_eq!(rtt.rto(&PLAIN), 340_000);
+        assert_eq!(rtt.rto(&PLAIN, Backoff::NONE), 340_000);
         rtt.on_sample(30_000);
         // RTTVAR = 3/4 * 57.5 + 1/4 * 80 = 63.125 ms; SRTT = 7/8 * 110 + 1/8 * 30 = 100 ms.
         assert_eq!((rtt.srtt_us(), rtt.rttvar_us()), (Some(100_000), 63_125));
-        assert_eq!(rtt.rto(&PLAIN), 352_500);
+        assert_eq!(rtt.rto(&PLAIN, Backoff::NONE), 352_500);
     }
 
     #[test]
@@ -183,65 +172,52 @@ mod tests {
             rtt.on_sample(600_000);
         }
         assert_eq!(rtt.srtt_us(), Some(600_000));
-        assert_eq!(rtt.rto(&PLAIN), 601_000);
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 800_000);
+        assert_eq!(rtt.rto(&PLAIN, Backoff::NONE), 601_000);
+        assert_eq!(rtt.rto(&RtoBounds::DEFAULT, Backoff::NONE), 800_000);
     }
 
     #[test]
     fn rfc6298_2_4_and_2_5_the_time_out_has_bounds() {
         let mut rtt = RttEstimator::EMPTY;
         rtt.on_sample(50);
+        let eager = RtoBounds {
+            granularity_us: 1_000,
+            ..RtoBounds::DEFAULT
+        };
         assert_eq!(
-            rtt.rto(&RtoBounds {
-                granularity_us: 1_000,
-                ..RtoBounds::DEFAULT
-            }),
+            rtt.rto(&eager, Backoff::NONE),
             200_000
         );
         rtt.on_sample(u32::MAX);
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 60_000_000);
+        assert_eq!(rtt.rto(&RtoBounds::DEFAULT, Backoff::NONE), 60_000_000);
     }
 
     #[test]
     fn rfc6298_5_5_each_time_out_doubles_up_to_the_bound() {
-        let mut rtt = RttEstimator::EMPTY;
-        let mut seen = std::vec![rtt.rto(&RtoBounds::DEFAULT)];
+        let (rtt, mut backoff) = (RttEstimator::EMPTY, Backoff::NONE);
+        let mut seen = std::vec![rtt.rto(&RtoBounds::DEFAULT, backoff)];
         for _ in 0..7 {
-            rtt.on_timeout();
-            seen.push(rtt.rto(&RtoBounds::DEFAULT));
+            backoff.double();
+            seen.push(rtt.rto(&RtoBounds::DEFAULT, backoff));
         }
         let seconds = [1, 2, 4, 8, 16, 32, 60, 60];
         assert_eq!(seen, seconds.map(|s| s * 1_000_000));
         for _ in 0..1000 {
-            rtt.on_timeout();
+            backoff.double();
         }
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 60_000_000);
+        assert_eq!(rtt.rto(&RtoBounds::DEFAULT, backoff), 60_000_000);
     }
 
     #[test]
-    fn rfc6298_5_7_a_lost_syn_makes_the_first_time_out_three_seconds() {
+    fn rfc6298_5_7_a_sample_counts_for_more_than_the_first_time_out() {
         let mut rtt = RttEstimator::EMPTY;
-        rtt.on_syn_lost();
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 3_000_000);
-        rtt.on_timeout();
-        assert_eq!(rtt.rto(&RtoBounds::DEFAULT), 6_000_000);
-        rtt.on_sample(100_000);
-        assert_eq!(
-            rtt.rto(&RtoBounds::DEFAULT),
-            300_000,
-            "a sample counts for more"
-        );
-    }
-
-    #[test]
-    fn rfc6298_5_7_a_longer_first_time_out_stays() {
-        let mut rtt = RttEstimator::EMPTY;
-        rtt.on_syn_lost();
         let patient = RtoBounds {
-            initial_us: 5_000_000,
+            initial_us: RtoBounds::INITIAL_AFTER_SYN_LOSS_US,
             ..RtoBounds::DEFAULT
         };
-        assert_eq!(rtt.rto(&patient), 5_000_000);
+        assert_eq!(rtt.rto(&patient, Backoff::NONE), 3_000_000);
+        rtt.on_sample(100_000);
+        assert_eq!(rtt.rto(&patient, Backoff::NONE), 300_000);
     }
 
     #[test]
@@ -254,21 +230,6 @@ mod tests {
             }
             assert_eq!((rtt.srtt_us(), rtt.rttvar_us()), (Some(617_123), 0));
         }
-    }
-
-    #[test]
-    fn a_sample_or_progress_ends_the_back_off() {
-        let mut rtt = RttEstimator::EMPTY;
-        rtt.on_sample(600_000);
-        rtt.on_timeout();
-        rtt.on_timeout();
-        assert_eq!(rtt.rto(&PLAIN), 7_200_000);
-        rtt.reset_backoff();
-        assert_eq!(rtt.rto(&PLAIN), 1_800_000);
-        rtt.on_timeout();
-        rtt.on_sample(600_000);
-        // RTTVAR has decayed to 225 ms.
-        assert_eq!(rtt.rto(&PLAIN), 1_500_000);
     }
 
     #[test]
@@ -288,7 +249,7 @@ mod tests {
             let (low, high) = (*samples.iter().min().unwrap(), *samples.iter().max().unwrap());
             let srtt = rtt.srtt_us().unwrap();
             prop_assert!(low <= srtt && srtt <= high);
-            let rto = rtt.rto(&RtoBounds::DEFAULT);
+            let rto = rtt.rto(&RtoBounds::DEFAULT, Backoff::NONE);
             prop_assert!((200_000..=60_000_000).contains(&rto));
             prop_assert!(rto >= srtt.min(60_000_000));
         }

@@ -41,7 +41,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if seg.ack.after(stream.recv.seq_max) {
             // Data that was acknowledged here was never seen here: it takes another way (H9.3).
             stream.recv.seq_max = seg.ack;
-            stream.send.watch(SeqRange::new(stream.send.snd_nxt, seg.ack), None);
+            stream.watch(SeqRange::new(stream.send.snd_nxt, seg.ack), None);
             self.flow.flags.set(FlowFlags::ASYMMETRIC);
             self.demote(echo.reverse(), DemoteCause::Asymmetric);
         }
@@ -52,7 +52,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if is_news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;
         }
-        send.watch_ack(seg.ack);
+        stream.watch_ack(seg.ack);
+        let send = &stream.send;
         if send.snd_una != una || send.window != window || !seg.options.sack.is_empty() {
             Feedback::News
         } else {
@@ -111,8 +112,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.duplicate_acks = 0;
         send.note_delivered(acked, now);
         match send.timed_round_trip(ack, now) {
-            Some(sample) => send.rtt.on_sample(sample),
-            None => send.rtt.reset_backoff(),
+            Some(sample) => send.on_round_trip(sample),
+            None => send.reset_backoff(),
         }
         send.congestion.on_ack(Ack { octets: acked, cwnd_limited: stream.flags.has(StreamFlags::CWND_LIMITED) });
         send.progress_at = Stamp::at(now);
@@ -163,7 +164,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let news = send.note_window(seg.seq, seg.ack, seg.window, shift.octets(seg.window));
         if was_shut && send.usable_edge().after(send.snd_nxt) {
             // Probes went unanswered for want of room, not of a path: what follows is timed anew.
-            send.rtt.reset_backoff();
+            send.reset_backoff();
         }
         if news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;

@@ -228,15 +228,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         };
         let segments = seg.payload_len.div_ceil(u32::from(stream.send.mss()).max(1));
-        let segments = u8::try_from(segments).unwrap_or(u8::MAX);
-        stream.recv.unacked_segments = stream.recv.unacked_segments.saturating_add(segments);
         let at_once = delay == 0
             || filled_gap
             || seg.flags.intersects(Flags::PSH.union(Flags::FIN))
-            || stream.recv.unacked_segments >= 2;
+            || segments >= 2
+            || stream.recv.ack_due.is_set();
         if at_once {
             stream.flags.set(StreamFlags::ACK_OWED);
-        } else if !stream.recv.ack_due.is_set() {
+        } else {
             stream.recv.ack_due = Stamp::at(now.after(core::time::Duration::from_micros(delay.into())));
         }
     }

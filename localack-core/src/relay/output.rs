@@ -98,7 +98,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         recv.edge = offer.edge;
         recv.ack_sent = recv.ack_sent.latest(offer.ack);
         recv.ack_due = Stamp::NEVER;
-        recv.unacked_segments = 0;
         stream.flags.clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
     }
 
@@ -159,13 +158,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Sends an unasked duplicate acknowledgement, unless one was sent just before (rule H8.6).
     pub(super) fn send_limited_ack(&mut self, direction: Direction) -> bool {
-        let last = self.flow.stream(direction).recv.duplicate_at;
-        if last.is_within(DUPLICATE_INTERVAL_US, self.now) {
+        if self.flow.duplicate_at.is_within(DUPLICATE_INTERVAL_US, self.now) {
             return false;
         }
         let sent = self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
         if sent {
-            self.flow.stream_mut(direction).recv.duplicate_at = Moment::at(self.now);
+            self.flow.duplicate_at = Moment::at(self.now);
         }
         sent
     }
@@ -285,7 +283,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let (data, echo) = (self.flow.stream(travels), self.flow.stream(travels.reverse()));
         Some(Timestamps {
-            val: if data.is_active() { data.recv.ts_max } else { data.send.tsval },
+            val: if data.is_active() { data.recv.ts_max } else { data.recv.ts_recent },
             ecr: if echo.is_active() { echo.recv.ts_recent } else { echo.send.tsecr },
         })
     }

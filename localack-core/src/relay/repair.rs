@@ -34,12 +34,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// The retransmission time-out now.
     pub(super) fn rto(&self, direction: Direction) -> Duration {
         let bound = |duration| u32::try_from(micros(duration)).unwrap_or(u32::MAX);
+        let initial_us = if self.has(FlowFlags::SYN_LOST) {
+            RtoBounds::INITIAL_AFTER_SYN_LOSS_US
+        } else {
+            RtoBounds::DEFAULT.initial_us
+        };
         let bounds = RtoBounds {
+            initial_us,
             min_us: bound(self.config.rto_min),
             max_us: bound(self.config.rto_max),
             ..RtoBounds::DEFAULT
         };
-        Duration::from_micros(self.flow.stream(direction).send.rtt.rto(&bounds).into())
+        Duration::from_micros(self.flow.stream(direction).send.rto(&bounds).into())
     }
 
     /// Looks at the marks after an acknowledgement: begins recovery, or carries it on.
@@ -141,7 +147,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let now = self.now;
         let stream = self.flow.stream_mut(direction);
         let send = &mut stream.send;
-        let round_trip = send.rtt.srtt_us().unwrap_or(0);
+        let round_trip = send.srtt_us().unwrap_or(0);
         let end = end.earliest(send.snd_nxt);
         if !send.repairable().is_empty()
             || send.sent_at.is_within(round_trip.into(), now)
@@ -342,7 +348,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let head_fits = send.snd_una.before(send.usable_edge()) || self.fin_is_head(direction);
         let send = &mut self.flow.stream_mut(direction).send;
-        send.rtt.on_timeout();
+        send.back_off();
         if send.in_flight() > 0 && head_fits {
             send.congestion.on_timeout(send.in_flight());
             self.lose_all(direction);

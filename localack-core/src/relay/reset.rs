@@ -75,8 +75,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         seg: &Segment,
         meta: PacketMeta,
     ) -> Verdict {
-        let send = &self.flow.stream(direction).send;
-        let (una, contiguous, edge) = (send.snd_una, send.contiguous, send.widest_edge());
+        let stream = self.flow.stream(direction);
+        let (una, contiguous, edge) =
+            (stream.send.snd_una, stream.rcv_nxt(), stream.send.widest_edge());
         if seg.seq == una && una == contiguous {
             return self.obey_reset(direction, packet, seg, meta);
         }
@@ -100,7 +101,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let patience = Stamp::at(self.now.after(patience));
         let stream = self.flow.stream_mut(direction);
         if stream.mode() == DirectionMode::LocalAck && !stream.flags.has(StreamFlags::SUSPECT) {
-            stream.recv.promise = stream.recv.ack_sent;
             stream.flags.set(StreamFlags::SUSPECT);
             stream.patience = patience;
         }
@@ -119,7 +119,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let echo = direction.reverse();
         let last = &mut self.flow.stream_mut(echo).send;
         if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(last.snd_nxt) {
-            last.watch_ack(seg.ack);
+            last.snd_una = last.snd_una.latest(seg.ack);
         }
         let lost = self.flow.stream(echo).debt();
         self.lose(lost);
@@ -137,7 +137,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.abandon(echo);
         let stream = self.flow.stream_mut(direction);
-        stream.recv.promise = stream.recv.ack_sent;
         stream.set_mode(DirectionMode::Draining);
         stream.flags.clear(StreamFlags::SUSPECT.or(StreamFlags::ACK_OWED));
         if stream.fin().is_some_and(|fin| stream.send.snd_nxt.at_or_before(fin)) {

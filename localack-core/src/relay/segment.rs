@@ -11,7 +11,7 @@ use crate::half::recv::SackList;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{PacketMeta, Sink, TransmitKind};
-use crate::time::{Instant, Stamp};
+use crate::time::{Moment, Stamp};
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
 
@@ -20,7 +20,7 @@ const POOL_PATIENCE: core::time::Duration = core::time::Duration::from_millis(20
 /// An acknowledgement may be this old at least, in octets.
 const LEAST_ACK_LAG: u32 = 1 << 16;
 /// A timestamp clock of a tick a microsecond goes half way round in 36 minutes.
-const TIMESTAMP_LIFE: core::time::Duration = core::time::Duration::from_secs(30 * 60);
+const TIMESTAMP_LIFE_US: u64 = 30 * 60 * 1_000_000;
 /// A keepalive that repeats an octet is told from a retransmission by the silence before it: no
 /// stack sends one within a second of its last data (rule H9.1).
 const KEEPALIVE_SILENCE_US: u64 = 1_000_000;
@@ -35,7 +35,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         meta: PacketMeta,
     ) -> Verdict {
         self.note_silence();
-        self.flow.seen_at = self.now.as_micros();
+        self.flow.seen_at = Moment::at(self.now);
         match self.flow.phase() {
             Phase::Resetting { from } => return self.on_segment_while_resetting(from, direction, packet, seg, meta),
             Phase::Tombstone => return self.on_segment_to_tombstone(direction, packet, seg, meta),
@@ -201,8 +201,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// After a long silence a fast timestamp clock may have gone half way round: the next
     /// timestamp of each host is taken as it comes (rule H3.9, RFC 7323 section 5.5).
     fn note_silence(&mut self) {
-        let silence = self.now.since(Instant::from_micros(self.flow.seen_at));
-        if silence > TIMESTAMP_LIFE {
+        if self.flow.seen_at.age_us(self.now).is_some_and(|silence| silence > TIMESTAMP_LIFE_US) {
             self.flow.flags.set(FlowFlags::INNER_CLOCK_VOID);
             self.flow.flags.set(FlowFlags::OUTER_CLOCK_VOID);
         }
@@ -223,9 +222,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             if renew {
                 stream.recv.ts_recent = val;
                 stream.recv.ts_max = val;
-                stream.send.tsval = val;
             }
-            stream.recv.note_timestamp(val, seg.seq);
+            stream.recv.note_timestamp(val, seg.seq, stream.recv.ack_sent);
         }
         if stream.is_active() {
             return;
@@ -237,7 +235,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         stream.recv.seq_max = stream.recv.seq_max.latest(range.end());
         stream.recv.ack_sent = stream.send.snd_una;
-        stream.send.watch(range, stamped);
+        stream.watch(range, stamped);
         if seg.flags.contains(Flags::FIN) {
             stream.recv.fin = range.end().retreat(1);
             stream.flags.set(StreamFlags::FIN_SEEN);
@@ -259,7 +257,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if served.flags.take(StreamFlags::KEEPALIVE_HELD) {
             served.flags.set(StreamFlags::ACK_OWED);
         }
-        if served.is_active() && (seg.has_payload() || served.send.snd_una.after(served.recv.promise)) {
+        if served.is_active() && (seg.has_payload() || served.send.snd_una.after(served.recv.ack_sent)) {
             self.note_proof(echo);
         }
     }
@@ -335,7 +333,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             // It left the service just now; what was stored of the packet is not promised.
             let range = SeqRange::new(seg.seq, seg.seq_end());
             let stamp = seg.options.timestamps.map(|timestamps| timestamps.val);
-            self.flow.stream_mut(direction).send.watch(range, stamp);
+            self.flow.stream_mut(direction).watch(range, stamp);
             return self.forward(direction, packet, seg, meta, seg.seq);
         }
         let early = self.flow.stream(direction).acks_early();

@@ -66,7 +66,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if self.pool.reserve(&mut stream.chain, quota).is_err() {
             return false;
         }
-        stream.recv.promise = start;
         stream.recv.forget_held();
         stream.recv.ack_sent = start;
         stream.recv.seq_max = start;
@@ -144,9 +143,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             DirectionMode::LocalAck | DirectionMode::StoreAndForward => {}
             DirectionMode::Bypass | DirectionMode::Draining => return,
         }
-        if stream.mode() == DirectionMode::LocalAck && !stream.flags.has(StreamFlags::SUSPECT) {
-            stream.recv.promise = stream.recv.ack_sent;
-        }
         stream.set_mode(DirectionMode::Draining);
         stream.flags.clear(StreamFlags::SUSPECT.or(StreamFlags::REOPENED).or(StreamFlags::WINDOW_OWED));
         stream.recv.window_due = Stamp::NEVER;
@@ -173,8 +169,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // What is stored beyond the promise still belongs to its sender, who will send it again.
         self.pool.retire(&mut stream.chain);
         stream.set_mode(DirectionMode::Bypass);
-        stream.send.contiguous = stream.send.snd_nxt;
-        stream.send.tsval = stream.recv.ts_max;
+        stream.chain.follow(stream.send.snd_nxt);
+        stream.recv.ts_recent = stream.recv.ts_max;
         stream.send.timer = Stamp::NEVER;
         stream.recv.ack_due = Stamp::NEVER;
         stream.recv.window_due = Stamp::NEVER;

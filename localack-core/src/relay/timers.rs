@@ -1,5 +1,7 @@
 //! What a flow does because time has passed, or because it could not do all of it before.
 
+use core::time::Duration;
+
 use super::{MAX_PAGES, Work};
 use crate::flow::phase::Phase;
 use crate::flow::stream::{Stream, StreamFlags};
@@ -74,9 +76,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn on_idle(&mut self) {
         let closing = Direction::BOTH.iter().any(|&d| self.flow.stream(d).fin().is_some());
         let patience = if closing { self.config.closing_time } else { self.config.idle_time };
-        let due = Instant::from_micros(self.flow.seen_at).after(patience);
-        if due > self.now {
-            self.flow.phase_due = due.as_micros();
+        let silence = Duration::from_micros(self.flow.seen_at.age_us(self.now).unwrap_or(0));
+        let left = patience.saturating_sub(silence);
+        if !left.is_zero() {
+            self.flow.phase_due = self.now.after(left).as_micros();
         } else if self.flow.is_without_debt() {
             self.close();
         } else {
