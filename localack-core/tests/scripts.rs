@@ -81,3 +81,26 @@ scripts! {
     /// Section 2.5, H8.6, H8.8.
     resets = "reset";
 }
+
+/// A script that expects what does not happen fails: the runner is no rubber stamp.
+#[test]
+fn false_expectations_fail() {
+    let start = "setup local-ack\nhandshake\n0 I 1:1001 ";
+    for (outcome, problem) in [
+        ("=> >I . ack 1001", "unexpected"),
+        ("=> >I . ack 999; ...", "missing"),
+        ("=> >O 1..1002; ...", "missing"),
+        ("=> not >I ack 1001; ...", "forbidden"),
+        ("=> each >I w0; ...", "not as"),
+        ("=> nothing", "unexpected"),
+        ("=> drop; ...", "the verdict is"),
+        ("=> >O 1:1001 data 'A'; ...", "missing"),
+        ("=> event closed; ...", "no event"),
+        ("\n0 check debt 1", "debt is 1000"),
+    ] {
+        let text = format!("{start}{outcome}");
+        let failure = std::panic::catch_unwind(|| check(&text)).expect_err(outcome);
+        let said = failure.downcast_ref::<String>().map_or("", String::as_str);
+        assert!(said.contains(problem), "{outcome} fails otherwise: {said}");
+    }
+}

@@ -3,6 +3,10 @@
 //! Headers and checksums are `etherparse`'s; option lists are walked here, because
 //! `etherparse`'s iterator stops at the first kind it does not know.
 
+mod flags;
+mod icmp;
+mod options;
+
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,91 +15,9 @@ use etherparse::{
     NetSlice, SlicedPacket, TcpHeader, TransportSlice,
 };
 
-/// The control bits of a TCP header.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags(pub u16);
-
-impl Flags {
-    /// No more data from the sender.
-    pub const FIN: Self = Self(0x01);
-    /// Synchronise sequence numbers.
-    pub const SYN: Self = Self(0x02);
-    /// Reset the connection.
-    pub const RST: Self = Self(0x04);
-    /// Push.
-    pub const PSH: Self = Self(0x08);
-    /// The acknowledgement number counts.
-    pub const ACK: Self = Self(0x10);
-    /// The urgent pointer counts.
-    pub const URG: Self = Self(0x20);
-    /// ECN echo.
-    pub const ECE: Self = Self(0x40);
-    /// Congestion window reduced.
-    pub const CWR: Self = Self(0x80);
-    /// The accurate-ECN bit (RFC 9768), formerly NS.
-    pub const AE: Self = Self(0x100);
-
-    const LETTERS: [(Self, char); 9] = [
-        (Self::SYN, 'S'),
-        (Self::FIN, 'F'),
-        (Self::RST, 'R'),
-        (Self::PSH, 'P'),
-        (Self::URG, 'U'),
-        (Self::ECE, 'E'),
-        (Self::CWR, 'C'),
-        (Self::AE, 'A'),
-        (Self::ACK, '.'),
-    ];
-
-    /// The flags named by letters: `S F R P U E C A` and `.` for ACK.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        let mut flags = Self::default();
-        for letter in word.chars() {
-            let (flag, _) = Self::LETTERS
-                .into_iter()
-                .find(|&(_, known)| known == letter)?;
-            flags = flags | flag;
-        }
-        (!word.is_empty()).then_some(flags)
-    }
-
-    /// Whether all bits of `other` are set.
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Sequence numbers that SYN and FIN take.
-    #[must_use]
-    pub fn octets(self) -> u32 {
-        u32::from(self.has(Self::SYN)) + u32::from(self.has(Self::FIN))
-    }
-}
-
-impl core::ops::BitOr for Flags {
-    type Output = Self;
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl fmt::Display for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (flag, letter) in Self::LETTERS {
-            if self.has(flag) {
-                write!(f, "{letter}")?;
-            }
-        }
-        if self.0 == 0 { write!(f, "-") } else { Ok(()) }
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+pub use flags::Flags;
+pub use icmp::packet_too_big;
+pub use options::{Layout, Options};
 
 /// What an IP header says besides addresses and lengths.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -127,123 +49,6 @@ impl Default for IpFields {
             flow_label: 0,
             options: Vec::new(),
         }
-    }
-}
-
-/// Where timestamps and SACK blocks stand in the option list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Layout {
-    /// Each option is padded in front so that its numbers are aligned, as hosts do it.
-    #[default]
-    Aligned,
-    /// One NOP first, so that every number stands at an odd offset (rule H1.8).
-    Odd,
-}
-
-/// The options of a TCP header.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Options {
-    /// Maximum segment size (kind 2).
-    pub mss: Option<u16>,
-    /// Window scale (kind 3).
-    pub window_scale: Option<u8>,
-    /// SACK permitted (kind 4).
-    pub sack_permitted: bool,
-    /// TSval and TSecr (kind 8).
-    pub timestamps: Option<(u32, u32)>,
-    /// Blocks (kind 5).
-    pub sack: Vec<(u32, u32)>,
-    /// Whether a SACK option was there at all.
-    pub sack_present: bool,
-    /// Options of other kinds, raw, in order.
-    pub others: Vec<u8>,
-}
-
-impl Options {
-    /// The option list as it stands in a header, padded to a multiple of four octets.
-    #[must_use]
-    pub fn encode(&self, layout: Layout) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if let Some(mss) = self.mss {
-            bytes.extend([2, 4]);
-            bytes.extend(mss.to_be_bytes());
-        }
-        if self.sack_permitted {
-            bytes.extend([1, 1, 4, 2]);
-        }
-        if let Some(shift) = self.window_scale {
-            bytes.extend([1, 3, 3, shift]);
-        }
-        if layout == Layout::Odd {
-            bytes.push(1);
-        }
-        if let Some((value, echo)) = self.timestamps {
-            if layout == Layout::Aligned {
-                bytes.extend([1, 1]);
-            }
-            bytes.extend([8, 10]);
-            bytes.extend(value.to_be_bytes());
-            bytes.extend(echo.to_be_bytes());
-        }
-        bytes.extend(&self.others);
-        if !self.sack.is_empty() {
-            if layout == Layout::Aligned {
-                while bytes.len() % 4 != 2 {
-                    bytes.push(1);
-                }
-            }
-            bytes.extend([
-                5,
-                u8::try_from(2 + 8 * self.sack.len()).expect("at most 4 blocks"),
-            ]);
-            for (left, right) in &self.sack {
-                bytes.extend(left.to_be_bytes());
-                bytes.extend(right.to_be_bytes());
-            }
-        }
-        if layout == Layout::Odd && bytes.len() % 4 != 0 {
-            bytes.push(0);
-        }
-        while bytes.len() % 4 != 0 {
-            bytes.push(if layout == Layout::Odd { 0 } else { 1 });
-        }
-        bytes
-    }
-
-    /// Walks an option list; `None` if a length contradicts the list.
-    #[must_use]
-    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let word = |value: &[u8], at: usize| -> Option<u32> {
-            Some(u32::from_be_bytes(value.get(at..at + 4)?.try_into().ok()?))
-        };
-        let mut options = Self::default();
-        while let Some((&kind, rest)) = bytes.split_first() {
-            match kind {
-                0 => break,
-                1 => {
-                    bytes = rest;
-                    continue;
-                }
-                _ => {}
-            }
-            let length = usize::from(*rest.first()?);
-            let value = bytes.get(2..length)?;
-            match (kind, value.len()) {
-                (2, 2) => options.mss = Some(u16::from_be_bytes([value[0], value[1]])),
-                (3, 1) => options.window_scale = Some(value[0]),
-                (4, 0) => options.sack_permitted = true,
-                (5, length) if length % 8 == 0 => {
-                    options.sack_present = true;
-                    for block in value.chunks(8) {
-                        options.sack.push((word(block, 0)?, word(block, 4)?));
-                    }
-                }
-                (8, 8) => options.timestamps = Some((word(value, 0)?, word(value, 4)?)),
-                _ => options.others.extend(&bytes[..length]),
-            }
-            bytes = &bytes[length..];
-        }
-        Some(options)
     }
 }
 
@@ -474,56 +279,6 @@ impl Packet {
             checksum_ok: computed == Ok(header.checksum),
             ip_checksum_ok,
         })
-    }
-}
-
-/// A packet-too-big message (ICMPv4 type 3 code 4, ICMPv6 type 2) that quotes the head of `packet`,
-/// from `router` to the packet's source.
-#[must_use]
-pub fn packet_too_big(packet: &Packet, mtu: u32) -> Vec<u8> {
-    use etherparse::icmpv4::DestUnreachableHeader;
-    use etherparse::{Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type};
-
-    let original = packet.encode(Layout::Aligned);
-    match packet.source.ip() {
-        IpAddr::V4(source) => {
-            let quote = &original[..original.len().min(28)];
-            let next_hop_mtu = u16::try_from(mtu).expect("an IPv4 MTU");
-            let kind =
-                Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
-                    next_hop_mtu,
-                });
-            let icmp = Icmpv4Header::with_checksum(kind, quote);
-            let body = icmp.header_len() + quote.len();
-            let mut header = Ipv4Header {
-                time_to_live: 60,
-                protocol: IpNumber::ICMP,
-                source: [198, 51, 100, 1],
-                destination: source.octets(),
-                ..Ipv4Header::default()
-            };
-            header.set_payload_len(body).expect("short");
-            header.header_checksum = header.calc_header_checksum();
-            [&header.to_bytes()[..], &icmp.to_bytes()[..], quote].concat()
-        }
-        IpAddr::V6(source) => {
-            let quote = &original[..original.len().min(1232)];
-            let router = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1).octets();
-            let kind = Icmpv6Type::PacketTooBig { mtu };
-            let icmp = Icmpv6Header::with_checksum(kind, router, source.octets(), quote)
-                .expect("short enough for a checksum");
-            let mut header = Ipv6Header {
-                next_header: IpNumber::IPV6_ICMP,
-                hop_limit: 60,
-                source: router,
-                destination: source.octets(),
-                ..Ipv6Header::default()
-            };
-            header
-                .set_payload_length(icmp.header_len() + quote.len())
-                .expect("short");
-            [&header.to_bytes()[..], &icmp.to_bytes()[..], quote].concat()
-        }
     }
 }
 

@@ -14,13 +14,15 @@ mod middle;
 mod node;
 mod path;
 mod random;
+mod series;
 mod smol;
 mod world;
 
 pub use endpoint::Endpoint;
-pub use middle::{EngineBox, Middle, Series, Wire};
+pub use middle::{EngineBox, Middle, Wire};
 pub use node::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
 pub use path::{Node, Path};
 pub use random::{Random, seeds};
+pub use series::Series;
 pub use smol::{SmolHost, SmolSettings, Stream};
 pub use world::{Links, World};
