@@ -498,8 +498,9 @@ mod tests {
 
     #[test]
     fn each_broken_law_is_noticed() {
+        type Edit = fn(&mut Packet);
         let honest = || segment(false, Flags::ACK, 1, 101, &[]);
-        let edits: [(fn(&mut Packet), &str); 10] = [
+        let edits: [(Edit, &str); 10] = [
             (|packet| packet.ack = 51, "invariant 3"),
             (|packet| packet.ack = 102, "invariant 3"),
             (|packet| packet.window = 4999, "invariant 4"),
