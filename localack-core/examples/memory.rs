@@ -1,6 +1,10 @@
 //! The memory an engine needs: what each slot takes, and what that adds up to.
 //!
 //! `cargo run -p localack-core --example memory`
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sums of a few constants, for people to read"
+)]
 
 use core::mem::size_of;
 

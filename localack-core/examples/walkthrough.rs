@@ -4,11 +4,10 @@
 //! `cargo run -p localack-core --example walkthrough`
 
 use core::net::{IpAddr, Ipv4Addr};
-use core::time::Duration;
 
 use localack_core::wire::{self, Flags, HeaderSpec, Parsed, Sum};
 use localack_core::{
-    Config, Direction, Engine, Event, FlowConfig, Instant, PacketMeta, Poll, Port, SeqNum, Sink,
+    Config, ConfigError, Engine, Event, FlowConfig, Instant, PacketMeta, Poll, Port, SeqNum, Sink,
     SinkFull, StaticStorage, Transmit, Verdict,
 };
 
@@ -36,22 +35,22 @@ impl Sink for Console {
     }
 
     fn event(&mut self, _: Instant, event: Event) {
-        match event {
-            Event::Adopted { handshake, .. } => {
-                let far = handshake.round_trip(Port::Outer);
-                println!(
-                    "      engine: adopted; the far side is {} ms away",
-                    far.as_millis()
-                );
-            }
-            Event::CustodyBegun { .. } => println!("      engine: local acknowledgement begins"),
-            other => println!("      engine: {other:?}"),
+        if let Event::Adopted { handshake, .. } = event {
+            let far = handshake.round_trip(Port::Outer);
+            println!(
+                "      engine: adopted; the far side is {} ms away",
+                far.as_millis()
+            );
+        } else if let Event::CustodyBegun { .. } = event {
+            println!("      engine: local acknowledgement begins");
+        } else {
+            println!("      engine: {event:?}");
         }
     }
 }
 
-/// A segment from the host on `port`.
-fn segment(port: Port, seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Vec<u8> {
+/// A segment from the host on `port`; `None` if the payload is too long for one.
+fn segment(port: Port, seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Option<Vec<u8>> {
     let ((src, src_port), (dst, dst_port)) = match port {
         Port::Inner => (CLIENT, SERVER),
         Port::Outer => (SERVER, CLIENT),
@@ -75,9 +74,8 @@ fn segment(port: Port, seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Vec<
     };
     let mut sum = Sum::new();
     sum.add_bytes(payload);
-    let length = u32::try_from(payload.len()).expect("a short payload");
-    let header = wire::emit(&spec, length, sum).expect("one IP version and few options");
-    [header.as_slice(), payload].concat()
+    let header = wire::emit(&spec, u32::try_from(payload.len()).ok()?, sum)?;
+    Some([header.as_slice(), payload].concat())
 }
 
 /// The TCP header of a packet, in the words of packet listings.
@@ -95,80 +93,64 @@ fn describe(packet: &[u8]) -> String {
     }
 }
 
-fn main() {
+/// When, on which port, what for, SEQ, ACK, flags, payload.
+type Scene = (u64, Port, &'static str, u32, u32, Flags, &'static [u8]);
+
+const ACK: Flags = Flags::ACK;
+const PUSH: Flags = Flags::ACK.union(Flags::PSH);
+const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
+
+const SCENES: [Scene; 7] = [
+    (0, Port::Inner, "client opens", 1000, 0, Flags::SYN, b""),
+    (600, Port::Outer, "server answers", 5000, 1001, SYN_ACK, b""),
+    (601, Port::Inner, "client confirms", 1001, 5001, ACK, b""),
+    (
+        602,
+        Port::Inner,
+        "first data",
+        1001,
+        5001,
+        PUSH,
+        &[b'a'; 500],
+    ),
+    (1202, Port::Outer, "server has it", 5001, 1501, ACK, b""),
+    (
+        1203,
+        Port::Inner,
+        "more data",
+        1501,
+        5001,
+        PUSH,
+        &[b'b'; 500],
+    ),
+    (1803, Port::Outer, "server has it too", 5001, 2001, ACK, b""),
+];
+
+fn main() -> Result<(), ConfigError> {
     let mut memory = Box::new(Memory::new());
     let config = Config::new([0x0123_4567, 0x89ab_cdef]);
-    let mut engine = Engine::new(memory.as_storage(), config, FlowConfig::inner_local_ack())
-        .expect("the memory fits together");
-
-    let ack = Flags::ACK;
-    let push = ack.union(Flags::PSH);
-    let scene = [
-        (
-            0,
-            Port::Inner,
-            "client opens",
-            segment(Port::Inner, 1000, 0, Flags::SYN, b""),
-        ),
-        (
-            600,
-            Port::Outer,
-            "server answers",
-            segment(Port::Outer, 5000, 1001, Flags::SYN.union(ack), b""),
-        ),
-        (
-            601,
-            Port::Inner,
-            "client confirms",
-            segment(Port::Inner, 1001, 5001, ack, b""),
-        ),
-        (
-            602,
-            Port::Inner,
-            "first data",
-            segment(Port::Inner, 1001, 5001, push, &[b'a'; 500]),
-        ),
-        (
-            1202,
-            Port::Outer,
-            "server has it",
-            segment(Port::Outer, 5001, 1501, ack, b""),
-        ),
-        (
-            1203,
-            Port::Inner,
-            "more data",
-            segment(Port::Inner, 1501, 5001, push, &[b'b'; 500]),
-        ),
-        (
-            1803,
-            Port::Outer,
-            "server has it too",
-            segment(Port::Outer, 5001, 2001, ack, b""),
-        ),
-    ];
-    for (millis, port, what, mut packet) in scene {
+    let policy = FlowConfig::inner_local_ack();
+    let mut engine = Engine::new(memory.as_storage(), config, policy)?;
+    for (millis, port, what, seq, ack, flags, payload) in SCENES {
+        let Some(mut packet) = segment(port, seq, ack, flags, payload) else {
+            continue;
+        };
         let now = Instant::from_millis(millis);
         println!("{millis:>5} {what}, on {port:?}: {}", describe(&packet));
-        let verdict = engine.ingest(port, now, &mut packet, PacketMeta::default(), &mut Console);
-        match verdict {
+        match engine.ingest(port, now, &mut packet, PacketMeta::default(), &mut Console) {
             Verdict::Pass(reason) => println!("      sent on as it is ({})", reason.slug()),
             Verdict::Forward => println!("      sent on, edited: {}", describe(&packet)),
             Verdict::Absorb(reason) => println!("      absorbed ({})", reason.slug()),
             Verdict::Drop(reason) => println!("      dropped ({})", reason.slug()),
         }
         while engine.poll(now, 64, &mut Console) == Poll::More {}
-        for flow in engine.flows() {
-            let debt = flow.direction(Direction::InnerToOuter).debt;
-            if debt != 0 {
-                println!("      in custody: {debt} octets");
-            }
-        }
-        if let Some(deadline) = engine.next_deadline() {
-            let wait = deadline.since(now);
-            if wait < Duration::from_secs(10) {
-                println!("      next call of poll in at most {} ms", wait.as_millis());
-            }
+        let debt = engine
+            .flows()
+            .map(|flow| flow.inner_to_outer.debt)
+            .sum::<u32>();
+        if debt > 0 {
+            println!("      in custody: {debt} octets");
         }
     }
+    Ok(())
 }
