@@ -10,7 +10,7 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
-use localack_core::{Instant, Port, TransmitKind, Verdict, wire};
+use localack_core::{AbsorbReason, Port, TransmitKind, Verdict, wire};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
@@ -28,8 +28,8 @@ pub struct Annotator {
 pub struct Captured<'p> {
     /// The port by which it arrived.
     pub port: Port,
-    /// When, in virtual time.
-    pub time: Instant,
+    /// When, since the capture's epoch.
+    pub time: Duration,
     /// What was stored of it.
     pub octets: &'p [u8],
     /// Octets it had on the wire.
@@ -79,8 +79,8 @@ impl Annotator {
     ) -> io::Result<()> {
         let fate = match verdict {
             Verdict::Pass(_) | Verdict::Forward => None,
-            Verdict::Absorb(reason) => Some(format!("localack: kept back ({})", reason.slug())),
-            Verdict::Drop(reason) => Some(format!("localack: discarded ({})", reason.slug())),
+            Verdict::Absorb(reason) => Some(format!("localack: absorbed: {}", why(reason))),
+            Verdict::Drop(reason) => Some(format!("localack: discarded: {}", reason.slug())),
         };
         let leaves = fate.is_none();
         self.write(
@@ -111,7 +111,7 @@ impl Annotator {
     pub fn made(
         &mut self,
         port: Port,
-        time: Instant,
+        time: Duration,
         kind: TransmitKind,
         octets: &[u8],
     ) -> io::Result<()> {
@@ -134,14 +134,14 @@ impl Annotator {
     fn write(
         &mut self,
         port: Port,
-        time: Instant,
+        time: Duration,
         octets: &[u8],
         wire_len: usize,
         comment: Option<String>,
     ) -> io::Result<()> {
         let block = EnhancedPacketBlock {
             interface_id: u32::from(port == Port::Outer),
-            timestamp: Duration::from_micros(time.as_micros()),
+            timestamp: time,
             original_len: u32::try_from(wire_len).unwrap_or(u32::MAX),
             data: Cow::Borrowed(octets),
             options: comment
@@ -153,6 +153,21 @@ impl Annotator {
             .write_pcapng_block(block)
             .map(drop)
             .map_err(io_error)
+    }
+}
+
+/// Why a packet was not sent on, in words.
+fn why(reason: AbsorbReason) -> &'static str {
+    match reason {
+        AbsorbReason::Stored => "its data is in custody and will be sent from there",
+        AbsorbReason::Duplicate => "it repeats what the engine holds or the receiver has",
+        AbsorbReason::Acknowledgement => "the engine has acknowledged this before it",
+        AbsorbReason::WindowProbe => "the engine has answered this window probe",
+        AbsorbReason::Keepalive => "the answer to this keep-alive waits for the peer",
+        AbsorbReason::DuplicateFin => "the first FIN is on its way",
+        AbsorbReason::ResetHeld => "what was acknowledged is delivered before this reset",
+        AbsorbReason::NoMemory => "there was no memory to take it, and it was not acknowledged",
+        other => other.slug(),
     }
 }
 
@@ -179,7 +194,7 @@ fn changes(before: &[u8], after: &[u8]) -> String {
         _ => None,
     };
     let Some((before, after)) = read(before).zip(read(after)) else {
-        return "localack: edited".to_owned();
+        return "localack: rewritten".to_owned();
     };
     let mut list = Vec::new();
     let mut note = |field: &str, before: u32, after: u32| {
@@ -200,7 +215,10 @@ fn changes(before: &[u8], after: &[u8]) -> String {
     if before.flags != after.flags {
         list.push("flags".to_owned());
     }
-    format!("localack: edited: {}", list.join(", "))
+    format!(
+        "localack: rewritten to agree with the local acknowledgements: {}",
+        list.join(", ")
+    )
 }
 
 fn io_error(error: PcapError) -> io::Error {

@@ -370,6 +370,3 @@ fn parse_size(text: &str) -> Result<usize, String> {
     size.filter(|size| (LEAST..=MOST).contains(size))
         .ok_or_else(|| "not a number of octets between 8K and 16G".to_owned())
 }
-
-#[cfg(test)]
-mod tests;

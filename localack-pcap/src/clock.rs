@@ -5,6 +5,7 @@
 //! that was set, and time goes on from where it was.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use localack_core::Instant;
 
@@ -22,6 +23,8 @@ pub struct Clock {
     /// For each of the capture's clocks, what to add to its time stamps.
     offsets: BTreeMap<u32, i128>,
     latest_offset: Option<i128>,
+    /// The first time stamp in the file.
+    origin: Option<i128>,
     first: Option<i128>,
     last: Option<i128>,
     jumps: u64,
@@ -42,6 +45,7 @@ impl Clock {
     /// A packet without a time stamp arrives when the one before it did.
     pub fn tick(&mut self, clock: u32, time: Option<i128>) -> Instant {
         if let Some(time) = time {
+            self.origin = self.origin.or(Some(time));
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
             self.last = Some(self.last.map_or(time, |last| last.max(time)));
             self.advance(clock, time);
@@ -53,6 +57,21 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.now / 1000).unwrap_or(u64::MAX))
+    }
+
+    /// What a calendar would show at a point of virtual time: it agrees with the first time stamp.
+    ///
+    /// Counted from the capture's epoch; from zero if the first time stamp makes no sense there.
+    #[must_use]
+    pub fn calendar(&self, at: Instant) -> Duration {
+        /// The end of what 64 bits of nanoseconds can say.
+        const END: i128 = i64::MAX as i128;
+        let origin = self
+            .origin
+            .filter(|origin| (0..END).contains(origin))
+            .unwrap_or(0);
+        let nanoseconds = origin + i128::from(at.as_micros()) * 1000 - START;
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
     }
 
     /// From the earliest to the latest time stamp, in microseconds.
@@ -159,6 +178,18 @@ mod tests {
             [1, 1, 2]
         );
         assert_eq!((clock.jumps(), clock.duration_us()), (0, 2_000_000));
+    }
+
+    #[test]
+    fn the_calendar_agrees_with_the_first_stamp() {
+        let mut clock = Clock::new();
+        assert_eq!(clock.calendar(clock.now()), Duration::ZERO);
+        clock.tick(0, Some(1_700_000_000 * SECOND));
+        let later = clock.tick(0, Some(1_700_000_002 * SECOND));
+        assert_eq!(clock.calendar(later), Duration::from_secs(1_700_000_002));
+        let mut clock = Clock::new();
+        let first = clock.tick(0, Some(i128::from(u64::MAX) * 1000));
+        assert_eq!(clock.calendar(first), Duration::ZERO);
     }
 
     #[test]

@@ -400,6 +400,3 @@ fn unwrap(seq: u32, near: i64) -> i64 {
     let distance = seq.wrapping_sub(near as u32) as i32;
     near + i64::from(distance)
 }
-
-#[cfg(test)]
-mod tests;

@@ -284,6 +284,3 @@ const fn mix(link_id: &mut u32, tag: u32) {
     // FNV-1a over 32-bit words: any fixed mixing does, equality is all that counts.
     *link_id = (*link_id ^ tag).wrapping_mul(0x0100_0193);
 }
-
-#[cfg(test)]
-mod tests;

@@ -364,6 +364,3 @@ fn quoted(protocol: u8, rest: Rest<'_>) -> Option<Quoted> {
         target: (target, inner.u16(at + 2)?),
     })
 }
-
-#[cfg(test)]
-mod tests;

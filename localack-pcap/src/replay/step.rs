@@ -44,7 +44,7 @@ impl Replay<'_> {
         if let Some(annotator) = &mut self.annotator {
             let captured = Captured {
                 port: arrival.port,
-                time: moment.time,
+                time: self.clock.calendar(moment.time),
                 octets: arrival.octets,
                 wire_len: arrival.wire_len,
             };
@@ -179,7 +179,8 @@ impl Replay<'_> {
     fn emission(&mut self, moment: Moment, emission: &Emission) -> Result<(), ReplayError> {
         let octets = self.twins.outbox.packet(emission);
         if let Some(annotator) = &mut self.annotator {
-            annotator.made(emission.port, moment.time, emission.kind, octets)?;
+            let time = self.clock.calendar(moment.time);
+            annotator.made(emission.port, time, emission.kind, octets)?;
         }
         let packet = IpPacket {
             rest: Rest::new(octets, octets.len()),

@@ -298,6 +298,3 @@ impl Page<'_> {
         writeln!(self.out)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -273,6 +273,3 @@ impl Source {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
