@@ -244,3 +244,63 @@ pub(crate) fn announced_mss(seg: &Segment) -> u16 {
 fn folded(kinds: &KindSet) -> u32 {
     kinds.iter().fold(0, |word, kind| word | 1 << (kind & 31))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{HeaderSpec, Parsed, Sum, emit, parse};
+    use core::net::Ipv6Addr;
+
+    fn segment(traffic_class: u8, flow_label: u32, hop_limit: u8) -> Segment {
+        let header = emit(
+            &HeaderSpec {
+                src: Ipv6Addr::LOCALHOST.into(),
+                dst: Ipv6Addr::LOCALHOST.into(),
+                src_port: 1,
+                dst_port: 2,
+                seq: SeqNum::ZERO,
+                ack: SeqNum::ZERO,
+                flags: Flags::ACK,
+                window: 0,
+                urgent: 0,
+                timestamps: None,
+                sack: &[],
+                hop_limit,
+                traffic_class,
+                flow_label,
+                dont_fragment: true,
+            },
+            0,
+            Sum::new(),
+        );
+        match parse(header.unwrap().as_slice()) {
+            Parsed::Tcp(segment) => segment,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn h9_5_looks_follow_the_host_but_for_its_flow_label_and_ecn() {
+        let mut host = Host::EMPTY;
+        host.freeze_flow_label(0xf_fffe);
+        host.observe(&segment(0xff, 0x1_2345, 64));
+        assert_eq!((host.traffic_class(), host.hop_limit()), (0xfc, 64));
+        host.observe(&segment(0x48, 0x5_4321, 63));
+        assert_eq!((host.traffic_class(), host.hop_limit()), (0x48, 63));
+        assert_eq!(host.flow_label(), 0xf_fffe);
+    }
+
+    #[test]
+    fn only_ipv6_forbids_fragmentation_without_a_flag() {
+        let mut host = Host::EMPTY;
+        assert!(!host.dont_fragment(IpVersion::V4) && host.dont_fragment(IpVersion::V6));
+        let mut seg = segment(0xff, 0, 64);
+        seg.ip.dont_fragment = true;
+        host.observe(&seg);
+        assert!(host.dont_fragment(IpVersion::V4));
+        seg.ip.dont_fragment = false;
+        host.observe(&seg);
+        assert!(!host.dont_fragment(IpVersion::V4));
+        assert_eq!(host.traffic_class(), 0xfc);
+    }
+}
