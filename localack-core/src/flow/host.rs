@@ -273,10 +273,10 @@ mod tests {
             0,
             Sum::new(),
         );
-        match parse(header.unwrap().as_slice()) {
-            Parsed::Tcp(segment) => segment,
-            other => panic!("{other:?}"),
-        }
+        let Parsed::Tcp(segment) = parse(header.unwrap().as_slice()) else {
+            panic!("a TCP segment is taken for something else");
+        };
+        segment
     }
 
     #[test]
