@@ -13,6 +13,9 @@ use crate::ranges::RangeSet;
 /// An address and a port.
 pub type Endpoint = (IpAddr, u16);
 
+/// The largest window a TCP can offer (RFC 7323 section 2.3).
+const WINDOW: i64 = 1 << 30;
+
 /// One of the two ends of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -69,8 +72,10 @@ struct Space {
     base: Option<u32>,
     /// The initial sequence number of a captured SYN.
     isn: Option<u32>,
-    /// The highest position so far: a sequence number without wrap-around.
+    /// The highest believable position so far: a sequence number without wrap-around.
     highest: Option<i64>,
+    /// The last position that was too far ahead to be believed.
+    doubted: Option<i64>,
     /// The position of the first payload octet, where the SYN was captured.
     floor: Option<i64>,
     fin: Option<i64>,
@@ -250,10 +255,11 @@ impl Conversation {
         self.complete_handshake
     }
 
-    /// Where a sequence number lies in the space of `end`; `None` before its first packet.
+    /// Where a sequence number near [`Conversation::acknowledgeable`] lies in the space of `end`.
     #[must_use]
     pub fn position(&self, end: End, seq: u32) -> Option<i64> {
-        self.sent(end).space.highest.map(|near| unwrap(seq, near))
+        let near = self.acknowledgeable(end).or(self.sent(end).space.highest)?;
+        Some(unwrap(seq, near))
     }
 
     /// The highest acknowledgement that `end` can be given on the evidence of the capture: what it
@@ -298,7 +304,9 @@ impl Conversation {
             .highest
             .filter(|_| acknowledges)
             .map(|near| unwrap(segment.ack, near));
-        other.space.acknowledged = other.space.acknowledged.max(acknowledged);
+        if let Some(position) = acknowledged {
+            other.space.acknowledge(position);
+        }
         let (start, new_data) = own.count(segment);
         (
             sender,
@@ -388,9 +396,34 @@ impl Space {
                 self.floor = Some(start);
             }
         }
-        let end = start + i64::from(segment.payload) + i64::from(segment.flags.has(Flags::FIN));
-        self.highest = Some(self.highest.map_or(end, |highest| highest.max(end)));
+        self.advance(start + i64::from(segment.payload) + i64::from(segment.flags.has(Flags::FIN)));
         start
+    }
+
+    /// Moves the highest position: a leap beyond any window is believed when a second packet
+    /// confirms it.
+    fn advance(&mut self, end: i64) {
+        let Some(highest) = self.highest else {
+            self.highest = Some(end);
+            return;
+        };
+        let confirmed = self
+            .doubted
+            .is_some_and(|doubted| end.abs_diff(doubted) <= WINDOW as u64);
+        if end - highest <= WINDOW || confirmed {
+            self.highest = Some(highest.max(end));
+            self.doubted = None;
+        } else {
+            self.doubted = Some(end);
+        }
+    }
+
+    /// The other end acknowledged everything below `position`, if that can be believed.
+    fn acknowledge(&mut self, position: i64) {
+        let known = self.acknowledged.or(self.floor).or(self.highest);
+        if known.is_none_or(|known| position - known <= WINDOW) {
+            self.acknowledged = self.acknowledged.max(Some(position));
+        }
     }
 }
 

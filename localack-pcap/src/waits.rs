@@ -58,16 +58,14 @@ impl Waits {
     pub fn record(&mut self, wait: u64) {
         self.total = self.total.saturating_add(wait);
         if let Some(histogram) = &mut self.rest {
-            histogram.saturating_record(wait);
-            return;
+            return put(histogram, wait);
         }
         self.exact.push(wait);
         if self.exact.len() > EXACT
             && let Ok(mut histogram) = Histogram::new(DIGITS)
         {
-            histogram.auto(true);
             for wait in core::mem::take(&mut self.exact) {
-                histogram.saturating_record(wait);
+                put(&mut histogram, wait);
             }
             self.rest = Some(Box::new(histogram));
         }
@@ -100,6 +98,13 @@ impl Waits {
             let rank = (sorted.len() as u64 * percent).div_ceil(100).max(1) as usize;
             sorted[(rank - 1).min(last)]
         }))
+    }
+}
+
+/// Records a wait in a histogram, which grows as far as it can.
+fn put(histogram: &mut Histogram<u32>, wait: u64) {
+    if histogram.record(wait).is_err() {
+        histogram.saturating_record(wait);
     }
 }
 

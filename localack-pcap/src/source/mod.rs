@@ -147,6 +147,13 @@ impl Source {
         self.reader.consume(core::mem::take(&mut self.pending));
         loop {
             match self.step() {
+                Step::Frame(_) if !self.lengths_agree(self.pending) => {
+                    self.pending = 0;
+                    return self.end(Some(CutReason::Damaged));
+                }
+                Step::Skip(octets) if !self.lengths_agree(octets) => {
+                    return self.end(Some(CutReason::Damaged));
+                }
                 Step::Frame(located) => return Some(located),
                 Step::Skip(octets) => self.reader.consume(octets),
                 Step::More => {
@@ -163,6 +170,16 @@ impl Source {
                 Step::End(reason) => return self.end(reason),
             }
         }
+    }
+
+    /// Whether a block's length at its end is the one at its beginning; classic records have one.
+    fn lengths_agree(&self, octets: usize) -> bool {
+        let data = self.reader.data();
+        self.format != Format::Pcapng
+            || data
+                .get(4..8)
+                .zip(data.get(..octets))
+                .is_some_and(|(first, block)| block.ends_with(first))
     }
 
     fn end(&mut self, reason: Option<CutReason>) -> Option<Located> {
