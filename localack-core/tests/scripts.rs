@@ -80,6 +80,81 @@ scripts! {
     acknowledgements_and_relaying = "ack";
     /// Section 2.5, H8.6, H8.8.
     resets = "reset";
+
+    /// H5.3, H1.9, H4.6, invariant 14.
+    h5_3_an_absurd_ack_of_the_sender_poisons_nothing = "regress_acks_absurd";
+    /// H1.9, H3.2, H5.3, invariants 7 and 14.
+    h1_9_an_absurd_ack_of_the_receiver_moves_neither_x_nor_its_clock = "regress_acks_of_receiver";
+    /// H5.10, H6.1, invariants 15 and 17.
+    h5_10_news_on_data_that_stays_reaches_its_reader_at_once = "regress_acks_relayed";
+    /// H5.10, invariant 15.
+    h5_10_sack_blocks_on_data_that_stays_reach_its_reader = "regress_acks_sack";
+    /// H5.6, RFC 5681 section 4.2.
+    h5_6_a_bare_fin_past_a_hole_is_answered = "regress_acks_bare_fin";
+    /// H5.4, invariants 13 and 14.
+    h5_4_a_broken_segment_without_ack_passes = "regress_acks_no_ack_flag";
+    /// H1.1, H1.1b.
+    h1_1_a_probe_that_fits_the_window_moves_n = "regress_acks_probe_taken";
+    /// H2.4, H2.6.
+    h2_4_a_probe_behind_a_closed_window_does_not_move_x = "regress_acks_receiver_probe";
+    /// H2.4, H5.9.
+    h2_4_a_segment_that_ends_its_service_moves_x = "regress_acks_unfit_both";
+    /// H6.2, H12.3, invariant 26.
+    h6_2_a_sender_with_a_short_timer_repeats_its_head_once_a_round_trip = "regress_acks_head_once";
+    /// H8.2, section 2.5, invariant 21.
+    h8_2_a_reset_while_draining_waits_for_all_octets = "regress_resets_while_draining";
+    /// H8.4, H8.7, section 2.5, invariant 22.
+    h8_4_a_suspected_reset_is_forgotten_or_told_to_both = "regress_resets_suspect";
+    /// Section 2.5, RFC 5961 section 3.2.
+    h8_1_an_old_sack_edge_makes_no_reset_exact = "regress_resets_sack_edges";
+    /// H8.2, section 2.5, invariant 21.
+    h8_2_a_reset_of_one_served_both_ways_waits_for_all_octets = "regress_resets_both_served";
+    /// H8.2, section 2.5.
+    h8_2_a_reset_does_not_wait_for_a_hole_that_nobody_fills = "regress_resets_with_hole";
+    /// Section 2.5, RFC 5961 section 3.2.
+    h8_2_a_reset_after_the_fin_counts_the_fin = "regress_resets_after_fin";
+    /// H8.6, section 2.5.
+    h8_6_a_duplicate_ack_does_not_suppress_a_challenge = "regress_resets_challenge";
+    /// H2.2, H2.7.
+    h2_2_a_window_opened_before_proof_reaches_the_sender = "regress_windows_before_proof";
+    /// H2.1, H5.5, H5.6.
+    h2_1_rounding_does_not_walk_the_edge_away = "regress_windows_rounding";
+    /// H2.2, H5.5, invariant 4.
+    h2_2_what_the_receiver_offered_itself_finds_room = "regress_windows_offer_of_receiver";
+    /// H9.1, invariant 18.
+    h9_1_keepalives_of_a_half_closed_sender_go_end_to_end = "regress_keepalives_half_closed";
+    /// H2.6, H9.1, invariant 18.
+    h2_6_one_probe_after_a_reopening_is_answered_and_no_keepalive = "regress_keepalives_after_reopening";
+    /// H12.3, H7.6, section 3.
+    h12_3_nothing_is_adopted_after_drain = "regress_handshakes_drain";
+    /// H4.5, H7.6, H7.7, invariant 22.
+    h7_7_a_forged_syn_does_not_open_the_way_for_acks_for_life = "regress_handshakes_forged_syn";
+    /// H7.6, H11.1, H13.1.
+    h7_6_an_unservable_successor_ends_the_old_flow_loudly = "regress_handshakes_unservable_again";
+    /// Invariant 22, RFC 9293 section 3.10.7.3.
+    h7_7_only_the_right_reset_ends_a_handshake = "regress_handshakes_blind_reset";
+    /// H3.3, invariant 7.
+    h3_3_the_first_acks_are_not_older_than_the_third = "regress_handshakes_first_tsval";
+    /// H4.2, invariant 9.
+    h4_2_a_new_service_knows_nothing_of_what_was_held = "regress_services_stale_sack";
+    /// H9.1.
+    h9_1_a_keepalive_octet_after_two_hours_passes = "regress_ages_keepalive";
+    /// H8.6.
+    h8_6_limits_do_not_outlast_half_an_hour = "regress_ages_limits";
+    /// H12.3.
+    h12_3_a_promotion_long_after_a_demotion_is_not_held_back = "regress_ages_promotion";
+    /// H12.1, RFC 5681 section 4.1.
+    h12_1_the_window_restarts_after_an_idle_time_of_any_length = "regress_ages_idle_window";
+    /// H9.8.
+    h9_8_a_sack_promise_alone_holds_no_slot_for_ever = "regress_ages_idle_promise";
+    /// H9.8, RFC 5382.
+    h9_8_a_fin_shortens_the_life_of_a_silent_flow = "regress_ages_closing";
+    /// H3.9, RFC 7323 section 5.5.
+    h3_9_a_fast_timestamp_clock_may_wrap_in_silence = "regress_ages_fast_clock";
+    /// H2.6.
+    h2_6_the_answer_to_a_probe_waits_for_a_full_sink = "regress_memory_probe_answer";
+    /// H8.7, H13.1.
+    h8_7_the_resets_of_giving_up_wait_for_a_full_sink = "regress_memory_giving_up";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.
