@@ -21,7 +21,8 @@ pub struct EngineHead {
     pub(crate) draining: u32,
     /// Where the next search for an unfinished handshake to evict begins.
     pub(crate) eviction: u32,
-    _pad: u32,
+    /// Blocks held by directions that make no progress (rule H12.4).
+    pub(crate) stalled_blocks: u32,
     pub(crate) counters: Counters,
 }
 
@@ -36,7 +37,7 @@ impl EngineHead {
         embryonic: 0,
         draining: 0,
         eviction: 0,
-        _pad: 0,
+        stalled_blocks: 0,
         counters: Counters::ZERO,
     };
 }
@@ -58,13 +59,22 @@ pub(crate) struct Clock {
 const MAX_LATENESS_US: u64 = 1_000_000;
 
 impl Clock {
-    pub(crate) const EMPTY: Self = Self { now_us: 0, ahead_us: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        now_us: 0,
+        ahead_us: 0,
+    };
 
     /// Takes in the caller's time and answers the engine's.
     pub(crate) fn advance(&mut self, wall: Instant, deadline: Option<Instant>) -> Instant {
-        let mut now_us = wall.as_micros().saturating_sub(self.ahead_us).max(self.now_us);
+        let mut now_us = wall
+            .as_micros()
+            .saturating_sub(self.ahead_us)
+            .max(self.now_us);
         if let Some(deadline) = deadline {
-            let latest_us = deadline.as_micros().max(self.now_us).saturating_add(MAX_LATENESS_US);
+            let latest_us = deadline
+                .as_micros()
+                .max(self.now_us)
+                .saturating_add(MAX_LATENESS_US);
             let late_us = now_us.saturating_sub(latest_us);
             self.ahead_us = self.ahead_us.saturating_add(late_us);
             now_us = now_us.saturating_sub(late_us);
@@ -85,6 +95,8 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     fn at(seconds: u64) -> Instant {

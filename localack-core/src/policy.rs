@@ -236,7 +236,12 @@ pub trait Policy {
 
     /// May change the choice when the handshake is complete and both round trips are known.
     /// The default keeps it.
-    fn established(&mut self, key: &FlowKey, handshake: &Handshake, chosen: FlowConfig) -> FlowConfig {
+    fn established(
+        &mut self,
+        key: &FlowKey,
+        handshake: &Handshake,
+        chosen: FlowConfig,
+    ) -> FlowConfig {
         let _ = (key, handshake);
         chosen
     }
@@ -247,7 +252,12 @@ impl<P: Policy + ?Sized> Policy for &mut P {
         (**self).admit(key, from, syn)
     }
 
-    fn established(&mut self, key: &FlowKey, handshake: &Handshake, chosen: FlowConfig) -> FlowConfig {
+    fn established(
+        &mut self,
+        key: &FlowKey,
+        handshake: &Handshake,
+        chosen: FlowConfig,
+    ) -> FlowConfig {
         (**self).established(key, handshake, chosen)
     }
 }

@@ -259,6 +259,8 @@ pub(crate) const fn low_half(value: u32) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
     use proptest::prelude::*;
 

@@ -68,7 +68,10 @@ impl Counters {
     /// Packets passed untouched for `reason`.
     #[must_use]
     pub fn passed(&self, reason: PassReason) -> u64 {
-        self.pass.get(usize::from(reason.number())).copied().unwrap_or(0)
+        self.pass
+            .get(usize::from(reason.number()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Packets edited in place and sent on.
@@ -80,27 +83,44 @@ impl Counters {
     /// Packets absorbed for `reason`.
     #[must_use]
     pub fn absorbed(&self, reason: AbsorbReason) -> u64 {
-        self.absorb.get(usize::from(reason.number())).copied().unwrap_or(0)
+        self.absorb
+            .get(usize::from(reason.number()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Packets discarded for `reason`.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.drop.get(usize::from(reason.number())).copied().unwrap_or(0)
+        self.drop
+            .get(usize::from(reason.number()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Packets made by the engine and taken by the sink.
     #[must_use]
     pub fn transmitted(&self, kind: TransmitKind) -> u64 {
-        self.transmit.get(usize::from(kind.number())).copied().unwrap_or(0)
+        self.transmit
+            .get(usize::from(kind.number()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Every counter with its group and its stable name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
-        let pass = PassReason::ALL.iter().map(|&r| ("pass", r.slug(), self.passed(r)));
-        let absorb = AbsorbReason::ALL.iter().map(|&r| ("absorb", r.slug(), self.absorbed(r)));
-        let drop = DropReason::ALL.iter().map(|&r| ("drop", r.slug(), self.dropped(r)));
-        let transmit = TransmitKind::ALL.iter().map(|&k| ("transmit", k.slug(), self.transmitted(k)));
+        let pass = PassReason::ALL
+            .iter()
+            .map(|&r| ("pass", r.slug(), self.passed(r)));
+        let absorb = AbsorbReason::ALL
+            .iter()
+            .map(|&r| ("absorb", r.slug(), self.absorbed(r)));
+        let drop = DropReason::ALL
+            .iter()
+            .map(|&r| ("drop", r.slug(), self.dropped(r)));
+        let transmit = TransmitKind::ALL
+            .iter()
+            .map(|&k| ("transmit", k.slug(), self.transmitted(k)));
         let rest = [
             ("engine", "forwarded", self.forward),
             ("engine", "sink-full", self.sink_full),

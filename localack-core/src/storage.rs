@@ -29,7 +29,12 @@ pub struct Storage<'a> {
 /// come out of `ARENA`; `INDEX` must be a power of two of at least `2 * FLOWS`.
 #[derive(Debug)]
 #[repr(C)]
-pub struct StaticStorage<const FLOWS: usize, const INDEX: usize, const BLOCKS: usize, const ARENA: usize> {
+pub struct StaticStorage<
+    const FLOWS: usize,
+    const INDEX: usize,
+    const BLOCKS: usize,
+    const ARENA: usize,
+> {
     head: EngineHead,
     flows: [FlowSlot; FLOWS],
     index: [IndexSlot; INDEX],

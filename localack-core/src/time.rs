@@ -54,10 +54,17 @@ impl Instant {
 
 /// A duration in whole microseconds, saturating at `u64::MAX`.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "bounded by the comparison before the cast")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "bounded by the comparison before the cast"
+)]
 pub(crate) const fn micros(duration: Duration) -> u64 {
     let wide = duration.as_micros();
-    if wide > u64::MAX as u128 { u64::MAX } else { wide as u64 }
+    if wide > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        wide as u64
+    }
 }
 
 /// A point in time within half an hour of the present, in four octets; zeroed memory is "never".
@@ -72,7 +79,10 @@ impl Stamp {
     pub(crate) const NEVER: Self = Self(0);
 
     /// The stamp of `at`. One instant in 2^32 is moved by a microsecond to keep zero free.
-    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is what a stamp is")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "modulo 2^32 is what a stamp is"
+    )]
     pub(crate) const fn at(at: Instant) -> Self {
         let low = at.0 as u32;
         Self(if low == 0 { 1 } else { low })
@@ -89,7 +99,11 @@ impl Stamp {
 
     /// Microseconds since the point; zero if it is not set or lies ahead.
     pub(crate) const fn age(self, now: Instant) -> u32 {
-        if self.is_due(now) { Self::at(now).0.wrapping_sub(self.0) } else { 0 }
+        if self.is_due(now) {
+            Self::at(now).0.wrapping_sub(self.0)
+        } else {
+            0
+        }
     }
 
     /// The point itself, given a present near it.
@@ -118,7 +132,10 @@ impl Moment {
     pub(crate) const NEVER: Self = Self(0);
 
     /// The moment of `at`. One in 2^32 is moved by a millisecond to keep zero free.
-    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is what a moment is")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "modulo 2^32 is what a moment is"
+    )]
     pub(crate) const fn at(at: Instant) -> Self {
         let low = (at.0 / 1000) as u32;
         Self(if low == 0 { 1 } else { low })

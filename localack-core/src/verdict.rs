@@ -188,10 +188,20 @@ mod tests {
 
     #[test]
     fn numbers_are_positions_and_slugs_are_unique() {
-        fn check<T: Copy + core::fmt::Debug>(all: &[T], number: fn(T) -> u8, slug: fn(T) -> &'static str) {
+        fn check<T: Copy + core::fmt::Debug>(
+            all: &[T],
+            number: fn(T) -> u8,
+            slug: fn(T) -> &'static str,
+        ) {
             for (position, &reason) in all.iter().enumerate() {
                 assert_eq!(usize::from(number(reason)), position, "{reason:?}");
-                assert_eq!(all.iter().filter(|&&other| slug(other) == slug(reason)).count(), 1, "{reason:?}");
+                assert_eq!(
+                    all.iter()
+                        .filter(|&&other| slug(other) == slug(reason))
+                        .count(),
+                    1,
+                    "{reason:?}"
+                );
             }
         }
         check(PassReason::ALL, PassReason::number, PassReason::slug);

@@ -26,7 +26,10 @@ impl Sink for Quiet {
 /// A handshake packet goes on as it is.
 const PASSED: Verdict = Verdict::Pass(PassReason::Handshake);
 
-#[expect(clippy::too_many_arguments, reason = "a packet, its circumstances and its flow")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a packet, its circumstances and its flow"
+)]
 impl<P: Policy> Engine<'_, P> {
     /// The SYN of a connection that is not known.
     pub(super) fn on_first_syn<S: Sink + ?Sized>(
@@ -51,7 +54,12 @@ impl<P: Policy> Engine<'_, P> {
     }
 
     /// Whether a connection may be served, as far as its SYN tells.
-    fn judge_syn(&mut self, key: &FlowKey, port: Port, seg: &Segment) -> Result<FlowConfig, PassReason> {
+    fn judge_syn(
+        &mut self,
+        key: &FlowKey,
+        port: Port,
+        seg: &Segment,
+    ) -> Result<FlowConfig, PassReason> {
         if self.storage.head.draining != 0 {
             return Err(PassReason::Draining);
         }
@@ -59,7 +67,13 @@ impl<P: Policy> Engine<'_, P> {
             return Err(reason);
         }
         // A packet that comes by twice must not be served twice (rule H9.11).
-        let mirrored = FlowKey::new(key.outer(), key.outer_port(), key.inner(), key.inner_port(), key.link());
+        let mirrored = FlowKey::new(
+            key.outer(),
+            key.outer_port(),
+            key.inner(),
+            key.inner_port(),
+            key.link(),
+        );
         if self.find(&mirrored).is_some() {
             return Err(PassReason::WrongPort);
         }
@@ -92,7 +106,14 @@ impl<P: Policy> Engine<'_, P> {
     ) -> Verdict {
         let counters = &mut self.storage.head.counters;
         counters.flows_refused = counters.flows_refused.saturating_add(1);
-        sink.event(wall, Event::Refused { key: *key, from, reason });
+        sink.event(
+            wall,
+            Event::Refused {
+                key: *key,
+                from,
+                reason,
+            },
+        );
         Verdict::Pass(reason)
     }
 
@@ -125,7 +146,10 @@ impl<P: Policy> Engine<'_, P> {
         if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) {
             return Verdict::Pass(PassReason::BadChecksum);
         }
-        let Some((phase, client)) = self.slot(slot).map(|flow| (flow.phase(), flow.client())) else { return PASSED };
+        let Some((phase, client)) = self.slot(slot).map(|flow| (flow.phase(), flow.client()))
+        else {
+            return PASSED;
+        };
         if seg.flags.contains(Flags::ACK) {
             return self.on_syn_ack(slot, key, port, wall, seg, sink);
         }
@@ -157,7 +181,9 @@ impl<P: Policy> Engine<'_, P> {
     /// The client's SYN again, or another one in its place.
     fn on_syn_again(&mut self, slot: u32, port: Port, seg: &Segment) {
         let now = self.storage.head.clock.now();
-        let Some(flow) = self.slot_mut(slot) else { return };
+        let Some(flow) = self.slot_mut(slot) else {
+            return;
+        };
         if flow.pending.isn() == seg.seq {
             flow.note_syn_again(now);
         } else if flow.phase() == Phase::SynSeen {
@@ -176,7 +202,9 @@ impl<P: Policy> Engine<'_, P> {
         sink: &mut S,
     ) -> Verdict {
         let now = self.storage.head.clock.now();
-        let Some(flow) = self.slot(slot) else { return PASSED };
+        let Some(flow) = self.slot(slot) else {
+            return PASSED;
+        };
         let answers = port == flow.pending.from().other() && flow.pending.is_answered_by(seg.ack);
         let is_new = match flow.phase() {
             Phase::SynSeen | Phase::SynAckSeen => true,
@@ -196,7 +224,9 @@ impl<P: Policy> Engine<'_, P> {
         if let Some(reason) = reason {
             return self.abandon(slot, key, port, reason, wall, sink);
         }
-        let Some(flow) = self.slot_mut(slot) else { return PASSED };
+        let Some(flow) = self.slot_mut(slot) else {
+            return PASSED;
+        };
         if flow.phase() == Phase::SynAckSeen {
             flow.flags.set(FlowFlags::SYN_LOST);
         }
@@ -217,9 +247,13 @@ impl<P: Policy> Engine<'_, P> {
         wall: Instant,
         sink: &mut S,
     ) -> Result<(), Verdict> {
-        let Some(old) = self.slot(slot).copied() else { return Err(PASSED) };
+        let Some(old) = self.slot(slot).copied() else {
+            return Err(PASSED);
+        };
         let from = old.pending.from();
-        let lost = Direction::BOTH.iter().fold(0_u32, |sum, &d| sum.saturating_add(old.stream(d).debt()));
+        let lost = Direction::BOTH
+            .iter()
+            .fold(0_u32, |sum, &d| sum.saturating_add(old.stream(d).debt()));
         if let Some(flow) = self.id_of(slot) {
             let counters = &mut self.storage.head.counters;
             counters.octets_lost = counters.octets_lost.saturating_add(lost.into());
@@ -235,7 +269,12 @@ impl<P: Policy> Engine<'_, P> {
         if self.take_slot(key) != Some(slot) {
             return Err(self.refuse(key, from, PassReason::TableFull, wall, sink));
         }
-        let due = self.storage.head.clock.now().after(self.config.handshake_time);
+        let due = self
+            .storage
+            .head
+            .clock
+            .now()
+            .after(self.config.handshake_time);
         if let Some(flow) = self.slot_mut(slot) {
             flow.set_phase(Phase::SynSeen);
             flow.set_client(from);
@@ -283,7 +322,9 @@ impl<P: Policy> Engine<'_, P> {
         if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) {
             return Verdict::Pass(PassReason::BadChecksum);
         }
-        let Some(flow) = self.slot_mut(slot) else { return PASSED };
+        let Some(flow) = self.slot_mut(slot) else {
+            return PASSED;
+        };
         if seg.flags.contains(Flags::RST) {
             if flow.is_ended_by(port, seg) {
                 self.release_slot(slot);
@@ -303,14 +344,14 @@ impl<P: Policy> Engine<'_, P> {
         }
         let direction = Direction::arriving_on(port);
         self.work(slot, wall, INGEST_ROOM, sink, |work| {
-                if seg.has_payload() || seg.flags.contains(Flags::FIN) {
-                    work.on_segment(direction, packet, seg, meta)
-                } else {
-                    work.flow.seen_at = Moment::at(work.now);
-                    PASSED
-                }
-            })
-            .map_or(PASSED, |(verdict, _)| verdict)
+            if seg.has_payload() || seg.flags.contains(Flags::FIN) {
+                work.on_segment(direction, packet, seg, meta)
+            } else {
+                work.flow.seen_at = Moment::at(work.now);
+                PASSED
+            }
+        })
+        .map_or(PASSED, |(verdict, _)| verdict)
     }
 
     /// The handshake is complete: asks the policy again, and begins to serve.
@@ -326,11 +367,15 @@ impl<P: Policy> Engine<'_, P> {
             return Err(PassReason::Draining);
         }
         let now = self.storage.head.clock.now();
-        let Some(flow) = self.slot(slot) else { return Err(PassReason::TableFull) };
+        let Some(flow) = self.slot(slot) else {
+            return Err(PassReason::TableFull);
+        };
         let handshake = flow.handshake(now);
         let config = self.policy.established(key, &handshake, flow.chosen());
         let idle = now.after(self.config.idle_time).as_micros();
-        let Some(flow) = self.slot_mut(slot) else { return Err(PassReason::TableFull) };
+        let Some(flow) = self.slot_mut(slot) else {
+            return Err(PassReason::TableFull);
+        };
         flow.configure(&config);
         flow.on_third_ack(seg, &handshake);
         flow.phase_due = idle;
@@ -340,9 +385,15 @@ impl<P: Policy> Engine<'_, P> {
             return Err(PassReason::DfClear);
         }
         self.storage.head.embryonic = self.storage.head.embryonic.saturating_sub(1);
-        let Some(flow) = self.id_of(slot) else { return Err(PassReason::TableFull) };
+        let Some(flow) = self.id_of(slot) else {
+            return Err(PassReason::TableFull);
+        };
         // The news that custody has begun must come after the news of the flow.
-        let promote = |work: &mut Work<'_, Quiet>| Direction::BOTH.into_iter().for_each(|d| work.try_promote(d));
+        let promote = |work: &mut Work<'_, Quiet>| {
+            Direction::BOTH
+                .into_iter()
+                .for_each(|d| work.try_promote(d))
+        };
         self.work(slot, wall, 0, &mut Quiet, promote);
         let served = self.slot(slot).is_some_and(wants_service);
         if wanted && !served {
@@ -350,9 +401,19 @@ impl<P: Policy> Engine<'_, P> {
         }
         let counters = &mut self.storage.head.counters;
         counters.flows_adopted = counters.flows_adopted.saturating_add(1);
-        sink.event(wall, Event::Adopted { flow, key: *key, handshake });
+        sink.event(
+            wall,
+            Event::Adopted {
+                flow,
+                key: *key,
+                handshake,
+            },
+        );
         for direction in Direction::BOTH {
-            if self.slot(slot).is_some_and(|state| state.stream(direction).acks_early()) {
+            if self
+                .slot(slot)
+                .is_some_and(|state| state.stream(direction).acks_early())
+            {
                 sink.event(wall, Event::CustodyBegun { flow, direction });
             }
         }
@@ -362,5 +423,7 @@ impl<P: Policy> Engine<'_, P> {
 
 /// Whether any direction is to be served.
 fn wants_service(flow: &FlowSlot) -> bool {
-    Direction::BOTH.iter().any(|&d| flow.stream(d).service() != Service::Bypass)
+    Direction::BOTH
+        .iter()
+        .any(|&d| flow.stream(d).service() != Service::Bypass)
 }

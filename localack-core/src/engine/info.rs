@@ -38,11 +38,18 @@ impl<P> Engine<'_, P> {
             mode: stream.mode(),
             snd_una: send.snd_una,
             snd_nxt: send.snd_nxt,
-            rcv_nxt: if active { stream.rcv_nxt() } else { recv.seq_max },
+            rcv_nxt: if active {
+                stream.rcv_nxt()
+            } else {
+                recv.seq_max
+            },
             ack_sent: recv.ack_sent,
             offered_edge: recv.edge,
             debt: stream.debt(),
-            custody: stream.chain.blocks().saturating_mul(self.block_size.octets()),
+            custody: stream
+                .chain
+                .blocks()
+                .saturating_mul(self.block_size.octets()),
             srtt: Duration::from_micros(send.srtt_us().unwrap_or(0).into()),
             cwnd: send.congestion.cwnd(),
             pipe: stream.pipe(flow.flags.has(FlowFlags::SACK)),

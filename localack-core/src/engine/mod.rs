@@ -72,7 +72,12 @@ impl<'a, P: Policy> Engine<'a, P> {
     /// [`ConfigError`] if the slices do not fit together or a setting is out of range.
     pub fn new(storage: Storage<'a>, config: Config, policy: P) -> Result<Self, ConfigError> {
         let block_size = config.check(&storage)?;
-        let mut engine = Self { storage, config, policy, block_size };
+        let mut engine = Self {
+            storage,
+            config,
+            policy,
+            block_size,
+        };
         engine.format();
         Ok(engine)
     }
@@ -105,11 +110,18 @@ impl<'a, P: Policy> Engine<'a, P> {
         let engine_now = self.advance(now);
         let mut room = budget;
         let mut steps = TIMER_STEPS.saturating_add(u32::try_from(budget).unwrap_or(u32::MAX));
-        while let Some(slot) = self.storage.head.wheel.pop_expired(self.storage.flows, engine_now, &mut steps) {
-            let blocked = self.work(slot, now, room, sink, |work| work.on_timer()).is_some_and(|(_, done)| {
-                room = done.room;
-                done.blocked
-            });
+        while let Some(slot) =
+            self.storage
+                .head
+                .wheel
+                .pop_expired(self.storage.flows, engine_now, &mut steps)
+        {
+            let blocked = self
+                .work(slot, now, room, sink, |work| work.on_timer())
+                .is_some_and(|(_, done)| {
+                    room = done.room;
+                    done.blocked
+                });
             if blocked {
                 return Poll::Blocked;
             }
@@ -121,9 +133,13 @@ impl<'a, P: Policy> Engine<'a, P> {
             return Poll::More;
         }
         while room > 0 && steps > 0 {
-            let Some(slot) = self.storage.head.ready.pop_front(self.storage.flows) else { return Poll::Idle };
+            let Some(slot) = self.storage.head.ready.pop_front(self.storage.flows) else {
+                return Poll::Idle;
+            };
             let before = room;
-            let Some((_, done)) = self.work(slot, now, room, sink, |work| work.run()) else { continue };
+            let Some((_, done)) = self.work(slot, now, room, sink, |work| work.run()) else {
+                continue;
+            };
             room = done.room;
             if done.blocked {
                 return Poll::Blocked;
@@ -136,7 +152,11 @@ impl<'a, P: Policy> Engine<'a, P> {
                 }
             }
         }
-        if self.storage.head.ready.is_empty() { Poll::Idle } else { Poll::More }
+        if self.storage.head.ready.is_empty() {
+            Poll::Idle
+        } else {
+            Poll::More
+        }
     }
 
     /// When [`Engine::poll`] must be called at the latest; `None` if nothing waits for time.
@@ -144,7 +164,11 @@ impl<'a, P: Policy> Engine<'a, P> {
     pub fn next_deadline(&self) -> Option<Instant> {
         let clock = &self.storage.head.clock;
         if self.storage.head.ready.is_empty() {
-            self.storage.head.wheel.next_deadline().map(|at| clock.wall(at))
+            self.storage
+                .head
+                .wheel
+                .next_deadline()
+                .map(|at| clock.wall(at))
         } else {
             Some(clock.wall(clock.now()))
         }
@@ -166,8 +190,14 @@ impl<'a, P: Policy> Engine<'a, P> {
     ) -> Result<(), UnknownFlow> {
         self.advance(now);
         let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
-        let service = if self.storage.head.draining == 0 { service } else { Service::Bypass };
-        let Some(state) = self.slot_mut(slot) else { return Err(UnknownFlow) };
+        let service = if self.storage.head.draining == 0 {
+            service
+        } else {
+            Service::Bypass
+        };
+        let Some(state) = self.slot_mut(slot) else {
+            return Err(UnknownFlow);
+        };
         state.stream_mut(direction).set_service(service);
         if state.phase() == Phase::Open {
             self.storage.head.ready.push_back(self.storage.flows, slot);
@@ -182,7 +212,9 @@ impl<'a, P: Policy> Engine<'a, P> {
         self.advance(now);
         self.storage.head.draining = 1;
         for slot in 0..self.storage.head.slots.watermark() {
-            let Some(state) = self.slot_mut(slot) else { continue };
+            let Some(state) = self.slot_mut(slot) else {
+                continue;
+            };
             if state.phase() == Phase::Open {
                 for direction in Direction::BOTH {
                     state.stream_mut(direction).set_service(Service::Bypass);
@@ -230,7 +262,9 @@ impl<'a, P: Policy> Engine<'a, P> {
     ) -> Verdict {
         let key = key_of(port, seg, meta);
         let Some(slot) = self.find(&key) else {
-            return if seg.flags.contains(Flags::SYN) && !seg.flags.intersects(Flags::ACK.union(Flags::RST)) {
+            return if seg.flags.contains(Flags::SYN)
+                && !seg.flags.intersects(Flags::ACK.union(Flags::RST))
+            {
                 self.on_first_syn(&key, port, wall, seg, sink)
             } else {
                 Verdict::Pass(PassReason::MidStream)
@@ -244,8 +278,10 @@ impl<'a, P: Policy> Engine<'a, P> {
             return self.on_handshake_segment(slot, &key, port, wall, packet, seg, meta, sink);
         }
         let direction = Direction::arriving_on(port);
-        self.work(slot, wall, INGEST_ROOM, sink, |work| work.on_segment(direction, packet, seg, meta))
-            .map_or(Verdict::Pass(PassReason::MidStream), |(verdict, _)| verdict)
+        self.work(slot, wall, INGEST_ROOM, sink, |work| {
+            work.on_segment(direction, packet, seg, meta)
+        })
+        .map_or(Verdict::Pass(PassReason::MidStream), |(verdict, _)| verdict)
     }
 
     /// An error about a packet comes from where the packet went.
@@ -260,17 +296,29 @@ impl<'a, P: Policy> Engine<'a, P> {
         let quoted = &error.quoted;
         let direction = Direction::arriving_on(port.other());
         let key = match direction {
-            Direction::InnerToOuter => {
-                FlowKey::new(quoted.src, quoted.src_port, quoted.dst, quoted.dst_port, meta.link.0)
-            }
-            Direction::OuterToInner => {
-                FlowKey::new(quoted.dst, quoted.dst_port, quoted.src, quoted.src_port, meta.link.0)
-            }
+            Direction::InnerToOuter => FlowKey::new(
+                quoted.src,
+                quoted.src_port,
+                quoted.dst,
+                quoted.dst_port,
+                meta.link.0,
+            ),
+            Direction::OuterToInner => FlowKey::new(
+                quoted.dst,
+                quoted.dst_port,
+                quoted.src,
+                quoted.src_port,
+                meta.link.0,
+            ),
         };
         let is_open = |state: &FlowSlot| state.phase() == Phase::Open;
         self.find(&key)
             .filter(|&slot| self.slot(slot).is_some_and(is_open))
-            .and_then(|slot| self.work(slot, wall, INGEST_ROOM, sink, |work| work.on_icmp(direction, error)))
+            .and_then(|slot| {
+                self.work(slot, wall, INGEST_ROOM, sink, |work| {
+                    work.on_icmp(direction, error)
+                })
+            })
             .map_or(Verdict::Pass(PassReason::Icmp), |(verdict, _)| verdict)
     }
 
@@ -285,10 +333,18 @@ impl<'a, P: Policy> Engine<'a, P> {
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
         let id = self.id_of(slot)?;
-        let Storage { head, flows, blocks, arena, .. } = &mut self.storage;
+        let Storage {
+            head,
+            flows,
+            blocks,
+            arena,
+            ..
+        } = &mut self.storage;
         let now = head.clock.now();
         let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
         let key = flow.key.unpack()?;
+        let stalled_before = flow.stalled_blocks();
+        let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
         let mut work = Work {
             id,
             key,
@@ -299,13 +355,21 @@ impl<'a, P: Policy> Engine<'a, P> {
             sink: &mut *sink,
             now,
             wall,
+            crowded: head.stalled_blocks > half,
             room,
             blocked: false,
             done: false,
         };
         let answer = job(&mut work);
-        let done = Done { room: work.room, blocked: work.blocked, walks: work.walks() };
+        let done = Done {
+            room: work.room,
+            blocked: work.blocked,
+            walks: work.walks(),
+        };
         let (ended, has_work, due) = (work.done, work.has_work(), work.flow.next_due(now));
+        let stalled_after = work.flow.stalled_blocks();
+        let stalled = head.stalled_blocks.saturating_sub(stalled_before);
+        head.stalled_blocks = stalled.saturating_add(stalled_after);
         if ended {
             self.forget(slot, wall, sink);
         } else {

@@ -18,7 +18,10 @@ const EVICTION_PROBES: u32 = 16;
 
 impl Config {
     /// Checks that settings and slices fit together.
-    pub(super) fn check(&self, storage: &Storage<'_>) -> Result<BlockSize, crate::config::ConfigError> {
+    pub(super) fn check(
+        &self,
+        storage: &Storage<'_>,
+    ) -> Result<BlockSize, crate::config::ConfigError> {
         use crate::config::ConfigError as Error;
         let flows = storage.flows.len();
         if flows == 0 || flows > 1 << 30 {
@@ -44,7 +47,10 @@ impl Config {
             self.give_up_after,
         ];
         // Ages are kept in milliseconds modulo 2^32, which is 49 days.
-        let month = 30_u64.saturating_mul(24).saturating_mul(3600).saturating_mul(1_000_000);
+        let month = 30_u64
+            .saturating_mul(24)
+            .saturating_mul(3600)
+            .saturating_mul(1_000_000);
         let long = [self.idle_time, self.closing_time];
         let in_order = self.rto_min <= self.rto_max && micros(self.give_up_after) >= 100_000_000;
         let too_long = short.iter().any(|&time| micros(time) > half_hour)
@@ -94,7 +100,9 @@ impl<P> Engine<'_, P> {
 
     /// Takes a slot for a connection; `None` if there is none.
     pub(super) fn take_slot(&mut self, key: &FlowKey) -> Option<u32> {
-        let Storage { head, flows, index, .. } = &mut self.storage;
+        let Storage {
+            head, flows, index, ..
+        } = &mut self.storage;
         let id = head.slots.alloc(flows)?;
         let slot = id.slot();
         let hash = key.hash(self.config.hash_key);
@@ -126,7 +134,10 @@ impl<P> Engine<'_, P> {
         for _ in 0..EVICTION_PROBES {
             state = mix(state);
             let slot = u32::try_from(state.checked_rem(watermark).unwrap_or(0)).unwrap_or(0);
-            if self.slot(slot).is_some_and(|flow| flow.phase().is_embryonic()) {
+            if self
+                .slot(slot)
+                .is_some_and(|flow| flow.phase().is_embryonic())
+            {
                 self.release_slot(slot);
                 let counters = &mut self.storage.head.counters;
                 counters.handshakes_evicted = counters.handshakes_evicted.saturating_add(1);
@@ -138,16 +149,28 @@ impl<P> Engine<'_, P> {
     /// Gives a flow's slot, blocks and timers back.
     pub(super) fn release_slot(&mut self, slot: u32) {
         let Some(id) = self.id_of(slot) else { return };
-        let Storage { head, flows, index, blocks, arena } = &mut self.storage;
+        let Storage {
+            head,
+            flows,
+            index,
+            blocks,
+            arena,
+        } = &mut self.storage;
         head.wheel.disarm(flows, slot);
         head.ready.remove(flows, slot);
-        let Some(flow) = usize::try_from(slot).ok().and_then(|slot| flows.get_mut(slot)) else { return };
+        let Some(flow) = usize::try_from(slot)
+            .ok()
+            .and_then(|slot| flows.get_mut(slot))
+        else {
+            return;
+        };
         if let Some(key) = flow.key.unpack() {
             FlowIndex::new(index).remove(key.hash(self.config.hash_key), slot);
         }
         if flow.phase().is_embryonic() {
             head.embryonic = head.embryonic.saturating_sub(1);
         }
+        head.stalled_blocks = head.stalled_blocks.saturating_sub(flow.stalled_blocks());
         let mut pool = Pool::new(&mut head.pool, blocks, arena, self.block_size);
         for direction in Direction::BOTH {
             pool.retire(&mut flow.stream_mut(direction).chain);

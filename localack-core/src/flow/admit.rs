@@ -44,7 +44,10 @@ pub(crate) fn unservable(seg: &Segment) -> Option<PassReason> {
 
 /// Why a connection cannot be served, as its SYN and SYN-ACK together say.
 pub(crate) fn unservable_together(pending: &PendingSyn, syn_ack: &Segment) -> Option<PassReason> {
-    let (ece, cwr) = (syn_ack.flags.contains(Flags::ECE), syn_ack.flags.contains(Flags::CWR));
+    let (ece, cwr) = (
+        syn_ack.flags.contains(Flags::ECE),
+        syn_ack.flags.contains(Flags::CWR),
+    );
     if let Some(reason) = unservable(syn_ack) {
         Some(reason)
     } else if pending.shares_unusual_option(syn_ack) {
@@ -71,18 +74,28 @@ impl FlowSlot {
     /// Takes over what the policy chose.
     pub(crate) fn configure(&mut self, config: &FlowConfig) {
         self.buffer_limit = config.buffer_limit.min(MAX_BUFFER);
-        self.ack_delay = u16::try_from(micros(config.ack_delay)).unwrap_or(u16::MAX).min(MAX_ACK_DELAY_US);
-        self.flags.put(FlowFlags::ALLOW_DF, config.allow_dont_fragment);
-        self.flags.put(FlowFlags::CUSTODY_AFTER_HANDSHAKE, config.custody == Custody::AfterHandshake);
+        self.ack_delay = u16::try_from(micros(config.ack_delay))
+            .unwrap_or(u16::MAX)
+            .min(MAX_ACK_DELAY_US);
+        self.flags
+            .put(FlowFlags::ALLOW_DF, config.allow_dont_fragment);
+        self.flags.put(
+            FlowFlags::CUSTODY_AFTER_HANDSHAKE,
+            config.custody == Custody::AfterHandshake,
+        );
         for direction in Direction::BOTH {
-            self.stream_mut(direction).set_service(config.service(direction));
+            self.stream_mut(direction)
+                .set_service(config.service(direction));
         }
     }
 
     /// What was chosen at the SYN, for the policy to look at again.
     pub(crate) fn chosen(&self) -> FlowConfig {
-        let custody =
-            if self.flags.has(FlowFlags::CUSTODY_AFTER_HANDSHAKE) { Custody::AfterHandshake } else { Custody::AfterProof };
+        let custody = if self.flags.has(FlowFlags::CUSTODY_AFTER_HANDSHAKE) {
+            Custody::AfterHandshake
+        } else {
+            Custody::AfterProof
+        };
         FlowConfig {
             inner_to_outer: self.stream(Direction::InnerToOuter).service(),
             outer_to_inner: self.stream(Direction::OuterToInner).service(),
@@ -103,10 +116,18 @@ impl FlowSlot {
     pub(crate) fn on_syn_ack(&mut self, syn_ack: &Segment, now: Instant) {
         let (client, pending) = (self.client(), self.pending);
         let server = client.other();
-        let scales = pending.window_scale().zip(syn_ack.options.window_scale.map(WindowScale::new));
+        let scales = pending
+            .window_scale()
+            .zip(syn_ack.options.window_scale.map(WindowScale::new));
         let (client_scale, server_scale) = scales.unwrap_or_default();
-        self.flags.put(FlowFlags::SACK, pending.sack_permitted() && syn_ack.options.sack_permitted);
-        self.flags.put(FlowFlags::TIMESTAMPS, pending.timestamps() && syn_ack.options.timestamps.is_some());
+        self.flags.put(
+            FlowFlags::SACK,
+            pending.sack_permitted() && syn_ack.options.sack_permitted,
+        );
+        self.flags.put(
+            FlowFlags::TIMESTAMPS,
+            pending.timestamps() && syn_ack.options.timestamps.is_some(),
+        );
         self.host_mut(client).mss = pending.mss();
         self.host_mut(client).set_scale(client_scale);
         self.host_mut(server).mss = announced_mss(syn_ack);
@@ -117,12 +138,17 @@ impl FlowSlot {
         let up = self.stream_mut(Direction::arriving_on(client));
         up.start_at(syn_ack.ack);
         up.recv.seq_max = syn_ack.ack;
-        up.send.start_window(syn_ack.seq, syn_ack.ack, syn_ack.window);
+        up.send
+            .start_window(syn_ack.seq, syn_ack.ack, syn_ack.window);
         let down = self.stream_mut(Direction::arriving_on(server));
         down.start_at(syn_ack.seq.advance(1));
-        down.watch(SeqRange::new(syn_ack.seq.advance(1), syn_ack.seq_end()), None);
+        down.watch(
+            SeqRange::new(syn_ack.seq.advance(1), syn_ack.seq_end()),
+            None,
+        );
         down.recv.seq_max = syn_ack.seq_end();
-        down.send.start_window(pending.isn(), syn_ack.seq.advance(1), 0);
+        down.send
+            .start_window(pending.isn(), syn_ack.seq.advance(1), 0);
         let window = pending.window();
         down.send.wnd_edge = syn_ack.seq.advance(1).advance(window);
         down.send.wnd_max = window;
@@ -145,7 +171,10 @@ impl FlowSlot {
             && seg.flags.contains(Flags::ACK)
             && !seg.flags.intersects(Flags::SYN.union(Flags::RST))
             && SeqRange::new(down.send.snd_una, down.recv.seq_max.advance(1)).contains(seg.ack)
-            && seg.seq.octets_since(up.send.snd_una).is_some_and(|ahead| ahead <= up.send.wnd_max)
+            && seg
+                .seq
+                .octets_since(up.send.snd_una)
+                .is_some_and(|ahead| ahead <= up.send.wnd_max)
     }
 
     /// Whether a reset during the handshake is one that its receiver would obey (RFC 9293 section
@@ -179,11 +208,16 @@ impl FlowSlot {
         let down = self.stream_mut(Direction::arriving_on(client.other()));
         down.watch_ack(seg.ack);
         down.recv.ack_sent = seg.ack;
-        down.send.note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window));
+        down.send
+            .note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window));
         if let Some(timestamps) = seg.options.timestamps {
             down.send.tsecr = timestamps.ecr;
         }
-        if let Some(timestamps) = seg.options.timestamps.filter(|_| self.flags.has(FlowFlags::TIMESTAMPS)) {
+        if let Some(timestamps) = seg
+            .options
+            .timestamps
+            .filter(|_| self.flags.has(FlowFlags::TIMESTAMPS))
+        {
             let up = self.stream_mut(Direction::arriving_on(client));
             up.watch(SeqRange::new(seg.seq, seg.seq), Some(timestamps.val));
         }
@@ -203,13 +237,17 @@ impl FlowSlot {
     pub(crate) fn drop_fragmentable(&mut self, version: IpVersion) -> bool {
         let mut dropped = false;
         for direction in Direction::BOTH {
-            let allowed = self.flags.has(FlowFlags::ALLOW_DF) || self.host(direction.source()).dont_fragment(version);
+            let allowed = self.flags.has(FlowFlags::ALLOW_DF)
+                || self.host(direction.source()).dont_fragment(version);
             if !allowed && self.stream(direction).service() != Service::Bypass {
                 self.stream_mut(direction).set_service(Service::Bypass);
                 dropped = true;
             }
         }
-        dropped && Direction::BOTH.iter().all(|&d| self.stream(d).service() == Service::Bypass)
+        dropped
+            && Direction::BOTH
+                .iter()
+                .all(|&d| self.stream(d).service() == Service::Bypass)
     }
 
     /// Notes how a handshake packet of the host on `from` looks.
@@ -223,10 +261,15 @@ impl FlowSlot {
     pub(crate) fn watch_early(&mut self, from: Port, seg: &Segment) {
         let stream = self.stream_mut(Direction::arriving_on(from));
         let end: SeqNum = seg.seq_end();
-        let fits = end.octets_since(stream.send.snd_una).is_some_and(|ahead| ahead <= 1 << 30);
+        let fits = end
+            .octets_since(stream.send.snd_una)
+            .is_some_and(|ahead| ahead <= 1 << 30);
         if fits {
             stream.recv.seq_max = stream.recv.seq_max.latest(end);
-            stream.watch(SeqRange::new(seg.seq, end), seg.options.timestamps.map(|t| t.val));
+            stream.watch(
+                SeqRange::new(seg.seq, end),
+                seg.options.timestamps.map(|t| t.val),
+            );
             if seg.flags.contains(Flags::FIN) {
                 stream.recv.fin = end.retreat(1);
                 stream.flags.set(StreamFlags::FIN_SEEN);

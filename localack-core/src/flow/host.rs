@@ -32,13 +32,22 @@ impl Host {
     const CLASS_SHIFT: u32 = 20;
     const DONT_FRAGMENT: u32 = 1 << 31;
 
-    pub(crate) const EMPTY: Self = Self { mss: 0, window_scale: 0, hop_limit: 0, looks: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        mss: 0,
+        window_scale: 0,
+        hop_limit: 0,
+        looks: 0,
+    };
 
     /// Notes how the host's latest packet looks. The flow label is kept as first seen: a new one
     /// makes some receivers re-route (rule H9.5).
     pub(crate) fn observe(&mut self, seg: &Segment) {
         let class = u32::from(seg.ip.traffic_class & !0b11) << Self::CLASS_SHIFT;
-        let fragments = if seg.ip.dont_fragment { Self::DONT_FRAGMENT } else { 0 };
+        let fragments = if seg.ip.dont_fragment {
+            Self::DONT_FRAGMENT
+        } else {
+            0
+        };
         self.hop_limit = seg.ip.hop_limit;
         self.looks = self.flow_label() | class | fragments;
     }
@@ -124,7 +133,10 @@ impl PendingSyn {
             (seg.options.sack_permitted, Self::SACK),
             (seg.options.timestamps.is_some(), Self::TIMESTAMPS),
             (seg.flags.contains(classic), Self::ECN),
-            (seg.flags.contains(classic) && seg.accurate_ecn, Self::ACCURATE_ECN),
+            (
+                seg.flags.contains(classic) && seg.accurate_ecn,
+                Self::ACCURATE_ECN,
+            ),
             (from == Port::Outer, Self::FROM_OUTER),
             (unservable(seg).is_some(), Self::UNSERVABLE),
         ] {
@@ -140,14 +152,21 @@ impl PendingSyn {
             mss: announced_mss(seg),
             window: seg.window,
             payload: u16::try_from(seg.payload_len).unwrap_or(u16::MAX),
-            window_scale: seg.options.window_scale.map_or(0, |shift| shift.min(14).saturating_add(1)),
+            window_scale: seg
+                .options
+                .window_scale
+                .map_or(0, |shift| shift.min(14).saturating_add(1)),
             flags,
         }
     }
 
     /// The port on which the SYN arrived.
     pub(crate) const fn from(&self) -> Port {
-        if self.flags & Self::FROM_OUTER == 0 { Port::Inner } else { Port::Outer }
+        if self.flags & Self::FROM_OUTER == 0 {
+            Port::Inner
+        } else {
+            Port::Outer
+        }
     }
 
     /// Whether the SYN alone says that its connection cannot be served.
@@ -182,7 +201,8 @@ impl PendingSyn {
 
     /// Whether `ack` answers this SYN, with some, all or none of the data it carried (RFC 7413).
     pub(crate) fn is_answered_by(&self, ack: SeqNum) -> bool {
-        ack.octets_since(self.isn().advance(1)).is_some_and(|octets| octets <= u32::from(self.payload))
+        ack.octets_since(self.isn().advance(1))
+            .is_some_and(|octets| octets <= u32::from(self.payload))
     }
 
     pub(crate) const fn sack_permitted(&self) -> bool {

@@ -13,8 +13,8 @@ pub use key::FlowKey;
 
 use crate::policy::{Direction, Port};
 use crate::seq::WindowScale;
-use crate::timer::{ReadyLink, ReadyNode, TimerLink, TimerNode};
 use crate::time::{Instant, Moment};
+use crate::timer::{ReadyLink, ReadyNode, TimerLink, TimerNode};
 use host::{Host, PendingSyn};
 use key::PackedKey;
 use phase::Phase;
@@ -107,6 +107,19 @@ impl FlowFlags {
     /// The same of the outer host.
     pub(crate) const OUTER_CLOCK_VOID: Self = Self(1 << 9);
 
+    /// Data from the inner host has made no progress for long (rule H12.4).
+    pub(crate) const INNER_STALLED: Self = Self(1 << 10);
+    /// The same of data from the outer host.
+    pub(crate) const OUTER_STALLED: Self = Self(1 << 11);
+
+    /// The flag that says that `direction` is stalled.
+    pub(crate) const fn stalled(direction: Direction) -> Self {
+        match direction {
+            Direction::InnerToOuter => Self::INNER_STALLED,
+            Direction::OuterToInner => Self::OUTER_STALLED,
+        }
+    }
+
     /// The flag that voids the timestamps of the host on `port`.
     pub(crate) const fn clock_void(port: Port) -> Self {
         match port {
@@ -128,7 +141,11 @@ impl FlowFlags {
     }
 
     pub(crate) const fn put(&mut self, other: Self, on: bool) {
-        if on { self.set(other) } else { self.clear(other) }
+        if on {
+            self.set(other)
+        } else {
+            self.clear(other)
+        }
     }
 }
 
@@ -175,7 +192,11 @@ impl FlowSlot {
 
     /// The port on which the SYN arrived.
     pub(crate) const fn client(&self) -> Port {
-        if self.client == 0 { Port::Inner } else { Port::Outer }
+        if self.client == 0 {
+            Port::Inner
+        } else {
+            Port::Outer
+        }
     }
 
     pub(crate) const fn set_client(&mut self, port: Port) {
@@ -221,7 +242,20 @@ impl FlowSlot {
     /// The most octets that one direction may come to hold: rounding of windows lets a sender go a
     /// little further with each acknowledgement (rule H2.1).
     pub(crate) fn most_held(&self, scale: WindowScale) -> u32 {
-        self.buffer_limit.saturating_add(self.buffer_limit / 4).saturating_add(scale.unit())
+        self.buffer_limit
+            .saturating_add(self.buffer_limit / 4)
+            .saturating_add(scale.unit())
+    }
+
+    /// Blocks held by directions that are stalled.
+    pub(crate) fn stalled_blocks(&self) -> u32 {
+        let stalled = |&d: &Direction| self.flags.has(FlowFlags::stalled(d));
+        Direction::BOTH
+            .iter()
+            .filter(|d| stalled(d))
+            .fold(0, |sum, &d| {
+                sum.saturating_add(self.stream(d).chain.blocks())
+            })
     }
 
     /// Lets the flow's time end no later than `at`.

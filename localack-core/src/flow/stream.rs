@@ -89,7 +89,11 @@ impl StreamFlags {
     }
 
     pub(crate) const fn put(&mut self, other: Self, on: bool) {
-        if on { self.set(other) } else { self.clear(other) }
+        if on {
+            self.set(other)
+        } else {
+            self.clear(other)
+        }
     }
 
     /// Clears a flag and says whether it was set.
@@ -193,7 +197,11 @@ impl Stream {
 
     /// The sequence number of the sender's FIN, if it was seen.
     pub(crate) const fn fin(&self) -> Option<SeqNum> {
-        if self.flags.has(StreamFlags::FIN_SEEN) { Some(self.recv.fin) } else { None }
+        if self.flags.has(StreamFlags::FIN_SEEN) {
+            Some(self.recv.fin)
+        } else {
+            None
+        }
     }
 
     /// Whether the receiver has acknowledged the FIN.
@@ -223,13 +231,21 @@ impl Stream {
     /// the receiver does (rule H6.1), and never less than before (invariant 3).
     pub(crate) fn ack_point(&self) -> SeqNum {
         let una = self.send.snd_una;
-        let early = if self.acks_early() { self.rcv_nxt() } else { una };
+        let early = if self.acks_early() {
+            self.rcv_nxt()
+        } else {
+            una
+        };
         una.latest(early).latest(self.recv.ack_sent)
     }
 
     /// Octets that the sender believes delivered and that the receiver has not acknowledged.
     pub(crate) fn debt(&self) -> u32 {
-        if self.is_active() { self.recv.ack_sent.octets_past(self.send.snd_una) } else { 0 }
+        if self.is_active() {
+            self.recv.ack_sent.octets_past(self.send.snd_una)
+        } else {
+            0
+        }
     }
 
     /// Whether everything acknowledged or SACKed to the sender has been acknowledged by the
@@ -255,6 +271,9 @@ impl Stream {
         } else {
             u32::from(self.send.duplicate_acks).saturating_mul(self.send.mss().into())
         };
-        self.send.in_flight().saturating_sub(arrived).saturating_sub(self.send.lost)
+        self.send
+            .in_flight()
+            .saturating_sub(arrived)
+            .saturating_sub(self.send.lost)
     }
 }

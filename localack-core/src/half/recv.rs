@@ -69,7 +69,11 @@ impl RecvHalf {
 
     /// The blocks held out of order, most recent first.
     pub(crate) fn held(&self) -> &[SeqRange] {
-        let len = self.sack.iter().take_while(|block| !block.is_empty()).count();
+        let len = self
+            .sack
+            .iter()
+            .take_while(|block| !block.is_empty())
+            .count();
         self.sack.get(..len).unwrap_or_default()
     }
 
@@ -80,7 +84,11 @@ impl RecvHalf {
         if range.is_empty() {
             return;
         }
-        let first = self.held().iter().filter(|old| old.touches(range)).fold(range, |sum, &old| sum.hull(old));
+        let first = self
+            .held()
+            .iter()
+            .filter(|old| old.touches(range))
+            .fold(range, |sum, &old| sum.hull(old));
         let mut blocks = NO_BLOCKS;
         let old = self.held().iter().filter(|old| !old.touches(first));
         for (cell, &block) in blocks.iter_mut().zip(core::iter::once(&first).chain(old)) {
@@ -97,7 +105,10 @@ impl RecvHalf {
     /// Forgets blocks, or parts of them, that the in-order end has moved over.
     pub(crate) fn prune_held(&mut self, rcv_nxt: SeqNum) {
         let mut blocks = NO_BLOCKS;
-        let left = self.held().iter().filter(|block| block.end().after(rcv_nxt));
+        let left = self
+            .held()
+            .iter()
+            .filter(|block| block.end().after(rcv_nxt));
         for (cell, block) in blocks.iter_mut().zip(left) {
             *cell = SeqRange::new(block.start().latest(rcv_nxt), block.end());
         }
@@ -107,9 +118,17 @@ impl RecvHalf {
     /// The SACK blocks of the next acknowledgement: a duplicate just received first (RFC 2883),
     /// then what is held out of order, as many as fit (rule H4.4).
     pub(crate) fn blocks(&self, duplicate: SeqRange, timestamps: bool) -> SackList {
-        let most = if timestamps { MAX_SACK_WITH_TIMESTAMPS } else { MAX_SACK };
+        let most = if timestamps {
+            MAX_SACK_WITH_TIMESTAMPS
+        } else {
+            MAX_SACK
+        };
         let first = Some(duplicate).filter(|range| !range.is_empty());
-        first.into_iter().chain(self.held().iter().copied()).take(most).collect()
+        first
+            .into_iter()
+            .chain(self.held().iter().copied())
+            .take(most)
+            .collect()
     }
 
     /// Takes a timestamp of the sender in (RFC 7323 section 4.3): the echo follows it only if the
@@ -149,12 +168,21 @@ mod tests {
             recv.note_held(range(start, start + 1000));
         }
         let none = range(0, 0);
-        assert_eq!(recv.blocks(none, true).as_slice(), [range(8001, 9001), range(6001, 7001), range(4001, 5001)]);
+        assert_eq!(
+            recv.blocks(none, true).as_slice(),
+            [range(8001, 9001), range(6001, 7001), range(4001, 5001)]
+        );
         assert_eq!(recv.blocks(none, false).len(), 4);
         recv.note_held(range(5001, 6001));
-        assert_eq!(recv.blocks(none, true).as_slice(), [range(4001, 7001), range(8001, 9001), range(2001, 3001)]);
+        assert_eq!(
+            recv.blocks(none, true).as_slice(),
+            [range(4001, 7001), range(8001, 9001), range(2001, 3001)]
+        );
         let duplicate = range(1, 1001);
-        assert_eq!(recv.blocks(duplicate, true).as_slice(), [duplicate, range(4001, 7001), range(8001, 9001)]);
+        assert_eq!(
+            recv.blocks(duplicate, true).as_slice(),
+            [duplicate, range(4001, 7001), range(8001, 9001)]
+        );
         recv.prune_held(SeqNum::new(4501));
         assert_eq!(recv.held(), [range(4501, 7001), range(8001, 9001)]);
         recv.prune_held(SeqNum::new(9001));
@@ -167,7 +195,10 @@ mod tests {
         for start in [10, 30, 50, 70, 90] {
             recv.note_held(range(start, start + 10));
         }
-        assert_eq!(recv.held(), [range(90, 100), range(70, 80), range(50, 60), range(30, 40)]);
+        assert_eq!(
+            recv.held(),
+            [range(90, 100), range(70, 80), range(50, 60), range(30, 40)]
+        );
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(crate) struct SendHalf {
     pub(crate) congestion: ControllerState,
 }
 
+/// Time without progress after which a direction counts as stalled (rule H12.4), in microseconds.
+const STALLED_US: u64 = 30_000_000;
+
 /// Shortest time over which the delivery rate is measured, in microseconds.
 const RATE_SPAN_US: u64 = 100_000;
 
@@ -130,7 +133,13 @@ impl SendHalf {
     }
 
     /// Takes in a window if it is news (RFC 9293 section 3.10.7.4); whether it was.
-    pub(crate) fn note_window(&mut self, seq: SeqNum, ack: SeqNum, field: u16, octets: u32) -> bool {
+    pub(crate) fn note_window(
+        &mut self,
+        seq: SeqNum,
+        ack: SeqNum,
+        field: u16,
+        octets: u32,
+    ) -> bool {
         let edge = ack.advance(octets);
         let is_news = self.wl1.before(seq)
             || (self.wl1 == seq && (ack.after(self.snd_una) || ack == self.snd_una));
@@ -203,6 +212,17 @@ impl SendHalf {
         self.backoff = Backoff::NONE;
     }
 
+    /// Whether nothing was delivered for so long that the octets in custody count as stuck (rule
+    /// H12.4).
+    pub(crate) fn has_stalled(&self, now: Instant) -> bool {
+        let silent = u64::from(self.progress_at.age(now)) >= STALLED_US;
+        silent
+            || self
+                .rate_since
+                .age_us(now)
+                .is_some_and(|age| age >= STALLED_US)
+    }
+
     /// Counts delivered octets toward the delivery rate, measured over a round trip or more.
     pub(crate) fn note_delivered(&mut self, octets: u32, now: Instant) {
         self.rate_octets = self.rate_octets.saturating_add(octets);
@@ -216,9 +236,14 @@ impl SendHalf {
         let per_second = u64::from(self.rate_octets)
             .saturating_mul(1_000_000)
             .checked_div(elapsed);
-        let measured = per_second.and_then(|rate| u32::try_from(rate).ok()).unwrap_or(u32::MAX);
+        let measured = per_second
+            .and_then(|rate| u32::try_from(rate).ok())
+            .unwrap_or(u32::MAX);
         // Rises at once and sinks slowly: the bound on debt must not choke a flow that speeds up.
-        let sunk = self.rate.saturating_sub(self.rate / 4).saturating_add(measured / 4);
+        let sunk = self
+            .rate
+            .saturating_sub(self.rate / 4)
+            .saturating_add(measured / 4);
         self.rate = measured.max(sunk);
         self.rate_octets = 0;
         self.rate_since = Moment::at(now);

@@ -29,9 +29,19 @@ pub(crate) struct Told {
 ///
 /// The edge never moves back, whatever rounding does (rule H2.1, RFC 7323 section 2.4): the field
 /// is rounded up where the edge stays, and down where it rises.
-pub(crate) fn offer(told: Told, ack: SeqNum, target: SeqNum, step: u32, scale: WindowScale) -> Offer {
+pub(crate) fn offer(
+    told: Told,
+    ack: SeqNum,
+    target: SeqNum,
+    step: u32,
+    scale: WindowScale,
+) -> Offer {
     let edge = told.edge;
-    let at = |window| Offer { ack, window, edge: ack.advance(scale.octets(window)) };
+    let at = |window| Offer {
+        ack,
+        window,
+        edge: ack.advance(scale.octets(window)),
+    };
     if may_rise(edge, target, step) {
         let raised = at(scale.field_floor(target.octets_past(ack)));
         if raised.edge.after(edge) {
@@ -44,10 +54,17 @@ pub(crate) fn offer(told: Told, ack: SeqNum, target: SeqNum, step: u32, scale: W
         // was offered can be said exactly of an acknowledgement a little lower.
         let lower = edge.retreat(scale.octets(kept.window));
         if lower.at_or_after(told.ack) && lower.at_or_before(ack) {
-            return Offer { ack: lower, window: kept.window, edge };
+            return Offer {
+                ack: lower,
+                window: kept.window,
+                edge,
+            };
         }
     }
-    Offer { edge: kept.edge.latest(edge), ..kept }
+    Offer {
+        edge: kept.edge.latest(edge),
+        ..kept
+    }
 }
 
 /// Whether the edge may rise to `target`: only in steps worth a segment or two, lest the sender
@@ -67,7 +84,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn told(ack: u32, edge: SeqNum) -> Told {
-        Told { ack: SeqNum::new(ack), edge, ceiling: edge.advance(1 << 20) }
+        Told {
+            ack: SeqNum::new(ack),
+            edge,
+            ceiling: edge.advance(1 << 20),
+        }
     }
 
     #[test]
@@ -75,12 +96,20 @@ mod tests {
         // A full store, a sender of 100-octet segments, and windows in units of 16 KiB.
         let scale = WindowScale::new(14);
         let ceiling = SeqNum::new(1 << 16);
-        let mut last = Told { ack: SeqNum::new(1), edge: ceiling, ceiling };
+        let mut last = Told {
+            ack: SeqNum::new(1),
+            edge: ceiling,
+            ceiling,
+        };
         for octets in (100..65_000).step_by(100) {
             let now = offer(last, SeqNum::new(1 + octets), ceiling, 2000, scale);
             assert_eq!(now.ack.advance(scale.octets(now.window)), now.edge);
             assert!(now.ack.at_or_after(last.ack));
-            last = Told { ack: now.ack, edge: now.edge, ceiling };
+            last = Told {
+                ack: now.ack,
+                edge: now.edge,
+                ceiling,
+            };
         }
         assert!(last.edge.octets_past(ceiling) < scale.unit(), "{last:?}");
     }
@@ -88,7 +117,13 @@ mod tests {
     #[test]
     fn t12_h2_1_an_edge_that_stays_is_rounded_up() {
         let edge = SeqNum::new(65_537);
-        let offer = offer(told(1, edge), SeqNum::new(101), edge, 2000, WindowScale::new(7));
+        let offer = offer(
+            told(1, edge),
+            SeqNum::new(101),
+            edge,
+            2000,
+            WindowScale::new(7),
+        );
         assert_eq!(offer.window, 512);
         assert_eq!(offer.edge, SeqNum::new(65_637));
     }
@@ -97,8 +132,14 @@ mod tests {
     fn h2_5_small_steps_are_not_offered() {
         let (ack, edge) = (SeqNum::new(8001), SeqNum::new(8001));
         let scale = WindowScale::NONE;
-        assert_eq!(offer(told(1, edge), ack, edge.advance(1999), 2000, scale).window, 0);
-        assert_eq!(offer(told(1, edge), ack, edge.advance(2000), 2000, scale).window, 2000);
+        assert_eq!(
+            offer(told(1, edge), ack, edge.advance(1999), 2000, scale).window,
+            0
+        );
+        assert_eq!(
+            offer(told(1, edge), ack, edge.advance(2000), 2000, scale).window,
+            2000
+        );
         assert_eq!(step(1000, 8000), 2000);
         assert_eq!(step(1000, 3000), 1500);
     }

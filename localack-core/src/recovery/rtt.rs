@@ -137,7 +137,10 @@ mod tests {
 
     #[test]
     fn rfc6298_2_1_the_first_time_out_is_one_second() {
-        assert_eq!(RttEstimator::EMPTY.rto(&RtoBounds::DEFAULT, Backoff::NONE), 1_000_000);
+        assert_eq!(
+            RttEstimator::EMPTY.rto(&RtoBounds::DEFAULT, Backoff::NONE),
+            1_000_000
+        );
         assert_eq!(RttEstimator::EMPTY.srtt_us(), None);
     }
 
@@ -184,10 +187,7 @@ mod tests {
             granularity_us: 1_000,
             ..RtoBounds::DEFAULT
         };
-        assert_eq!(
-            rtt.rto(&eager, Backoff::NONE),
-            200_000
-        );
+        assert_eq!(rtt.rto(&eager, Backoff::NONE), 200_000);
         rtt.on_sample(u32::MAX);
         assert_eq!(rtt.rto(&RtoBounds::DEFAULT, Backoff::NONE), 60_000_000);
     }

@@ -35,7 +35,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             self.freshen_feedback(echo, seg, &mut rewrite);
         }
-        if rewrite.changed() { Verdict::Forward } else { Verdict::Pass(PassReason::Untouched) }
+        if rewrite.changed() {
+            Verdict::Forward
+        } else {
+            Verdict::Pass(PassReason::Untouched)
+        }
     }
 
     /// Makes the segment acknowledge what the engine acknowledges, and offer what it offers.
@@ -50,7 +54,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         rewrite.replace_sack(&blocks);
         self.note_sacked(echo, &blocks);
         self.note_offered(echo, offer);
-        self.flow.stream_mut(echo).flags.clear(StreamFlags::KEEPALIVE_PASSED);
+        self.flow
+            .stream_mut(echo)
+            .flags
+            .clear(StreamFlags::KEEPALIVE_PASSED);
     }
 
     /// An older segment that now gets a newer sequence number must not bring an older window with

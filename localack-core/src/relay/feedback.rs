@@ -7,8 +7,8 @@ use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
-use crate::stats::DirectionMode;
 use crate::sink::Sink;
+use crate::stats::DirectionMode;
 use crate::time::Stamp;
 use crate::wire::Segment;
 
@@ -31,7 +31,11 @@ pub(super) enum Feedback {
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Takes in the feedback on `echo`'s data from its receiver.
     pub(super) fn take_feedback(&mut self, echo: Direction, seg: &Segment) -> Feedback {
-        if self.flow.stream(echo).is_active() { self.served_feedback(echo, seg) } else { self.watched_feedback(echo, seg) }
+        if self.flow.stream(echo).is_active() {
+            self.served_feedback(echo, seg)
+        } else {
+            self.watched_feedback(echo, seg)
+        }
     }
 
     /// Feedback on data that is only watched.
@@ -89,7 +93,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.look_for_losses(echo, advanced);
         self.restart_timer(echo, advanced);
-        if opened { Feedback::Opened } else { Feedback::News }
+        if opened {
+            Feedback::Opened
+        } else {
+            Feedback::News
+        }
     }
 
     /// SND.UNA moves to `ack`; whether it moved.
@@ -103,9 +111,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let watch = stream.send.repairable();
         // The FIN takes a sequence number but no octet of the store.
         let octets_to = stream.fin().map_or(ack, |fin| ack.earliest(fin));
-        let released = self.pool.release(&mut stream.chain, octets_to, watch, RELEASE_PAGES);
+        let released = self
+            .pool
+            .release(&mut stream.chain, octets_to, watch, RELEASE_PAGES);
         let send = &mut stream.send;
-        let passed = watch.intersection(SeqRange::new(send.snd_una, ack)).octets();
+        let passed = watch
+            .intersection(SeqRange::new(send.snd_una, ack))
+            .octets();
         send.forgive(passed.saturating_sub(released.sacked.watched));
         send.snd_una = ack;
         send.catch_up();
@@ -115,16 +127,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Some(sample) => send.on_round_trip(sample),
             None => send.reset_backoff(),
         }
-        send.congestion.on_ack(Ack { octets: acked, cwnd_limited: stream.flags.has(StreamFlags::CWND_LIMITED) });
+        send.congestion.on_ack(Ack {
+            octets: acked,
+            cwnd_limited: stream.flags.has(StreamFlags::CWND_LIMITED),
+        });
         send.progress_at = Stamp::at(now);
         if ack.at_or_after(stream.recv.sacked_to) {
             stream.flags.clear(StreamFlags::SACK_PROMISED);
         }
         let recovered = stream.flags.has(StreamFlags::RECOVERY) && ack.at_or_after(send.recover);
         if recovered {
-            stream.flags.clear(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
+            stream
+                .flags
+                .clear(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
             send.congestion.on_recovery_exit();
         }
+        self.flow.flags.clear(FlowFlags::stalled(echo));
+        let stream = self.flow.stream_mut(echo);
         if released.more || stream.chain.octets_ahead() > 0 && stream.chain.end() == ack {
             stream.flags.set(StreamFlags::WALK_OWED);
         }
@@ -141,11 +160,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         for block in seg.options.sack.as_slice() {
             let stream = self.flow.stream_mut(echo);
             let range = SeqRange::new(block.left, block.right);
-            if range.is_empty() || block.right.after(stream.send.snd_nxt) || block.left.before(stream.send.snd_una) {
+            if range.is_empty()
+                || block.right.after(stream.send.snd_nxt)
+                || block.left.before(stream.send.snd_una)
+            {
                 continue;
             }
             let watch = stream.send.repairable();
-            let marked = self.pool.mark_sacked(&mut stream.chain, range, watch, MAX_PAGES);
+            let marked = self
+                .pool
+                .mark_sacked(&mut stream.chain, range, watch, MAX_PAGES);
             newly = newly.saturating_add(marked.newly.octets);
             stream.send.forgive(marked.newly.watched);
             stream.send.sacked_to = stream.send.sacked_to.latest(block.right);

@@ -28,7 +28,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             IpVersion::V4 => MTU_FLOOR_V4,
             IpVersion::V6 => MTU_FLOOR_V6,
         };
-        let Ok(mtu) = u16::try_from(mtu) else { return Verdict::Pass(PassReason::Icmp) };
+        let Ok(mtu) = u16::try_from(mtu) else {
+            return Verdict::Pass(PassReason::Icmp);
+        };
         let mss = self.segment_size_at(mtu);
         if u32::from(mtu) < floor || mss >= stream.send.mss() {
             return Verdict::Pass(PassReason::Icmp);

@@ -42,7 +42,11 @@ pub(super) struct Corrupt;
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Verifies a segment whose data is not stored (rule H1.9).
     pub(super) fn verify(packet: &[u8], seg: &Segment, meta: PacketMeta) -> Result<(), Corrupt> {
-        if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) { Err(Corrupt) } else { Ok(()) }
+        if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) {
+            Err(Corrupt)
+        } else {
+            Ok(())
+        }
     }
 
     /// Stores what is new in a segment of a served direction. Nothing changes if its checksum is
@@ -72,7 +76,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let push = seg.flags.contains(Flags::PSH);
         let stream = self.flow.stream_mut(direction);
         let limit = limit.earliest(stream.recv.edge);
-        let staged = self.pool.store(&mut stream.chain, start, seg.payload(packet), limit, push);
+        let staged = self
+            .pool
+            .store(&mut stream.chain, start, seg.payload(packet), limit, push);
         if meta.checksum == Checksum::Verify {
             let mut sum = checksum::header_sum(packet, seg);
             sum.combine(staged.sum());
@@ -96,7 +102,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let intake = if !advanced.is_empty() {
             let filled_gap = !recv.held().is_empty();
             recv.prune_held(stream.chain.end());
-            Intake::InOrder { direct: direct && advanced.end().at_or_after(end), filled_gap }
+            Intake::InOrder {
+                direct: direct && advanced.end().at_or_after(end),
+                filled_gap,
+            }
         } else if !stored.held().is_empty() {
             recv.note_held(stored.held());
             Intake::Held
@@ -126,7 +135,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return Intake::BeyondFin;
         }
         let is_shut = stream.recv.edge == stream.rcv_nxt();
-        if is_shut && seg.seq == stream.recv.edge { Intake::Probe } else { Intake::OutOfWindow }
+        if is_shut && seg.seq == stream.recv.edge {
+            Intake::Probe
+        } else {
+            Intake::OutOfWindow
+        }
     }
 
     /// Counts a repetition whose octets are not those of the first copy, which stays (rule H5.2).
@@ -147,10 +160,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let closing = self.now.after(self.config.closing_time);
         let stream = self.flow.stream_mut(direction);
         if stream.fin().is_some() {
-            return if intake == Intake::Nothing || intake == Intake::Duplicate { Intake::DuplicateFin } else { intake };
+            return if intake == Intake::Nothing || intake == Intake::Duplicate {
+                Intake::DuplicateFin
+            } else {
+                intake
+            };
         }
         // A bare FIN is accepted at a closed window too (rule H6.4).
-        if fin.before(stream.rcv_nxt()) || fin.after(stream.recv.edge) || intake == Intake::NoMemory {
+        if fin.before(stream.rcv_nxt()) || fin.after(stream.recv.edge) || intake == Intake::NoMemory
+        {
             return intake;
         }
         stream.recv.fin = fin;
@@ -161,11 +179,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let bare = intake == Intake::Nothing || intake == Intake::Duplicate;
         let in_order = fin == stream.rcv_nxt();
-        let direct =
-            stream.send.snd_nxt == fin && seg.seq == fin && fin.at_or_before(stream.send.usable_edge());
+        let direct = stream.send.snd_nxt == fin
+            && seg.seq == fin
+            && fin.at_or_before(stream.send.usable_edge());
         self.flow.end_by(closing);
         match (bare, in_order) {
-            (true, true) => Intake::InOrder { direct, filled_gap: false },
+            (true, true) => Intake::InOrder {
+                direct,
+                filled_gap: false,
+            },
             (true, false) => Intake::Held,
             (false, _) => intake,
         }
@@ -177,7 +199,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
         let end = seg.seq_end();
-        let segment = if meta.gso_size > 0 { u32::from(meta.gso_size) } else { seg.payload_len };
+        let segment = if meta.gso_size > 0 {
+            u32::from(meta.gso_size)
+        } else {
+            seg.payload_len
+        };
         let stamped = seg.options.timestamps.is_some() || !self.has(FlowFlags::TIMESTAMPS);
         let plain = Flags::ACK.union(Flags::PSH).union(Flags::FIN);
         stamped
@@ -189,7 +215,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && segment <= u32::from(send.mss())
             && end.at_or_before(send.usable_edge())
             && send.repairable().is_empty()
-            && self.pipe(direction).saturating_add(seg.payload_len) <= send.congestion.cwnd().max(u32::from(send.mss()))
+            && self.pipe(direction).saturating_add(seg.payload_len)
+                <= send.congestion.cwnd().max(u32::from(send.mss()))
     }
 
     /// Notes that everything up to `end` has been sent to the receiver for the first time.
@@ -211,7 +238,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Some(DemoteCause::UnknownOption)
         } else if seg.flags.contains(Flags::URG) {
             Some(DemoteCause::Urgent)
-        } else if seg.version == IpVersion::V4 && !seg.ip.dont_fragment && !self.has(FlowFlags::ALLOW_DF) {
+        } else if seg.version == IpVersion::V4
+            && !seg.ip.dont_fragment
+            && !self.has(FlowFlags::ALLOW_DF)
+        {
             Some(DemoteCause::DfClear)
         } else {
             None
@@ -227,7 +257,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.flags.set(StreamFlags::ACK_OWED);
             return;
         };
-        let segments = seg.payload_len.div_ceil(u32::from(stream.send.mss()).max(1));
+        let segments = seg
+            .payload_len
+            .div_ceil(u32::from(stream.send.mss()).max(1));
         let at_once = delay == 0
             || filled_gap
             || seg.flags.intersects(Flags::PSH.union(Flags::FIN))
@@ -236,19 +268,27 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if at_once {
             stream.flags.set(StreamFlags::ACK_OWED);
         } else {
-            stream.recv.ack_due = Stamp::at(now.after(core::time::Duration::from_micros(delay.into())));
+            stream.recv.ack_due =
+                Stamp::at(now.after(core::time::Duration::from_micros(delay.into())));
         }
     }
 
     /// The part of a segment that was known before it came, for a D-SACK block (RFC 2883).
-    pub(super) fn repeated(&self, direction: Direction, seg: &Segment, rcv_nxt: SeqNum, intake: Intake) -> SeqRange {
+    pub(super) fn repeated(
+        &self,
+        direction: Direction,
+        seg: &Segment,
+        rcv_nxt: SeqNum,
+        intake: Intake,
+    ) -> SeqRange {
         let whole = SeqRange::new(seg.seq, seg.seq.advance(seg.payload_len));
         let acknowledged = self.flow.stream(direction).recv.ack_sent;
         match intake {
             Intake::Duplicate if seg.seq.at_or_after(rcv_nxt) => whole,
-            Intake::Duplicate | Intake::DuplicateFin | Intake::InOrder { .. } => {
-                SeqRange::new(whole.start(), whole.end().earliest(rcv_nxt).earliest(acknowledged))
-            }
+            Intake::Duplicate | Intake::DuplicateFin | Intake::InOrder { .. } => SeqRange::new(
+                whole.start(),
+                whole.end().earliest(rcv_nxt).earliest(acknowledged),
+            ),
             Intake::Nothing
             | Intake::Held
             | Intake::Probe

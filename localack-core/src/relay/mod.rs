@@ -42,6 +42,8 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) now: Instant,
     /// The caller's clock, for events; `now` is the engine's.
     pub(crate) wall: Instant,
+    /// Stalled flows hold so much of the pool that no new custody begins (rule H12.4).
+    pub(crate) crowded: bool,
     /// Packets that may still be pushed in this call.
     pub(crate) room: usize,
     /// The sink has refused a packet.
@@ -61,7 +63,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Whether either direction is served at present.
     fn is_served(&self) -> bool {
-        Direction::BOTH.iter().any(|&d| self.flow.stream(d).is_active())
+        Direction::BOTH
+            .iter()
+            .any(|&d| self.flow.stream(d).is_active())
     }
 
     /// Forgets the flow; from now on its packets pass bit for bit.

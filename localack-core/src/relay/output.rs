@@ -1,8 +1,8 @@
 //! Building packets in the name of the two hosts, and handing them to the sink.
 
 use super::Work;
-use crate::flow::stream::StreamFlags;
 use crate::flow::FlowFlags;
+use crate::flow::stream::StreamFlags;
 use crate::half::recv::SackList;
 use crate::half::window::{self, Offer, Told};
 use crate::policy::Direction;
@@ -58,7 +58,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// The least step by which the window offered for `direction` grows.
     pub(super) fn window_step(&self, direction: Direction) -> u32 {
-        window::step(self.flow.stream(direction).send.mss(), self.flow.buffer_limit)
+        window::step(
+            self.flow.stream(direction).send.mss(),
+            self.flow.buffer_limit,
+        )
     }
 
     /// How far the window offered for `direction` could reach: what the flow may hold, what the
@@ -71,16 +74,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return recv.edge;
         }
         let unsent = stream.rcv_nxt().octets_past(send.snd_nxt);
-        let queue = send.congestion.cwnd().saturating_mul(2).max(send.drained_in(100_000));
+        let queue = send
+            .congestion
+            .cwnd()
+            .saturating_mul(2)
+            .max(send.drained_in(100_000));
         if unsent > queue.max(self.config.queue_floor) {
             return recv.edge;
         }
-        let debt = send.drained_in(micros(self.config.debt_time)).max(self.config.debt_floor);
+        let debt = send
+            .drained_in(micros(self.config.debt_time))
+            .max(self.config.debt_floor);
         let by_flow = send.snd_una.advance(self.flow.buffer_limit.min(debt));
         let by_pool = stream.rcv_nxt().advance(self.pool.available(&stream.chain));
         let scale = self.flow.host(direction.source().other()).scale();
         let by_field = stream.ack_point().advance(scale.octets(u16::MAX));
-        recv.edge.latest(by_flow.earliest(by_pool).earliest(by_field))
+        recv.edge
+            .latest(by_flow.earliest(by_pool).earliest(by_field))
     }
 
     /// Notes that the sender of `direction`'s data has been told `offer`.
@@ -90,7 +100,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         let recv = &mut stream.recv;
         let rose = offer.edge.after(recv.edge);
-        let was_shut = recv.seq_max.octets_past(recv.ack_sent) >= recv.edge.octets_past(recv.ack_sent);
+        let was_shut =
+            recv.seq_max.octets_past(recv.ack_sent) >= recv.edge.octets_past(recv.ack_sent);
         if rose && was_shut && local_ack {
             stream.flags.set(StreamFlags::REOPENED);
             recv.window_due = Stamp::at(now.after(REOPEN_REPEAT));
@@ -98,17 +109,28 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         recv.edge = offer.edge;
         recv.ack_sent = recv.ack_sent.latest(offer.ack);
         recv.ack_due = Stamp::NEVER;
-        stream.flags.clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
+        stream
+            .flags
+            .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
     }
 
     /// Sends an acknowledgement of `direction`'s data to its sender (rule 2.1).
-    pub(super) fn send_ack(&mut self, direction: Direction, kind: TransmitKind, duplicate: SeqRange) -> bool {
+    pub(super) fn send_ack(
+        &mut self,
+        direction: Direction,
+        kind: TransmitKind,
+        duplicate: SeqRange,
+    ) -> bool {
         let offer = self.offer(direction);
         let sack = self.sack_blocks(direction, duplicate);
         let travels = direction.reverse();
         let back = self.flow.stream(travels);
         // What the host itself would send next (rules H1.1b and H2.4).
-        let seq = if back.is_active() { back.send.seq_without_data() } else { back.send.snd_nxt };
+        let seq = if back.is_active() {
+            back.send.seq_without_data()
+        } else {
+            back.send.snd_nxt
+        };
         let draft = Draft {
             kind,
             travels,
@@ -137,7 +159,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !self.has(FlowFlags::SACK) || !stream.acks_early() {
             return SackList::new();
         }
-        stream.recv.blocks(duplicate, self.has(FlowFlags::TIMESTAMPS))
+        stream
+            .recv
+            .blocks(duplicate, self.has(FlowFlags::TIMESTAMPS))
     }
 
     /// Notes what was SACKed to the sender, which must now stay (rule H4.2).
@@ -158,7 +182,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Sends an unasked duplicate acknowledgement, unless one was sent just before (rule H8.6).
     pub(super) fn send_limited_ack(&mut self, direction: Direction) -> bool {
-        if self.flow.duplicate_at.is_within(DUPLICATE_INTERVAL_US, self.now) {
+        if self
+            .flow
+            .duplicate_at
+            .is_within(DUPLICATE_INTERVAL_US, self.now)
+        {
             return false;
         }
         let sent = self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
@@ -170,7 +198,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Challenges the sender of an inexact reset, unless one was challenged just before (H8.6).
     pub(super) fn send_challenge(&mut self, direction: Direction) {
-        if self.flow.challenge_at.is_within(CHALLENGE_INTERVAL_US, self.now) {
+        if self
+            .flow
+            .challenge_at
+            .is_within(CHALLENGE_INTERVAL_US, self.now)
+        {
             return;
         }
         if self.send_ack(direction, TransmitKind::Challenge, SeqRange::default()) {
@@ -198,13 +230,22 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let sent = self.emit(&draft);
         if sent {
             self.note_ack_fields(direction, offer);
-            self.flow.stream_mut(direction).flags.clear(StreamFlags::RELAY_OWED);
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .clear(StreamFlags::RELAY_OWED);
         }
         sent
     }
 
     /// Sends octets in custody to their receiver (rule 2.4).
-    pub(super) fn send_data(&mut self, direction: Direction, range: SeqRange, fin: bool, kind: TransmitKind) -> bool {
+    pub(super) fn send_data(
+        &mut self,
+        direction: Direction,
+        range: SeqRange,
+        fin: bool,
+        kind: TransmitKind,
+    ) -> bool {
         let (offer, window, ack) = self.ack_fields(direction);
         let stream = self.flow.stream(direction);
         let end = range.end();
@@ -216,7 +257,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if fin {
             flags = flags.union(Flags::FIN);
         }
-        let urgent = if stream.flags.has(StreamFlags::URGENT) { stream.recv.urgent.octets_past(range.start()) } else { 0 };
+        let urgent = if stream.flags.has(StreamFlags::URGENT) {
+            stream.recv.urgent.octets_past(range.start())
+        } else {
+            0
+        };
         if urgent > 0 {
             flags = flags.union(Flags::URG);
         }
@@ -232,7 +277,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             timestamps: self.timestamps(direction),
             sack: &[],
             payload: range,
-            gso_size: if range.octets() > u32::from(mss) { mss } else { 0 },
+            gso_size: if range.octets() > u32::from(mss) {
+                mss
+            } else {
+                0
+            },
         };
         let sent = self.emit(&draft);
         if sent {
@@ -242,14 +291,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Sends a reset in the direction `travels`.
-    pub(super) fn send_reset(&mut self, travels: Direction, seq: SeqNum, ack: Option<SeqNum>) -> bool {
+    pub(super) fn send_reset(
+        &mut self,
+        travels: Direction,
+        seq: SeqNum,
+        ack: Option<SeqNum>,
+    ) -> bool {
         self.emit(&Draft {
             kind: TransmitKind::Reset,
             travels,
             seq,
             ack: ack.unwrap_or(SeqNum::ZERO),
             window: 0,
-            flags: if ack.is_some() { Flags::RST.union(Flags::ACK) } else { Flags::RST },
+            flags: if ack.is_some() {
+                Flags::RST.union(Flags::ACK)
+            } else {
+                Flags::RST
+            },
             urgent: 0,
             timestamps: None,
             sack: &[],
@@ -281,10 +339,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !self.has(FlowFlags::TIMESTAMPS) {
             return None;
         }
-        let (data, echo) = (self.flow.stream(travels), self.flow.stream(travels.reverse()));
+        let (data, echo) = (
+            self.flow.stream(travels),
+            self.flow.stream(travels.reverse()),
+        );
         Some(Timestamps {
-            val: if data.is_active() { data.recv.ts_max } else { data.recv.ts_recent },
-            ecr: if echo.is_active() { echo.recv.ts_recent } else { echo.send.tsecr },
+            val: if data.is_active() {
+                data.recv.ts_max
+            } else {
+                data.recv.ts_recent
+            },
+            ecr: if echo.is_active() {
+                echo.recv.ts_recent
+            } else {
+                echo.send.tsecr
+            },
         })
     }
 
@@ -300,8 +369,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             self.pool.payload(chain, draft.payload)
         };
-        let sum = if draft.payload.is_empty() { Sum::new() } else { payload.sum() };
-        let Some(header) = emit(&spec, draft.payload.octets(), sum) else { return false };
+        let sum = if draft.payload.is_empty() {
+            Sum::new()
+        } else {
+            payload.sum()
+        };
+        let Some(header) = emit(&spec, draft.payload.octets(), sum) else {
+            return false;
+        };
         let from = draft.travels.source();
         let transmit = Transmit {
             port: from.other(),

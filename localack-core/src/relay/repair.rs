@@ -57,12 +57,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         let threshold = send.duplicate_acks >= DUP_THRESH;
-        let mut edge = if has_sack { self.lost_edge(direction) } else { send.lost_edge };
+        let mut edge = if has_sack {
+            self.lost_edge(direction)
+        } else {
+            send.lost_edge
+        };
         // The first hole is lost once enough segments behind it have arrived; without SACK, so is
         // each hole that a partial acknowledgement uncovers (RFC 6582 section 3.2).
         let head_lost = (!recovering && threshold) || (!has_sack && recovering && advanced);
         if head_lost {
-            let head = send.snd_una.advance(u32::from(send.mss())).earliest(send.snd_nxt);
+            let head = send
+                .snd_una
+                .advance(u32::from(send.mss()))
+                .earliest(send.snd_nxt);
             edge = edge.latest(head);
         }
         if !edge.after(send.lost_edge) {
@@ -72,7 +79,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.enter_recovery(direction);
         } else if head_lost {
             // A partial acknowledgement calls for the next hole at once (RFC 6582 section 3.2).
-            self.flow.stream_mut(direction).flags.set(StreamFlags::FIRST_REPAIR);
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .set(StreamFlags::FIRST_REPAIR);
         }
         self.raise_lost_edge(direction, edge);
     }
@@ -82,7 +92,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn lost_edge(&self, direction: Direction) -> SeqNum {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
-        let needed = u32::from(send.mss()).saturating_mul(DUP_THRESH.saturating_sub(1).into()).saturating_add(1);
+        let needed = u32::from(send.mss())
+            .saturating_mul(DUP_THRESH.saturating_sub(1).into())
+            .saturating_add(1);
         if stream.chain.octets_sacked() < needed {
             return send.lost_edge;
         }
@@ -92,7 +104,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 return send.lost_edge;
             }
             let behind = SeqRange::new(edge, send.sacked_to);
-            let unsacked = self.pool.unsacked_octets(&stream.chain, behind, MAX_PAGES).octets;
+            let unsacked = self
+                .pool
+                .unsacked_octets(&stream.chain, behind, MAX_PAGES)
+                .octets;
             let missing = needed.saturating_sub(behind.octets().saturating_sub(unsacked));
             if missing == 0 {
                 return edge;
@@ -105,7 +120,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn enter_recovery(&mut self, direction: Direction) {
         let stream = self.flow.stream_mut(direction);
         let send = &mut stream.send;
-        stream.flags.set(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
+        stream
+            .flags
+            .set(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
         send.recover = send.snd_nxt;
         send.high_rxt = send.snd_una;
         send.lost_edge = send.snd_una;
@@ -120,9 +137,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let range = SeqRange::new(send.lost_edge, edge);
         let counted = self.pool.unsacked_octets(&stream.chain, range, MAX_PAGES);
         // Past the store only a FIN can be.
-        let past = if range.end().after(stream.chain.end()) { 1 } else { 0 };
-        send.lost = send.lost.saturating_add(counted.octets).saturating_add(past);
-        send.lost_edge = if past > 0 { edge } else { counted.reached.latest(send.lost_edge) };
+        let past = if range.end().after(stream.chain.end()) {
+            1
+        } else {
+            0
+        };
+        send.lost = send
+            .lost
+            .saturating_add(counted.octets)
+            .saturating_add(past);
+        send.lost_edge = if past > 0 {
+            edge
+        } else {
+            counted.reached.latest(send.lost_edge)
+        };
     }
 
     /// Everything in flight counts as lost, and all SACK marks are void, because a receiver may
@@ -131,7 +159,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         let send = &mut stream.send;
         stream.chain.forget_sacked();
-        stream.flags.set(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
+        stream
+            .flags
+            .set(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
         send.high_rxt = send.snd_una;
         send.lost_edge = send.snd_nxt;
         send.lost = send.in_flight();
@@ -180,7 +210,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.restart_after_idle(direction);
         while self.room > 0 && !self.blocked {
-            let Some(plan) = self.plan(direction) else { break };
+            let Some(plan) = self.plan(direction) else {
+                break;
+            };
             if !self.send_data(direction, plan.range, plan.fin, plan.kind) {
                 break;
             }
@@ -209,7 +241,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let end = plan.range.end().advance(u32::from(plan.fin));
         if plan.kind == TransmitKind::Data {
             // New data carries the newest acknowledgement with it (rule H5.10).
-            self.flow.stream_mut(direction).flags.clear(StreamFlags::RELAY_OWED);
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .clear(StreamFlags::RELAY_OWED);
             self.note_sent(direction, end);
             return;
         }
@@ -217,7 +252,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
         let send = &mut stream.send;
-        send.lost = send.lost.saturating_sub(plan.range.octets().saturating_add(u32::from(plan.fin)));
+        send.lost = send
+            .lost
+            .saturating_sub(plan.range.octets().saturating_add(u32::from(plan.fin)));
         send.high_rxt = end;
         send.stop_timing();
         if send.high_rxt.at_or_after(send.lost_edge) {
@@ -228,7 +265,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// The next segment to send, repairs first.
     fn plan(&self, direction: Direction) -> Option<Plan> {
-        self.plan_repair(direction).or_else(|| self.plan_new(direction))
+        self.plan_repair(direction)
+            .or_else(|| self.plan_new(direction))
     }
 
     /// The next lost segment, as far as the congestion window has room for it. The first of a
@@ -238,17 +276,27 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &stream.send;
         let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
         let mss = u32::from(send.mss());
-        if send.repairable().is_empty() || (room < mss && !stream.flags.has(StreamFlags::FIRST_REPAIR)) {
+        if send.repairable().is_empty()
+            || (room < mss && !stream.flags.has(StreamFlags::FIRST_REPAIR))
+        {
             return None;
         }
         let mut lost = send.repairable();
         for _ in 0..2 {
             match self.pool.unsacked_run(&stream.chain, lost, MAX_PAGES) {
                 Run::Found(run) => {
-                    let end = run.start().advance(mss).earliest(run.end()).earliest(send.usable_edge());
+                    let end = run
+                        .start()
+                        .advance(mss)
+                        .earliest(run.end())
+                        .earliest(send.usable_edge());
                     let range = SeqRange::new(run.start(), end);
                     let fin = self.carries_fin(direction, range) && send.lost_edge.after(end);
-                    let plan = Plan { range, fin, kind: TransmitKind::Retransmission };
+                    let plan = Plan {
+                        range,
+                        fin,
+                        kind: TransmitKind::Retransmission,
+                    };
                     return (!range.is_empty()).then_some(plan);
                 }
                 Run::Skipped(to) => lost = SeqRange::new(to, lost.end()),
@@ -256,9 +304,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             }
         }
         let fin = stream.fin()?;
-        let bare = send.lost_edge.after(fin) && send.high_rxt.at_or_before(fin) && send.snd_nxt.after(fin);
+        let bare =
+            send.lost_edge.after(fin) && send.high_rxt.at_or_before(fin) && send.snd_nxt.after(fin);
         let range = SeqRange::new(fin, fin);
-        bare.then_some(Plan { range, fin: true, kind: TransmitKind::Retransmission })
+        bare.then_some(Plan {
+            range,
+            fin: true,
+            kind: TransmitKind::Retransmission,
+        })
     }
 
     /// Whether a segment of `range` ends right before a FIN that fits the receiver's window.
@@ -279,7 +332,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if usable.is_empty() {
             let bare = SeqRange::new(start, start);
             let fin = ready.is_empty() && self.carries_fin(direction, bare);
-            return fin.then_some(Plan { range: bare, fin, kind: TransmitKind::Data });
+            return fin.then_some(Plan {
+                range: bare,
+                fin,
+                kind: TransmitKind::Data,
+            });
         }
         let pipe = self.pipe(direction);
         let room = send.congestion.cwnd().saturating_sub(pipe);
@@ -295,13 +352,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let range = SeqRange::new(start, start.advance(octets));
         let fin = self.carries_fin(direction, range);
-        Some(Plan { range, fin, kind: TransmitKind::Data })
+        Some(Plan {
+            range,
+            fin,
+            kind: TransmitKind::Data,
+        })
     }
 
     /// Octets that one packet may carry: a segment, or several where the sink cuts super-segments.
     fn largest_segment(&self, direction: Direction) -> u32 {
         let mss = u32::from(self.flow.stream(direction).send.mss()).max(1);
-        let room = self.flow.stream(direction).send.congestion.cwnd().saturating_sub(self.pipe(direction));
+        let room = self
+            .flow
+            .stream(direction)
+            .send
+            .congestion
+            .cwnd()
+            .saturating_sub(self.pipe(direction));
         let most = u32::from(self.config.super_segment).min(room);
         let segments = most.checked_div(mss).unwrap_or(0).max(1);
         segments.saturating_mul(mss)
@@ -311,7 +378,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn note_cwnd_use(&mut self, direction: Direction) {
         let pipe = self.pipe(direction);
         let stream = self.flow.stream_mut(direction);
-        let full = pipe.saturating_add(u32::from(stream.send.mss())) > stream.send.congestion.cwnd();
+        let full =
+            pipe.saturating_add(u32::from(stream.send.mss())) > stream.send.congestion.cwnd();
         stream.flags.put(StreamFlags::CWND_LIMITED, full);
     }
 
@@ -346,6 +414,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.give_up(direction);
             return;
         }
+        if send.has_stalled(now) {
+            self.flow.flags.set(FlowFlags::stalled(direction));
+        }
+        let send = &self.flow.stream(direction).send;
         let head_fits = send.snd_una.before(send.usable_edge()) || self.fin_is_head(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         send.back_off();
@@ -353,10 +425,17 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.congestion.on_timeout(send.in_flight());
             self.lose_all(direction);
         } else if send.in_flight() > 0 || self.waits_for_window(direction) {
-            self.flow.stream_mut(direction).flags.set(StreamFlags::PROBE_OWED);
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .set(StreamFlags::PROBE_OWED);
         }
         let timeout = micros(self.rto(direction));
-        let flow_waits = self.flow.stream(direction).flags.has(StreamFlags::PROBE_OWED);
+        let flow_waits = self
+            .flow
+            .stream(direction)
+            .flags
+            .has(StreamFlags::PROBE_OWED);
         let send = &mut self.flow.stream_mut(direction).send;
         if send.in_flight() > 0 || flow_waits {
             let patience = give_up.saturating_sub(send.progress_at.age(now).into());
@@ -388,14 +467,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 self.note_sent(direction, end);
             }
         }
-        self.flow.stream_mut(direction).flags.clear(StreamFlags::PROBE_OWED);
+        self.flow
+            .stream_mut(direction)
+            .flags
+            .clear(StreamFlags::PROBE_OWED);
     }
 
     /// The debt of a closing direction is old (rule H6.3).
     pub(super) fn report_slow_close(&mut self, direction: Direction) {
         let octets = self.flow.stream(direction).debt();
         if octets > 0 {
-            self.event(Event::SlowClose { flow: self.id, direction, octets });
+            self.event(Event::SlowClose {
+                flow: self.id,
+                direction,
+                octets,
+            });
         }
     }
 }

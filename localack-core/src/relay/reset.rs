@@ -49,7 +49,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     ) -> Verdict {
         let stream = self.flow.stream(direction);
         let recv = &stream.recv;
-        let after_fin = stream.fin().filter(|&fin| fin == stream.rcv_nxt()).map(|fin| fin.advance(1));
+        let after_fin = stream
+            .fin()
+            .filter(|&fin| fin == stream.rcv_nxt())
+            .map(|fin| fin.advance(1));
         let sacked = self.has(FlowFlags::SACK) && stream.flags.has(StreamFlags::SACK_PROMISED);
         // RCV.NXT is what was acknowledged, or a little more while an acknowledgement waits.
         let exact = seg.seq == recv.ack_sent
@@ -76,8 +79,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         meta: PacketMeta,
     ) -> Verdict {
         let stream = self.flow.stream(direction);
-        let (una, contiguous, edge) =
-            (stream.send.snd_una, stream.rcv_nxt(), stream.send.widest_edge());
+        let (una, contiguous, edge) = (
+            stream.send.snd_una,
+            stream.rcv_nxt(),
+            stream.send.widest_edge(),
+        );
         if seg.seq == una && una == contiguous {
             return self.obey_reset(direction, packet, seg, meta);
         }
@@ -91,7 +97,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else if served && (seg.seq.before(una) || seg.seq.after(edge)) {
             return Verdict::Drop(DropReason::BlindReset);
         }
-        self.forward(direction, packet, seg, meta, seg.seq).passing_for(PassReason::Reset)
+        self.forward(direction, packet, seg, meta, seg.seq)
+            .passing_for(PassReason::Reset)
     }
 
     /// The sender of `direction`'s data may have been reset: nothing more is acknowledged early
@@ -115,7 +122,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// A reset that counts: the host that sent it is gone. What it was to receive is lost; what it
     /// has sent and was promised is delivered first (rules H8.2 and H8.3).
-    fn obey_reset(&mut self, direction: Direction, packet: &mut [u8], seg: &Segment, meta: PacketMeta) -> Verdict {
+    fn obey_reset(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Verdict {
         let echo = direction.reverse();
         let last = &mut self.flow.stream_mut(echo).send;
         if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(last.snd_nxt) {
@@ -123,7 +136,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let lost = self.flow.stream(echo).debt();
         self.lose(lost);
-        self.event(Event::Reset { flow: self.id, from: direction.source(), lost });
+        self.event(Event::Reset {
+            flow: self.id,
+            from: direction.source(),
+            lost,
+        });
         let owes = !self.flow.stream(direction).owes_nothing();
         if !owes {
             let seq = if self.flow.stream(direction).is_active() {
@@ -138,15 +155,22 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.abandon(echo);
         let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::Draining);
-        stream.flags.clear(StreamFlags::SUSPECT.or(StreamFlags::ACK_OWED));
-        if stream.fin().is_some_and(|fin| stream.send.snd_nxt.at_or_before(fin)) {
+        stream
+            .flags
+            .clear(StreamFlags::SUSPECT.or(StreamFlags::ACK_OWED));
+        if stream
+            .fin()
+            .is_some_and(|fin| stream.send.snd_nxt.at_or_before(fin))
+        {
             // The reset takes the place of the FIN.
             stream.flags.clear(StreamFlags::FIN_SEEN);
         }
         stream.recv.ack_due = Stamp::NEVER;
         stream.recv.window_due = Stamp::NEVER;
         stream.patience = Stamp::NEVER;
-        self.flow.set_phase(Phase::Resetting { from: direction.source() });
+        self.flow.set_phase(Phase::Resetting {
+            from: direction.source(),
+        });
         self.flow.phase_due = self.now.after(self.config.reset_patience).as_micros();
         self.pump(direction);
         self.finish_reset();
@@ -196,7 +220,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             if seg.seq.at_or_after(send.snd_una) && seg.seq.at_or_before(send.snd_nxt) {
                 let lost = self.flow.stream(served).debt();
                 self.lose(lost);
-                self.event(Event::Reset { flow: self.id, from: from.other(), lost });
+                self.event(Event::Reset {
+                    flow: self.id,
+                    from: from.other(),
+                    lost,
+                });
                 self.close();
             }
             return absorbed;
@@ -216,7 +244,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Sends the reset that waited, once everything promised is delivered (rule 2.5).
     pub(super) fn finish_reset(&mut self) {
-        let Phase::Resetting { from } = self.flow.phase() else { return };
+        let Phase::Resetting { from } = self.flow.phase() else {
+            return;
+        };
         let direction = Direction::arriving_on(from);
         let stream = self.flow.stream(direction);
         let seq = stream.fin().map_or(stream.rcv_nxt(), |fin| fin.advance(1));
@@ -231,17 +261,25 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Patience with the delivery before a reset has ended: the receiver is told all the same.
     pub(super) fn cut_reset_short(&mut self) {
-        let Phase::Resetting { from } = self.flow.phase() else { return };
+        let Phase::Resetting { from } = self.flow.phase() else {
+            return;
+        };
         let direction = Direction::arriving_on(from);
-        let (una, ack) =
-            (self.flow.stream(direction).send.snd_una, self.flow.stream(direction.reverse()).send.snd_una);
+        let (una, ack) = (
+            self.flow.stream(direction).send.snd_una,
+            self.flow.stream(direction.reverse()).send.snd_una,
+        );
         if !self.send_reset(direction, una, Some(ack)) {
             self.flow.flags.set(FlowFlags::RESET_DUE);
             return;
         }
         let lost = self.flow.stream(direction).debt();
         self.lose(lost);
-        self.event(Event::GivenUp { flow: self.id, direction, lost });
+        self.event(Event::GivenUp {
+            flow: self.id,
+            direction,
+            lost,
+        });
         self.entomb();
     }
 
@@ -252,7 +290,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let other_lost = self.flow.stream(back).debt();
         // The receiver may well be in good health, and answer by another way (rule H9.3).
         let silently = self.has(FlowFlags::ASYMMETRIC);
-        let (ack_sent, heard) = (self.flow.stream(direction).recv.ack_sent, self.flow.stream(back).send.snd_una);
+        let (ack_sent, heard) = (
+            self.flow.stream(direction).recv.ack_sent,
+            self.flow.stream(back).send.snd_una,
+        );
         if !silently && !self.send_reset(back, heard, Some(ack_sent)) {
             let send = &mut self.flow.stream_mut(direction).send;
             send.timer = Stamp::at(self.now.after(RESET_RETRY));
@@ -260,19 +301,29 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if other_lost > 0 {
             self.lose(other_lost);
-            self.event(Event::GivenUp { flow: self.id, direction: back, lost: other_lost });
+            self.event(Event::GivenUp {
+                flow: self.id,
+                direction: back,
+                lost: other_lost,
+            });
         }
         if silently {
             let lost = self.flow.stream(direction).debt();
             self.lose(lost);
-            self.event(Event::GivenUp { flow: self.id, direction, lost });
+            self.event(Event::GivenUp {
+                flow: self.id,
+                direction,
+                lost,
+            });
             self.close();
             return;
         }
         // Its sender has been told, so only its receiver is left, as after a reset of the sender's.
         self.abandon(back);
         self.flow.stream_mut(direction).send.timer = Stamp::NEVER;
-        self.flow.set_phase(Phase::Resetting { from: direction.source() });
+        self.flow.set_phase(Phase::Resetting {
+            from: direction.source(),
+        });
         self.flow.phase_due = 0;
         self.cut_reset_short();
     }

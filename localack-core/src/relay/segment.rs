@@ -37,10 +37,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.note_silence();
         self.flow.seen_at = Moment::at(self.now);
         match self.flow.phase() {
-            Phase::Resetting { from } => return self.on_segment_while_resetting(from, direction, packet, seg, meta),
+            Phase::Resetting { from } => {
+                return self.on_segment_while_resetting(from, direction, packet, seg, meta);
+            }
             Phase::Tombstone => return self.on_segment_to_tombstone(direction, packet, seg, meta),
             Phase::Open => {}
-            Phase::Free | Phase::SynSeen | Phase::SynAckSeen => return Verdict::Pass(PassReason::Handshake),
+            Phase::Free | Phase::SynSeen | Phase::SynAckSeen => {
+                return Verdict::Pass(PassReason::Handshake);
+            }
         }
         if !seg.ip.plain {
             return Verdict::Pass(PassReason::IpOptions);
@@ -59,14 +63,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         self.try_promote(direction);
         self.try_promote(direction.reverse());
-        if Direction::BOTH.iter().all(|&d| self.flow.stream(d).is_finished()) {
+        if Direction::BOTH
+            .iter()
+            .all(|&d| self.flow.stream(d).is_finished())
+        {
             self.close();
         }
         verdict
     }
 
     /// A segment of a flow of which no direction is served: it is only followed.
-    fn on_watched(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Verdict {
+    fn on_watched(
+        &mut self,
+        direction: Direction,
+        packet: &[u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Verdict {
         if Self::verify(packet, seg, meta).is_err() {
             return Verdict::Pass(PassReason::BadChecksum);
         }
@@ -81,7 +94,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         Verdict::Pass(PassReason::BypassService)
     }
 
-    fn on_served(&mut self, direction: Direction, packet: &mut [u8], seg: &Segment, meta: PacketMeta) -> Verdict {
+    fn on_served(
+        &mut self,
+        direction: Direction,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Verdict {
         let echo = direction.reverse();
         let active = self.flow.stream(direction).is_active();
         if let Some(verdict) = self.refuse(direction, packet, seg, meta) {
@@ -131,7 +150,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let (low, high) = if stream.is_active() {
             let fin = u32::from(stream.fin().is_some());
-            (stream.recv.ack_sent, stream.recv.edge.latest(stream.recv.seq_max).advance(fin))
+            (
+                stream.recv.ack_sent,
+                stream.recv.edge.latest(stream.recv.seq_max).advance(fin),
+            )
         } else {
             (stream.send.snd_una, stream.send.widest_edge())
         };
@@ -142,7 +164,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// What becomes of a segment whose sequence number its receiver would not accept, if that is
     /// clear already. A host judges for itself (section 2.2); where the engine would lend the
     /// segment a sequence number that is accepted, it must judge (rule H1.9).
-    fn reject(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Option<Verdict> {
+    fn reject(
+        &mut self,
+        direction: Direction,
+        packet: &[u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Option<Verdict> {
         let stream = self.flow.stream(direction);
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
         if !stream.is_active() {
@@ -160,16 +188,26 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Segments that no receiver would accept, whatever its window: nothing of them is believed or
     /// passed on with numbers that make them acceptable (rules H1.9, H4.6 and H5.3).
-    fn refuse(&mut self, direction: Direction, packet: &[u8], seg: &Segment, meta: PacketMeta) -> Option<Verdict> {
+    fn refuse(
+        &mut self,
+        direction: Direction,
+        packet: &[u8],
+        seg: &Segment,
+        meta: PacketMeta,
+    ) -> Option<Verdict> {
         let reason = if seg.flags.contains(Flags::ACK) {
-            self.fault_of_ack(direction, seg).or_else(|| self.fault_of_timestamp(direction, seg))?
+            self.fault_of_ack(direction, seg)
+                .or_else(|| self.fault_of_timestamp(direction, seg))?
         } else {
             DropReason::NoAckFlag
         };
         if Self::verify(packet, seg, meta).is_err() {
             return Some(Verdict::Pass(PassReason::BadChecksum));
         }
-        if reason != DropReason::NoAckFlag && seg.has_payload() && self.flow.stream(direction).is_active() {
+        if reason != DropReason::NoAckFlag
+            && seg.has_payload()
+            && self.flow.stream(direction).is_active()
+        {
             self.send_limited_ack(direction);
         }
         Some(Verdict::Drop(reason))
@@ -194,14 +232,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn fault_of_timestamp(&self, direction: Direction, seg: &Segment) -> Option<DropReason> {
         let stream = self.flow.stream(direction);
         let void = self.has(FlowFlags::clock_void(direction.source()));
-        let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS) && !void)?;
-        (stream.is_active() && stream.recv.is_stale(stamped.val)).then_some(DropReason::OldTimestamp)
+        let stamped = seg
+            .options
+            .timestamps
+            .filter(|_| self.has(FlowFlags::TIMESTAMPS) && !void)?;
+        (stream.is_active() && stream.recv.is_stale(stamped.val))
+            .then_some(DropReason::OldTimestamp)
     }
 
     /// After a long silence a fast timestamp clock may have gone half way round: the next
     /// timestamp of each host is taken as it comes (rule H3.9, RFC 7323 section 5.5).
     fn note_silence(&mut self) {
-        if self.flow.seen_at.age_us(self.now).is_some_and(|silence| silence > TIMESTAMP_LIFE_US) {
+        if self
+            .flow
+            .seen_at
+            .age_us(self.now)
+            .is_some_and(|silence| silence > TIMESTAMP_LIFE_US)
+        {
             self.flow.flags.set(FlowFlags::INNER_CLOCK_VOID);
             self.flow.flags.set(FlowFlags::OUTER_CLOCK_VOID);
         }
@@ -210,7 +257,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Follows a valid segment of a host: how its packets look, its timestamps, its numbers.
     fn follow(&mut self, direction: Direction, seg: &Segment) {
         self.flow.host_mut(direction.source()).observe(seg);
-        let stamped = seg.options.timestamps.filter(|_| self.has(FlowFlags::TIMESTAMPS)).map(|t| t.val);
+        let stamped = seg
+            .options
+            .timestamps
+            .filter(|_| self.has(FlowFlags::TIMESTAMPS))
+            .map(|t| t.val);
         let void = FlowFlags::clock_void(direction.source());
         let renew = self.has(void) && stamped.is_some();
         if renew {
@@ -223,7 +274,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 stream.recv.ts_recent = val;
                 stream.recv.ts_max = val;
             }
-            stream.recv.note_timestamp(val, seg.seq, stream.recv.ack_sent);
+            stream
+                .recv
+                .note_timestamp(val, seg.seq, stream.recv.ack_sent);
         }
         if stream.is_active() {
             return;
@@ -257,7 +310,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if served.flags.take(StreamFlags::KEEPALIVE_HELD) {
             served.flags.set(StreamFlags::ACK_OWED);
         }
-        if served.is_active() && (seg.has_payload() || served.send.snd_una.after(served.recv.ack_sent)) {
+        if served.is_active()
+            && (seg.has_payload() || served.send.snd_una.after(served.recv.ack_sent))
+        {
             self.note_proof(echo);
         }
     }
@@ -282,7 +337,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && stream.recv.ack_sent == next
             && !seg.flags.contains(Flags::FIN)
             && (stream.fin().is_none() || stream.is_finished());
-        let quiet = !stream.recv.data_at.is_within(KEEPALIVE_SILENCE_US, self.now);
+        let quiet = !stream
+            .recv
+            .data_at
+            .is_within(KEEPALIVE_SILENCE_US, self.now);
         asks && (seg.payload_len == 0 || (seg.payload_len == 1 && quiet))
     }
 
@@ -302,7 +360,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.flags.set(StreamFlags::ACK_OWED);
             return Verdict::Absorb(AbsorbReason::WindowProbe);
         }
-        if stream.debt() == 0 && stream.send.in_flight() == 0 && stream.recv.seq_max == stream.next_expected() {
+        if stream.debt() == 0
+            && stream.send.in_flight() == 0
+            && stream.recv.seq_max == stream.next_expected()
+        {
             stream.flags.set(StreamFlags::KEEPALIVE_PASSED);
             return self.forward(direction, packet, seg, meta, seg.seq);
         }
@@ -365,7 +426,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 Verdict::Absorb(AbsorbReason::DuplicateFin)
             }
             Intake::Probe => {
-                self.flow.stream_mut(direction).flags.set(StreamFlags::ACK_OWED);
+                self.flow
+                    .stream_mut(direction)
+                    .flags
+                    .set(StreamFlags::ACK_OWED);
                 Verdict::Absorb(AbsorbReason::WindowProbe)
             }
             Intake::OutOfWindow => {
@@ -383,12 +447,26 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Acknowledges data just taken in, now or a little later (rule H5.6).
-    fn acknowledge(&mut self, direction: Direction, seg: &Segment, intake: Intake, rcv_nxt: SeqNum) {
+    fn acknowledge(
+        &mut self,
+        direction: Direction,
+        seg: &Segment,
+        intake: Intake,
+        rcv_nxt: SeqNum,
+    ) {
         self.schedule_ack(direction, seg, intake);
         let repeated = self.repeated(direction, seg, rcv_nxt, intake);
         if self.flow.stream(direction).flags.has(StreamFlags::ACK_OWED) {
-            let advanced = self.flow.stream(direction).ack_point().after(self.flow.stream(direction).recv.ack_sent);
-            let kind = if advanced { TransmitKind::LocalAck } else { TransmitKind::DuplicateAck };
+            let advanced = self
+                .flow
+                .stream(direction)
+                .ack_point()
+                .after(self.flow.stream(direction).recv.ack_sent);
+            let kind = if advanced {
+                TransmitKind::LocalAck
+            } else {
+                TransmitKind::DuplicateAck
+            };
             self.send_ack(direction, kind, repeated);
         }
     }
@@ -439,7 +517,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// window (rule H1.1).
     fn seq_of_pure_ack(&self, direction: Direction, seg: &Segment) -> SeqNum {
         let stream = self.flow.stream(direction);
-        if stream.is_active() { stream.send.seq_without_data() } else { seg.seq }
+        if stream.is_active() {
+            stream.send.seq_without_data()
+        } else {
+            seg.seq
+        }
     }
 
     /// Whether a receiver's pure acknowledgement goes on to the data's sender although the engine
@@ -447,7 +529,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn must_pass(&self, direction: Direction, seg: &Segment, feedback: Feedback) -> bool {
         let echo = self.flow.stream(direction.reverse());
         let acks_fin = echo.is_finished() && echo.recv.ack_sent.at_or_before(echo.recv.fin);
-        let asked = echo.flags.has(StreamFlags::KEEPALIVE_PASSED) || self.has(FlowFlags::SYN_PENDING);
+        let asked =
+            echo.flags.has(StreamFlags::KEEPALIVE_PASSED) || self.has(FlowFlags::SYN_PENDING);
         let honest = !echo.acks_early() && echo.ack_point().after(echo.recv.ack_sent);
         let asks = seg.seq.before(self.flow.stream(direction).send.snd_nxt)
             && !self.flow.stream(direction).is_active();
@@ -455,7 +538,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Sends everything the segment has caused, as far as this call has room.
-    fn settle(&mut self, direction: Direction, seg: &Segment, feedback: Feedback, verdict: Verdict) {
+    fn settle(
+        &mut self,
+        direction: Direction,
+        seg: &Segment,
+        feedback: Feedback,
+        verdict: Verdict,
+    ) {
         let echo = direction.reverse();
         // Whatever else goes where the packet itself goes must not overtake it: it waits for the
         // next poll (rules H2.4 and H7.2).
@@ -463,7 +552,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let (data, back) = (self.flow.stream(direction), self.flow.stream(echo));
         let relays = data.is_active() && !back.is_active() && feedback == Feedback::News;
         if relays && !goes_on {
-            self.flow.stream_mut(direction).flags.set(StreamFlags::RELAY_OWED);
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .set(StreamFlags::RELAY_OWED);
         }
         if !goes_on && self.flow.stream(echo).owes_word_of_receiver() {
             self.flow.stream_mut(echo).flags.set(StreamFlags::ACK_OWED);
@@ -476,7 +568,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.relay_sack(direction, seg);
             self.pump(direction);
         }
-        if self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
+        if self
+            .flow
+            .stream(direction)
+            .flags
+            .has(StreamFlags::RELAY_OWED)
+        {
             self.send_relay(direction, &[]);
         }
         self.pump(echo);
@@ -491,9 +588,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// carries any.
     fn relay_sack(&mut self, direction: Direction, seg: &Segment) {
         let blocks = seg.options.sack.as_slice();
-        if !blocks.is_empty() && self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
-            let blocks: SackList =
-                blocks.iter().map(|block| SeqRange::new(block.left, block.right)).filter(|range| !range.is_empty()).collect();
+        if !blocks.is_empty()
+            && self
+                .flow
+                .stream(direction)
+                .flags
+                .has(StreamFlags::RELAY_OWED)
+        {
+            let blocks: SackList = blocks
+                .iter()
+                .map(|block| SeqRange::new(block.left, block.right))
+                .filter(|range| !range.is_empty())
+                .collect();
             self.send_relay(direction, &blocks);
         }
     }
@@ -502,12 +608,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn pay_acks(&mut self, direction: Direction) {
         let stream = self.flow.stream_mut(direction);
         if !stream.is_active() {
-            stream.flags.clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
+            stream
+                .flags
+                .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
             return;
         }
         if stream.flags.has(StreamFlags::ACK_OWED) {
             let advanced = stream.ack_point().after(stream.recv.ack_sent);
-            let kind = if advanced { TransmitKind::LocalAck } else { TransmitKind::DuplicateAck };
+            let kind = if advanced {
+                TransmitKind::LocalAck
+            } else {
+                TransmitKind::DuplicateAck
+            };
             self.send_ack(direction, kind, SeqRange::default());
         } else if stream.flags.has(StreamFlags::WINDOW_OWED) {
             self.send_ack(direction, TransmitKind::WindowUpdate, SeqRange::default());
@@ -524,9 +636,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let left = edge.octets_past(stream.recv.seq_max);
         let step = self.window_step(direction);
         if crate::half::window::may_rise(edge, target, step) && left <= target.octets_past(edge) {
-            self.flow.stream_mut(direction).flags.set(StreamFlags::WINDOW_OWED);
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .set(StreamFlags::WINDOW_OWED);
             self.pay_acks(direction);
-        } else if left < step && self.pool.available(&stream.chain) < step && !stream.recv.window_due.is_set() {
+        } else if left < step
+            && self.pool.available(&stream.chain) < step
+            && !stream.recv.window_due.is_set()
+        {
             // Nothing of this flow's own will tell when others give blocks back.
             let again = Stamp::at(self.now.after(POOL_PATIENCE));
             self.flow.stream_mut(direction).recv.window_due = again;

@@ -2,9 +2,9 @@
 
 use super::Work;
 use crate::event::{DemoteCause, Event};
+use crate::flow::FlowFlags;
 use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
-use crate::flow::FlowFlags;
 use crate::policy::{Direction, Service};
 use crate::pool::Quota;
 use crate::sink::Sink;
@@ -41,19 +41,29 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if !self.begin_store(direction) {
             self.flow.stream_mut(direction).set_service(Service::Bypass);
-            self.event(Event::Demoted { flow: self.id, direction, cause: DemoteCause::PoolLow });
+            self.event(Event::Demoted {
+                flow: self.id,
+                direction,
+                cause: DemoteCause::PoolLow,
+            });
         }
     }
 
     /// Begins to store; `false` if the pool cannot promise the minimum (rule H12.4).
     pub(crate) fn begin_store(&mut self, direction: Direction) -> bool {
+        if self.crowded {
+            return false;
+        }
         let size = self.pool.block_size();
         let scale = self.flow.host(direction.source().other()).scale();
         let send = &self.flow.stream(direction).send;
         // What the receiver itself has offered must find room too; the octets may begin and end
         // inside a block.
         let offered = send.wnd_edge.octets_past(send.snd_una);
-        let most = self.flow.most_held(scale).max(offered.saturating_add(scale.unit()));
+        let most = self
+            .flow
+            .most_held(scale)
+            .max(offered.saturating_add(scale.unit()));
         let quota = Quota {
             reserved_blocks: self.config.reserved_blocks,
             limit_blocks: size.pages(most).saturating_add(2),
@@ -74,7 +84,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let window_max = stream.send.wnd_max;
         stream.send.start_at(start);
         stream.send.wnd_max = window_max;
-        stream.send.congestion.on_established(crate::congestion::Congestion::Reno, mss, segments);
+        stream
+            .send
+            .congestion
+            .on_established(crate::congestion::Congestion::Reno, mss, segments);
         stream.set_mode(DirectionMode::StoreAndForward);
         self.begin_custody(direction);
         true
@@ -83,7 +96,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Segments of the initial window: one if the handshake lost a SYN (RFC 5681 section 3.1, rule
     /// H7.9).
     pub(super) fn initial_segments(&self) -> u32 {
-        if self.has(FlowFlags::SYN_LOST) { 1 } else { INITIAL_SEGMENTS }
+        if self.has(FlowFlags::SYN_LOST) {
+            1
+        } else {
+            INITIAL_SEGMENTS
+        }
     }
 
     /// Begins to acknowledge early, if the receiver is known to be there or the operator says so
@@ -97,7 +114,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             if stream.ack_point().after(stream.recv.ack_sent) {
                 stream.flags.set(StreamFlags::ACK_OWED);
             }
-            self.event(Event::CustodyBegun { flow: self.id, direction });
+            self.event(Event::CustodyBegun {
+                flow: self.id,
+                direction,
+            });
         }
     }
 
@@ -109,7 +129,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             crate::policy::Port::Inner => inner,
             crate::policy::Port::Outer => outer,
         };
-        self.segment_size_at(mtu).min(self.segment_size_announced(direction))
+        self.segment_size_at(mtu)
+            .min(self.segment_size_announced(direction))
     }
 
     fn segment_size_announced(&self, direction: Direction) -> u16 {
@@ -123,7 +144,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             IpVersion::V4 => 40,
             IpVersion::V6 => 60,
         };
-        mtu.saturating_sub(headers).saturating_sub(self.fixed_options()).max(1)
+        mtu.saturating_sub(headers)
+            .saturating_sub(self.fixed_options())
+            .max(1)
     }
 
     /// Octets of options in every segment (RFC 6691).
@@ -144,10 +167,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             DirectionMode::Bypass | DirectionMode::Draining => return,
         }
         stream.set_mode(DirectionMode::Draining);
-        stream.flags.clear(StreamFlags::SUSPECT.or(StreamFlags::REOPENED).or(StreamFlags::WINDOW_OWED));
+        stream.flags.clear(
+            StreamFlags::SUSPECT
+                .or(StreamFlags::REOPENED)
+                .or(StreamFlags::WINDOW_OWED),
+        );
         stream.recv.window_due = Stamp::NEVER;
         stream.patience = patience;
-        self.event(Event::Demoted { flow: self.id, direction, cause });
+        self.event(Event::Demoted {
+            flow: self.id,
+            direction,
+            cause,
+        });
         self.try_leave(direction);
     }
 
@@ -174,11 +205,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.send.timer = Stamp::NEVER;
         stream.recv.ack_due = Stamp::NEVER;
         stream.recv.window_due = Stamp::NEVER;
-        stream.flags = stream.flags.and(StreamFlags::PROVEN.or(StreamFlags::FIN_SEEN));
+        stream.flags = stream
+            .flags
+            .and(StreamFlags::PROVEN.or(StreamFlags::FIN_SEEN));
         stream.patience = Stamp::at(now.after(hold));
         if !reaches {
             self.counters.soft_drains = self.counters.soft_drains.saturating_add(1);
         }
-        self.event(Event::ServiceChanged { flow: self.id, direction, service: Service::Bypass, soft: !reaches });
+        self.event(Event::ServiceChanged {
+            flow: self.id,
+            direction,
+            service: Service::Bypass,
+            soft: !reaches,
+        });
     }
 }

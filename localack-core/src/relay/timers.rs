@@ -29,18 +29,29 @@ impl Stream {
             DirectionMode::Bypass | DirectionMode::LocalAck | DirectionMode::Draining => true,
         };
         let patience = if waits { self.patience } else { Stamp::NEVER };
-        [self.recv.ack_due, self.recv.window_due, self.send.timer, patience]
-            .into_iter()
-            .filter_map(|stamp| stamp.resolve(now))
-            .min()
+        [
+            self.recv.ack_due,
+            self.recv.window_due,
+            self.send.timer,
+            patience,
+        ]
+        .into_iter()
+        .filter_map(|stamp| stamp.resolve(now))
+        .min()
     }
 }
 
 impl FlowSlot {
     /// When the flow has something to do by itself; `None` if never.
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let phase = Some(self.phase_due).filter(|&due| due > 0).map(Instant::from_micros);
-        Direction::BOTH.into_iter().filter_map(|d| self.stream(d).next_due(now)).chain(phase).min()
+        let phase = Some(self.phase_due)
+            .filter(|&due| due > 0)
+            .map(Instant::from_micros);
+        Direction::BOTH
+            .into_iter()
+            .filter_map(|d| self.stream(d).next_due(now))
+            .chain(phase)
+            .min()
     }
 }
 
@@ -74,8 +85,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// A flow that has been silent is forgotten, unless something is in custody (rule H9.8).
     fn on_idle(&mut self) {
-        let closing = Direction::BOTH.iter().any(|&d| self.flow.stream(d).fin().is_some());
-        let patience = if closing { self.config.closing_time } else { self.config.idle_time };
+        let closing = Direction::BOTH
+            .iter()
+            .any(|&d| self.flow.stream(d).fin().is_some());
+        let patience = if closing {
+            self.config.closing_time
+        } else {
+            self.config.idle_time
+        };
         let silence = Duration::from_micros(self.flow.seen_at.age_us(self.now).unwrap_or(0));
         let left = patience.saturating_sub(silence);
         if !left.is_zero() {
@@ -117,7 +134,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 self.try_promote(direction);
             }
             DirectionMode::StoreAndForward => {}
-            DirectionMode::LocalAck if stream.flags.has(StreamFlags::SUSPECT) => self.confirm_suspicion(direction),
+            DirectionMode::LocalAck if stream.flags.has(StreamFlags::SUSPECT) => {
+                self.confirm_suspicion(direction)
+            }
             DirectionMode::LocalAck => {
                 stream.patience = Stamp::NEVER;
                 self.report_slow_close(direction);
@@ -148,11 +167,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             }
             self.walk_on(direction);
             self.pay_acks(direction);
-            if self.flow.stream(direction).flags.has(StreamFlags::PROBE_OWED) {
+            if self
+                .flow
+                .stream(direction)
+                .flags
+                .has(StreamFlags::PROBE_OWED)
+            {
                 self.send_probe(direction);
             }
             self.pump(direction);
-            if self.flow.stream(direction).flags.has(StreamFlags::RELAY_OWED) {
+            if self
+                .flow
+                .stream(direction)
+                .flags
+                .has(StreamFlags::RELAY_OWED)
+            {
                 self.send_relay(direction, &[]);
             }
             self.offer_more(direction);
@@ -166,19 +195,27 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !stream.flags.take(StreamFlags::WALK_OWED) {
             return;
         }
-        let una = stream.fin().map_or(stream.send.snd_una, |fin| stream.send.snd_una.earliest(fin));
-        let released = self.pool.release(&mut stream.chain, una, SeqRange::default(), MAX_PAGES);
+        let una = stream
+            .fin()
+            .map_or(stream.send.snd_una, |fin| stream.send.snd_una.earliest(fin));
+        let released = self
+            .pool
+            .release(&mut stream.chain, una, SeqRange::default(), MAX_PAGES);
         let stored = self.pool.extend(&mut stream.chain, MAX_PAGES);
         stream.recv.prune_held(stream.chain.end());
         if !stored.advanced().is_empty() && stream.acks_early() {
             stream.flags.set(StreamFlags::ACK_OWED);
         }
-        stream.flags.put(StreamFlags::WALK_OWED, released.more || stored.more());
+        stream
+            .flags
+            .put(StreamFlags::WALK_OWED, released.more || stored.more());
     }
 
     /// Whether a walk was cut short and goes on at the next poll.
     pub(crate) fn walks(&self) -> bool {
-        Direction::BOTH.iter().any(|&d| self.flow.stream(d).flags.has(StreamFlags::WALK_OWED))
+        Direction::BOTH
+            .iter()
+            .any(|&d| self.flow.stream(d).flags.has(StreamFlags::WALK_OWED))
     }
 
     /// Whether the flow has something to do that does not wait for time or a packet.
