@@ -18,9 +18,10 @@ const FLIGHT: u32 = 32;
 
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
-    let (Some(path), Some(megabytes)) =
-        (args.next(), args.next().and_then(|text| text.parse().ok()))
-    else {
+    let (Some(path), Some(megabytes)) = (
+        args.next(),
+        args.next().and_then(|text| text.parse::<u64>().ok()),
+    ) else {
         eprintln!("usage: generate OUT.pcap MEGABYTES [FLOWS]");
         std::process::exit(2);
     };
@@ -34,7 +35,7 @@ fn main() -> io::Result<()> {
         .map(|number| Flow::new(number as u32))
         .collect();
     let mut next = side_by_side as u32;
-    while capture.octets < megabytes * 1_000_000_u64 {
+    while capture.octets < megabytes * 1_000_000 {
         for flow in &mut flows {
             if flow.step(&mut capture)? {
                 *flow = Flow::new(next);
@@ -124,7 +125,7 @@ impl Flow {
                 capture.packet(&self.segment(true, at(number - 10), 1, ACK, MSS))?;
             }
         }
-        if number >= FLIGHT && number % 2 == 0 {
+        if number >= FLIGHT && number.is_multiple_of(2) {
             capture.packet(&self.segment(false, 1, at(number - FLIGHT), ACK, 0))?;
         }
         if number < SEGMENTS + FLIGHT {

@@ -4,11 +4,11 @@
 //! packet on the server's side, as a capture there would have: a packet that passes appears on
 //! both. Each packet that the engine made, edited or kept has a comment.
 
+use core::time::Duration;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
-use std::time::Duration;
 
 use localack_core::{AbsorbReason, Port, TransmitKind, Verdict, wire};
 use pcap_file::pcapng::PcapNgWriter;

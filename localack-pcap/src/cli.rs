@@ -1,11 +1,11 @@
 //! The command line.
 
+use core::net::IpAddr;
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -194,20 +194,20 @@ fn run_replay(args: &ReplayArgs) -> Result<u64, Failure> {
         .transpose()?;
     let bar = progress_bar(args);
     let report = replay(&mut source, &args.options(), annotator, &mut |octets| {
-        bar.set_position(octets)
+        bar.set_position(octets);
     })?;
     bar.finish_and_clear();
-    if let Some(cut) = report.input.cut {
-        complain(&format!(
-            "warning: {name}: {} at offset {}; what came before is used",
-            cut.reason, cut.offset
-        ));
-    }
     if report.nothing_decoded() {
         return Err(Failure::NothingDecoded {
             name,
             reasons: reasons(&report),
         });
+    }
+    if let Some(cut) = report.input.cut {
+        complain(&format!(
+            "warning: {name}: {} at offset {}; what came before is used",
+            cut.reason, cut.offset
+        ));
     }
     report
         .invariants

@@ -4,8 +4,8 @@
 //! never runs backwards and never leaps: a step that no silence explains is taken for a clock
 //! that was set, and time goes on from where it was.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use localack_core::Instant;
 
@@ -98,7 +98,7 @@ impl Clock {
             None => anchor,
             Some(offset) => {
                 let step = time + offset - self.now;
-                if step > LONGEST_SILENCE || step < -DISORDER {
+                if !(-DISORDER..=LONGEST_SILENCE).contains(&step) {
                     self.jumps += 1;
                     anchor
                 } else {

@@ -4,8 +4,8 @@
 //! pairs, until a SYN with another sequence number begins a new one. A bounded amount of memory
 //! is kept for each.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use crate::dissect::{Flags, Segment, Sum};
 use crate::ranges::RangeSet;

@@ -231,7 +231,7 @@ fn check(wrap: &Wrap, connection: &Connection, adopted: bool) {
     );
     assert_eq!(
         flow.client,
-        std::net::SocketAddr::from(connection.client).to_string(),
+        core::net::SocketAddr::from(connection.client).to_string(),
         "{name}"
     );
     let [up, down] = flow.both();

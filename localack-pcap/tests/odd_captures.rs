@@ -234,7 +234,7 @@ fn a_syn_with_another_number_begins_another_conversation() {
     let second = Connection {
         client_isn: 5_000_000,
         server_isn: 6_000_000,
-        ..first.clone()
+        ..first
     };
     let packets = [first.exchange(), second.exchange()].concat();
     let report = run(raw(&packets));
@@ -345,7 +345,7 @@ fn fragments(packet: &Tcp, step: usize) -> Vec<Vec<u8>> {
     let last = segment.len().div_ceil(step) - 1;
     pieces
         .map(|(n, piece)| match packet.from.0 {
-            std::net::IpAddr::V4(_) => {
+            core::net::IpAddr::V4(_) => {
                 let mut out = ip(packet.from.0, packet.to.0, 6, piece);
                 let field = (n * step / 8) as u16 | if n == last { 0 } else { 0x2000 };
                 out[4..6].copy_from_slice(&[1, packet.flags]);
@@ -353,7 +353,7 @@ fn fragments(packet: &Tcp, step: usize) -> Vec<Vec<u8>> {
                 ipv4_sum(&mut out);
                 out
             }
-            std::net::IpAddr::V6(_) => {
+            core::net::IpAddr::V6(_) => {
                 let field = (n * step) as u16 | u16::from(n != last);
                 let mut header = vec![6, 0];
                 header.extend(field.to_be_bytes());

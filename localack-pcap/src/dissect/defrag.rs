@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn key(id: u32) -> FragmentKey {
-        let host = std::net::IpAddr::from([10, 0, 0, 1]);
+        let host = core::net::IpAddr::from([10, 0, 0, 1]);
         let addresses = Addresses {
             source: host,
             target: host,

@@ -8,7 +8,7 @@ mod sum;
 mod tcp;
 mod tunnel;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::bytes::Rest;
 use crate::link::IpPacket;
@@ -276,7 +276,7 @@ impl Dissector {
             protocol::ETHERIP => self.inside(tunnel::etherip(rest), depth, found),
             protocol::MPLS => self.inside(crate::link::decode_mpls(rest).ok(), depth, found),
             protocol::ICMP | protocol::ICMPV6 if depth == 0 => {
-                found.quoted = quoted(protocol, rest)
+                found.quoted = quoted(protocol, rest);
             }
             _ => {}
         }

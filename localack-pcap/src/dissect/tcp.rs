@@ -1,6 +1,6 @@
 //! One TCP segment, as far as counting needs it.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::Addresses;
 use super::sum;

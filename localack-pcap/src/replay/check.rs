@@ -196,3 +196,145 @@ fn name(segment: &Segment) -> String {
         segment.ack
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Rest;
+    use crate::conversation::Conversations;
+    use crate::dissect::Dissector;
+    use crate::link::IpPacket;
+
+    const MOMENT: Moment = Moment {
+        packet: 1,
+        time: Instant::ZERO,
+    };
+    const CLIENT: [u8; 4] = [10, 0, 0, 1];
+    const SERVER: [u8; 4] = [10, 0, 0, 2];
+
+    /// A segment whose checksum is wrong.
+    fn segment(up: bool, seq: u32, ack: u32, flags: u8, payload: usize) -> Segment {
+        let (from, to) = if up {
+            (CLIENT, SERVER)
+        } else {
+            (SERVER, CLIENT)
+        };
+        let total = (40 + payload) as u16;
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0];
+        packet[2..4].copy_from_slice(&total.to_be_bytes());
+        packet.extend([from, to].concat());
+        packet.extend(if up { [0, 1, 0, 2] } else { [0, 2, 0, 1] });
+        packet.extend([seq.to_be_bytes(), ack.to_be_bytes()].concat());
+        packet.extend([0x50, flags, 1, 0, 0xba, 0xad, 0, 0]);
+        packet.extend(vec![7; payload]);
+        let rest = Rest::new(&packet, packet.len());
+        Dissector::new()
+            .dissect(&IpPacket { rest, link_id: 0 })
+            .segment
+            .unwrap()
+    }
+
+    /// A conversation of which octets 1 to 100 and 201 to 300 of the client were captured.
+    fn conversations() -> Conversations {
+        let mut all = Conversations::new();
+        for segment in [
+            segment(true, 1000, 0, 2, 0),
+            segment(false, 5000, 1001, 18, 0),
+            segment(true, 1001, 5001, 16, 100),
+            segment(true, 1201, 5001, 16, 100),
+        ] {
+            all.observe(&segment);
+        }
+        all
+    }
+
+    #[test]
+    fn acknowledging_what_was_not_captured_is_found() {
+        let all = conversations();
+        let conversation = &all.all()[0];
+        for (ack, violations) in [(1001, 0), (1101, 0), (1102, 1), (1301, 1), (0, 0)] {
+            let mut checker = Checker::default();
+            let made = segment(false, 5001, ack, 16, 0);
+            checker.acknowledgement(MOMENT, conversation, End::First, &made);
+            assert_eq!(
+                (checker.checked(), checker.violations()),
+                (1, violations),
+                "{ack}"
+            );
+        }
+        // The receiver has acknowledged more than was captured: so may the engine.
+        let mut all = all;
+        all.observe(&segment(false, 5001, 1151, 16, 0));
+        let mut checker = Checker::default();
+        let made = segment(false, 5001, 1151, 16, 0);
+        checker.acknowledgement(MOMENT, &all.all()[0], End::First, &made);
+        assert_eq!(checker.violations(), 0);
+    }
+
+    #[test]
+    fn invented_octets_are_found() {
+        let all = conversations();
+        let conversation = &all.all()[0];
+        let start = conversation.position(End::First, 1001).unwrap();
+        let mut shadow = Shadow::default();
+        shadow.insert(start, &[7; 100]);
+        let check = |seq, payload: &[u8]| {
+            let mut checker = Checker::default();
+            let made = segment(true, seq, 5001, 16, payload.len());
+            checker.data(MOMENT, conversation, End::First, &shadow, &made, payload);
+            checker.violations()
+        };
+        assert_eq!(check(1001, &[7; 100]), 0);
+        assert_eq!(check(1051, &[7, 7, 8]), 1);
+        assert_eq!(check(1100, &[7, 7]), 1);
+    }
+
+    #[test]
+    fn falsified_checksums_are_found() {
+        let wrong = segment(true, 1001, 5001, 16, 10);
+        let good = Segment {
+            sum: Sum::Good,
+            ..wrong
+        };
+        let check = |before: &Segment, after: Option<&Segment>, is_partial| {
+            let mut checker = Checker::default();
+            checker.edited(MOMENT, before, after, is_partial);
+            checker.violations()
+        };
+        assert_eq!(check(&good, Some(&good), false), 0);
+        assert_eq!(check(&wrong, Some(&wrong), false), 0);
+        assert_eq!(check(&wrong, Some(&good), false), 1);
+        assert_eq!(check(&good, Some(&wrong), false), 1);
+        assert_eq!(check(&good, None, false), 1);
+        let touched = Segment {
+            checksum: wrong.checksum ^ 1,
+            ..wrong
+        };
+        assert_eq!(
+            (
+                check(&wrong, Some(&wrong), true),
+                check(&wrong, Some(&touched), true)
+            ),
+            (0, 1)
+        );
+        let mut checker = Checker::default();
+        checker.made(MOMENT, TransmitKind::LocalAck, Some(&good));
+        checker.made(MOMENT, TransmitKind::LocalAck, Some(&wrong));
+        checker.made(MOMENT, TransmitKind::LocalAck, None);
+        assert_eq!((checker.checked(), checker.violations()), (3, 2));
+    }
+
+    #[test]
+    fn custody_beyond_the_memory_is_found_and_words_are_bounded() {
+        let mut checker = Checker::default();
+        checker.custody(MOMENT, 100, 100);
+        (0..100).for_each(|_| checker.custody(MOMENT, 101, 100));
+        assert_eq!((checker.checked(), checker.violations()), (101, 100));
+        assert_eq!(checker.described().len(), DESCRIBED);
+        let first = checker.described()[0].to_string();
+        assert_eq!(
+            first,
+            "packet 1 at 0 us: 101 octets in custody, 100 were lent"
+        );
+    }
+}

@@ -3,8 +3,8 @@
 mod text;
 mod units;
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -227,5 +227,5 @@ impl InputFigures {
 
 /// An endpoint as `ip:port` or `[v6]:port`.
 pub(crate) fn endpoint((address, port): (IpAddr, u16)) -> String {
-    std::net::SocketAddr::new(address, port).to_string()
+    core::net::SocketAddr::new(address, port).to_string()
 }

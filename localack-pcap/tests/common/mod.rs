@@ -6,7 +6,7 @@
     reason = "each test program uses a part of it"
 )]
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use localack_pcap::replay::{Options, replay};
 use localack_pcap::report::Report;
