@@ -7,15 +7,18 @@
 //! [`Work`] is one flow together with everything it may use for the time of one call. Each file
 //! adds the methods of one concern.
 
+mod accept;
 mod edit;
 mod feedback;
 mod icmp;
 mod intake;
+mod keepalive;
 mod output;
 mod repair;
 mod reset;
 mod segment;
 mod service;
+mod settle;
 mod timers;
 
 use crate::config::Config;

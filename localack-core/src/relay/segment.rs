@@ -7,23 +7,12 @@ use crate::event::DemoteCause;
 use crate::flow::FlowFlags;
 use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
-use crate::half::recv::SackList;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{PacketMeta, Sink, TransmitKind};
 use crate::time::{Moment, Stamp};
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
-
-/// How often a flow that is short of blocks looks for some.
-const POOL_PATIENCE: core::time::Duration = core::time::Duration::from_millis(200);
-/// An acknowledgement may be this old at least, in octets.
-const LEAST_ACK_LAG: u32 = 1 << 16;
-/// A timestamp clock of a tick a microsecond goes half way round in 36 minutes.
-const TIMESTAMP_LIFE_US: u64 = 30 * 60 * 1_000_000;
-/// A keepalive that repeats an octet is told from a retransmission by the silence before it: no
-/// stack sends one within a second of its last data (rule H9.1).
-const KEEPALIVE_SILENCE_US: u64 = 1_000_000;
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Decides what becomes of a segment that travels in `direction`, and sends what it causes.
@@ -144,116 +133,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         verdict
     }
 
-    /// Whether a segment's sequence number is one its receiver would accept, so that the rest of it
-    /// may be believed (rules H1.9 and H5.3).
-    pub(super) fn is_acceptable(&self, direction: Direction, seg: &Segment) -> bool {
-        let stream = self.flow.stream(direction);
-        let (low, high) = if stream.is_active() {
-            let fin = u32::from(stream.fin().is_some());
-            (
-                stream.recv.ack_sent,
-                stream.recv.edge.latest(stream.recv.seq_max).advance(fin),
-            )
-        } else {
-            (stream.send.snd_una, stream.send.widest_edge())
-        };
-        let reaches = seg.seq_end().at_or_after(low) || seg.seq.at_or_after(low.retreat(1));
-        reaches && seg.seq.at_or_before(high)
-    }
-
-    /// What becomes of a segment whose sequence number its receiver would not accept, if that is
-    /// clear already. A host judges for itself (section 2.2); where the engine would lend the
-    /// segment a sequence number that is accepted, it must judge (rule H1.9).
-    fn reject(
-        &mut self,
-        direction: Direction,
-        packet: &[u8],
-        seg: &Segment,
-        meta: PacketMeta,
-    ) -> Option<Verdict> {
-        let stream = self.flow.stream(direction);
-        let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
-        if !stream.is_active() {
-            let beyond = seg.seq.after(stream.send.widest_edge());
-            return beyond.then_some(Verdict::Pass(PassReason::Unacceptable));
-        }
-        if carries {
-            return None;
-        }
-        Some(match Self::verify(packet, seg, meta) {
-            Ok(()) => Verdict::Drop(DropReason::OutOfWindow),
-            Err(Corrupt) => Verdict::Pass(PassReason::BadChecksum),
-        })
-    }
-
-    /// Segments that no receiver would accept, whatever its window: nothing of them is believed or
-    /// passed on with numbers that make them acceptable (rules H1.9, H4.6 and H5.3).
-    fn refuse(
-        &mut self,
-        direction: Direction,
-        packet: &[u8],
-        seg: &Segment,
-        meta: PacketMeta,
-    ) -> Option<Verdict> {
-        let reason = if seg.flags.contains(Flags::ACK) {
-            self.fault_of_ack(direction, seg)
-                .or_else(|| self.fault_of_timestamp(direction, seg))?
-        } else {
-            DropReason::NoAckFlag
-        };
-        if Self::verify(packet, seg, meta).is_err() {
-            return Some(Verdict::Pass(PassReason::BadChecksum));
-        }
-        if reason != DropReason::NoAckFlag
-            && seg.has_payload()
-            && self.flow.stream(direction).is_active()
-        {
-            self.send_limited_ack(direction);
-        }
-        Some(Verdict::Drop(reason))
-    }
-
-    /// An acknowledgement of what cannot have been sent, or one far too old (RFC 5961 section 5.2).
-    pub(super) fn fault_of_ack(&self, direction: Direction, seg: &Segment) -> Option<DropReason> {
-        let echo = self.flow.stream(direction.reverse());
-        let (sent, beyond) = if echo.is_active() {
-            (echo.recv.edge, DropReason::AckBeyondEdge)
-        } else {
-            (echo.send.widest_edge(), DropReason::InvalidAck)
-        };
-        if seg.ack.after(echo.recv.seq_max.latest(sent)) {
-            return Some(beyond);
-        }
-        let lag = echo.send.snd_una.octets_past(seg.ack);
-        (lag > echo.send.wnd_max.max(LEAST_ACK_LAG)).then_some(DropReason::InvalidAck)
-    }
-
-    /// A timestamp older than one the engine has accepted in the receiver's place (PAWS).
-    fn fault_of_timestamp(&self, direction: Direction, seg: &Segment) -> Option<DropReason> {
-        let stream = self.flow.stream(direction);
-        let void = self.has(FlowFlags::clock_void(direction.source()));
-        let stamped = seg
-            .options
-            .timestamps
-            .filter(|_| self.has(FlowFlags::TIMESTAMPS) && !void)?;
-        (stream.is_active() && stream.recv.is_stale(stamped.val))
-            .then_some(DropReason::OldTimestamp)
-    }
-
-    /// After a long silence a fast timestamp clock may have gone half way round: the next
-    /// timestamp of each host is taken as it comes (rule H3.9, RFC 7323 section 5.5).
-    fn note_silence(&mut self) {
-        if self
-            .flow
-            .seen_at
-            .age_us(self.now)
-            .is_some_and(|silence| silence > TIMESTAMP_LIFE_US)
-        {
-            self.flow.flags.set(FlowFlags::INNER_CLOCK_VOID);
-            self.flow.flags.set(FlowFlags::OUTER_CLOCK_VOID);
-        }
-    }
-
     /// Follows a valid segment of a host: how its packets look, its timestamps, its numbers.
     fn follow(&mut self, direction: Direction, seg: &Segment) {
         self.flow.host_mut(direction.source()).observe(seg);
@@ -325,50 +204,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 stream.flags.set(StreamFlags::ACK_OWED);
             }
         }
-    }
-
-    /// Whether the segment asks if the receiver lives or has reopened its window: it begins one
-    /// before what its sender knows to be acknowledged, and carries nothing new (rules H2.6, H9.1).
-    fn is_keepalive(&self, direction: Direction, seg: &Segment) -> bool {
-        let stream = self.flow.stream(direction);
-        // After a finished FIN its sequence number is the one that is repeated.
-        let next = stream.next_expected();
-        let asks = seg.seq == stream.recv.ack_sent.retreat(1)
-            && stream.recv.ack_sent == next
-            && !seg.flags.contains(Flags::FIN)
-            && (stream.fin().is_none() || stream.is_finished());
-        let quiet = !stream
-            .recv
-            .data_at
-            .is_within(KEEPALIVE_SILENCE_US, self.now);
-        asks && (seg.payload_len == 0 || (seg.payload_len == 1 && quiet))
-    }
-
-    /// Answers a window probe at once; passes a keepalive on, or keeps it until the receiver gives a
-    /// sign of life (rules H2.6 and H9.1).
-    fn on_keepalive(
-        &mut self,
-        direction: Direction,
-        packet: &mut [u8],
-        seg: &Segment,
-        meta: PacketMeta,
-    ) -> Verdict {
-        let stream = self.flow.stream_mut(direction);
-        let is_shut = stream.recv.edge == stream.rcv_nxt();
-        let may_send = stream.acks_early() && stream.fin().is_none();
-        if may_send && (is_shut || stream.flags.take(StreamFlags::REOPENED)) {
-            stream.flags.set(StreamFlags::ACK_OWED);
-            return Verdict::Absorb(AbsorbReason::WindowProbe);
-        }
-        if stream.debt() == 0
-            && stream.send.in_flight() == 0
-            && stream.recv.seq_max == stream.next_expected()
-        {
-            stream.flags.set(StreamFlags::KEEPALIVE_PASSED);
-            return self.forward(direction, packet, seg, meta, seg.seq);
-        }
-        stream.flags.set(StreamFlags::KEEPALIVE_HELD);
-        Verdict::Absorb(AbsorbReason::Keepalive)
     }
 
     /// What becomes of a packet whose data was looked at.
@@ -535,119 +370,5 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let asks = seg.seq.before(self.flow.stream(direction).send.snd_nxt)
             && !self.flow.stream(direction).is_active();
         acks_fin || asked || honest || feedback == Feedback::Opened || asks
-    }
-
-    /// Sends everything the segment has caused, as far as this call has room.
-    fn settle(
-        &mut self,
-        direction: Direction,
-        seg: &Segment,
-        feedback: Feedback,
-        verdict: Verdict,
-    ) {
-        let echo = direction.reverse();
-        // Whatever else goes where the packet itself goes must not overtake it: it waits for the
-        // next poll (rules H2.4 and H7.2).
-        let goes_on = matches!(verdict, Verdict::Forward | Verdict::Pass(_));
-        let (data, back) = (self.flow.stream(direction), self.flow.stream(echo));
-        let relays = data.is_active() && !back.is_active() && feedback == Feedback::News;
-        if relays && !goes_on {
-            self.flow
-                .stream_mut(direction)
-                .flags
-                .set(StreamFlags::RELAY_OWED);
-        }
-        if !goes_on && self.flow.stream(echo).owes_word_of_receiver() {
-            self.flow.stream_mut(echo).flags.set(StreamFlags::ACK_OWED);
-        }
-        self.pay_acks(direction);
-        if goes_on {
-            self.note_cwnd_use(direction);
-        } else {
-            self.pay_acks(echo);
-            self.relay_sack(direction, seg);
-            self.pump(direction);
-        }
-        if self
-            .flow
-            .stream(direction)
-            .flags
-            .has(StreamFlags::RELAY_OWED)
-        {
-            self.send_relay(direction, &[]);
-        }
-        self.pump(echo);
-        if !goes_on {
-            self.offer_more(echo);
-        }
-        self.try_leave(echo);
-        self.try_leave(direction);
-    }
-
-    /// Passes on the SACK blocks of a segment whose data stays here: no data segment of the engine
-    /// carries any.
-    fn relay_sack(&mut self, direction: Direction, seg: &Segment) {
-        let blocks = seg.options.sack.as_slice();
-        if !blocks.is_empty()
-            && self
-                .flow
-                .stream(direction)
-                .flags
-                .has(StreamFlags::RELAY_OWED)
-        {
-            let blocks: SackList = blocks
-                .iter()
-                .map(|block| SeqRange::new(block.left, block.right))
-                .filter(|range| !range.is_empty())
-                .collect();
-            self.send_relay(direction, &blocks);
-        }
-    }
-
-    /// Pays acknowledgements that are owed to the sender of `direction`'s data.
-    pub(super) fn pay_acks(&mut self, direction: Direction) {
-        let stream = self.flow.stream_mut(direction);
-        if !stream.is_active() {
-            stream
-                .flags
-                .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
-            return;
-        }
-        if stream.flags.has(StreamFlags::ACK_OWED) {
-            let advanced = stream.ack_point().after(stream.recv.ack_sent);
-            let kind = if advanced {
-                TransmitKind::LocalAck
-            } else {
-                TransmitKind::DuplicateAck
-            };
-            self.send_ack(direction, kind, SeqRange::default());
-        } else if stream.flags.has(StreamFlags::WINDOW_OWED) {
-            self.send_ack(direction, TransmitKind::WindowUpdate, SeqRange::default());
-        }
-    }
-
-    /// Announces a larger window to a sender that is short of it.
-    pub(super) fn offer_more(&mut self, direction: Direction) {
-        let stream = self.flow.stream(direction);
-        if !stream.acks_early() || stream.fin().is_some() {
-            return;
-        }
-        let (edge, target) = (stream.recv.edge, self.target_edge(direction));
-        let left = edge.octets_past(stream.recv.seq_max);
-        let step = self.window_step(direction);
-        if crate::half::window::may_rise(edge, target, step) && left <= target.octets_past(edge) {
-            self.flow
-                .stream_mut(direction)
-                .flags
-                .set(StreamFlags::WINDOW_OWED);
-            self.pay_acks(direction);
-        } else if left < step
-            && self.pool.available(&stream.chain) < step
-            && !stream.recv.window_due.is_set()
-        {
-            // Nothing of this flow's own will tell when others give blocks back.
-            let again = Stamp::at(self.now.after(POOL_PATIENCE));
-            self.flow.stream_mut(direction).recv.window_due = again;
-        }
     }
 }
