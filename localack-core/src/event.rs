@@ -1,6 +1,7 @@
 //! Rare, typed news about flows.
 
-use crate::flow::{FlowId, FlowKey};
+use crate::flow::id::FlowId;
+use crate::flow::key::FlowKey;
 use crate::policy::{Direction, Handshake, Port, Service};
 use crate::verdict::PassReason;
 

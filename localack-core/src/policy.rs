@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::flow::FlowKey;
+use crate::flow::key::FlowKey;
 use crate::seq::{SeqNum, WindowScale};
 use crate::time::Instant;
 

@@ -1,7 +1,7 @@
 //! How packets enter with their circumstances and leave through the caller's sink.
 
 use crate::event::Event;
-use crate::flow::FlowId;
+use crate::flow::id::FlowId;
 use crate::policy::Port;
 use crate::time::Instant;
 use crate::verdict::reasons;

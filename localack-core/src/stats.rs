@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::flow::{FlowId, FlowKey};
+use crate::flow::id::FlowId;
+use crate::flow::key::FlowKey;
 use crate::policy::{Direction, Service};
 use crate::seq::SeqNum;
 use crate::sink::TransmitKind;

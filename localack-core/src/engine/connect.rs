@@ -2,8 +2,8 @@
 
 use super::{Engine, INGEST_ROOM};
 use crate::event::Event;
-use crate::flow::admit::{syn_info, unservable, unservable_together};
-use crate::flow::host::PendingSyn;
+use crate::flow::admit::{syn_info, unservable_together};
+use crate::flow::host::{PendingSyn, unservable};
 use crate::flow::phase::Phase;
 use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};

@@ -1,7 +1,7 @@
 //! Handshakes: which connections may be served, and how a flow begins (sections 1.7 and 1.11 of the
 //! protocol's rules). Handshake packets always pass as they are.
 
-use crate::flow::host::{PendingSyn, announced_mss};
+use crate::flow::host::{PendingSyn, announced_mss, unservable};
 use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::flow::{FlowFlags, FlowSlot};
@@ -9,7 +9,7 @@ use crate::policy::{Custody, Direction, FlowConfig, Handshake, Port, Service, Sy
 use crate::seq::{SeqNum, SeqRange, WindowScale};
 use crate::time::{Instant, micros};
 use crate::verdict::PassReason;
-use crate::wire::{Flags, IpVersion, Segment, kind};
+use crate::wire::{Flags, IpVersion, Segment};
 
 /// The longest delay of an acknowledgement (rule H5.6), in microseconds.
 const MAX_ACK_DELAY_US: u16 = 10_000;
@@ -25,20 +25,6 @@ pub(crate) fn syn_info(seg: &Segment) -> SynInfo {
         sack_permitted: seg.options.sack_permitted,
         timestamps: seg.options.timestamps.is_some(),
         traffic_class: seg.ip.traffic_class,
-    }
-}
-
-/// Why a connection cannot be served, as far as its SYN or SYN-ACK alone says.
-pub(crate) fn unservable(seg: &Segment) -> Option<PassReason> {
-    let unusual = &seg.options.unusual;
-    if !seg.ip.plain {
-        Some(PassReason::IpOptions)
-    } else if seg.options.malformed {
-        Some(PassReason::Malformed)
-    } else if unusual.contains(kind::MD5) || unusual.contains(kind::AUTHENTICATION) {
-        Some(PassReason::Authenticated)
-    } else {
-        None
     }
 }
 

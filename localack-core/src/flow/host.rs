@@ -1,10 +1,10 @@
 //! What is known of one end host, and of a SYN that has not been answered yet.
 
-use crate::flow::admit::unservable;
 use crate::policy::{Port, SynInfo};
 use crate::seq::{SeqNum, WindowScale};
 use crate::time::{Instant, Stamp};
-use crate::wire::{Flags, IpVersion, KindSet, Segment};
+use crate::verdict::PassReason;
+use crate::wire::{Flags, IpVersion, KindSet, Segment, kind};
 
 /// Segment size of a host that announces none (RFC 9293 section 3.7.1).
 const DEFAULT_MSS: [u16; 2] = [536, 1220];
@@ -246,6 +246,20 @@ impl PendingSyn {
 
     pub(crate) const fn note_syn_ack(&mut self, now: Instant) {
         self.syn_ack_at = Stamp::at(now);
+    }
+}
+
+/// Why a connection cannot be served, as far as its SYN or SYN-ACK alone says.
+pub(crate) fn unservable(seg: &Segment) -> Option<PassReason> {
+    let unusual = &seg.options.unusual;
+    if !seg.ip.plain {
+        Some(PassReason::IpOptions)
+    } else if seg.options.malformed {
+        Some(PassReason::Malformed)
+    } else if unusual.contains(kind::MD5) || unusual.contains(kind::AUTHENTICATION) {
+        Some(PassReason::Authenticated)
+    } else {
+        None
     }
 }
 

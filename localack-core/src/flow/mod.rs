@@ -2,13 +2,13 @@
 
 pub(crate) mod admit;
 pub(crate) mod host;
+pub(crate) mod id;
 pub(crate) mod key;
 pub(crate) mod phase;
 pub(crate) mod stream;
 pub(crate) mod table;
 
-use core::fmt;
-
+pub use id::FlowId;
 pub use key::FlowKey;
 
 use crate::policy::{Direction, Port};
@@ -20,29 +20,6 @@ use key::PackedKey;
 use phase::Phase;
 use stream::Stream;
 use table::FreeNode;
-
-/// Names a flow: a slot, and which of its tenants is meant. The id of a flow that is gone finds
-/// nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct FlowId {
-    pub(crate) slot: u32,
-    pub(crate) generation: u32,
-}
-
-impl FlowId {
-    /// Index of the flow's slot.
-    #[must_use]
-    pub const fn slot(self) -> u32 {
-        self.slot
-    }
-}
-
-impl fmt::Display for FlowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
-    }
-}
 
 /// The memory of one flow. Opaque; lend a slice of [`FlowSlot::EMPTY`] to the engine.
 ///

@@ -8,7 +8,7 @@
 //! million slots stays below that bound for any but an absurdly unlucky hash; the flow that is
 //! refused then passes unserved.
 
-use super::FlowId;
+use super::id::FlowId;
 
 /// Longest run of occupied index slots.
 const MAX_RUN: usize = 128;

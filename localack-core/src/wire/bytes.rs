@@ -52,3 +52,6 @@ impl Writer<'_> {
         self.array(value.to_be_bytes())
     }
 }
+
+/// Octets of a TCP header without options.
+pub(super) const TCP_HEADER_LEN: u16 = 20;

@@ -3,11 +3,11 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Flags;
+use super::bytes::TCP_HEADER_LEN;
 use super::bytes::Writer;
 use super::checksum::{PROTOCOL_TCP, Sum, ipv4_header_checksum, pseudo_header};
 use super::ip::{DONT_FRAGMENT, FLOW_LABEL, IPV6_HEADER_LEN};
 use super::options::{MAX_OPTIONS_LEN, Timestamps, kind};
-use super::parse::TCP_HEADER_LEN;
 use super::rewrite::write_sack;
 use crate::seq::{SeqNum, SeqRange};
 

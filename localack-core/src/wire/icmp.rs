@@ -4,9 +4,9 @@ use core::net::IpAddr;
 
 use super::IpVersion;
 use super::bytes::Reader;
+use super::bytes::TCP_HEADER_LEN;
 use super::checksum::{PROTOCOL_TCP, Sum, pseudo_header_of};
 use super::ip::{self, IpHeader};
-use super::parse::TCP_HEADER_LEN;
 use crate::seq::SeqNum;
 
 /// IP protocol number of ICMP.

@@ -3,7 +3,6 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::bytes::Reader;
-use super::parse::NotTcp;
 
 /// Octets of an IPv4 header without options.
 pub(super) const IPV4_HEADER_LEN: usize = 20;
@@ -37,6 +36,28 @@ mod protocol {
     pub(super) const MPLS: u8 = 137;
     pub(super) const HIP: u8 = 139;
     pub(super) const SHIM6: u8 = 140;
+}
+
+/// Why a packet holds no segment that could be read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NotTcp {
+    /// Neither IPv4 nor IPv6.
+    NotIp,
+    /// Fewer bytes than the IP header says there are: the end was cut off.
+    Truncated,
+    /// A header contradicts itself or the one before it.
+    Malformed,
+    /// A fragment. An IPv6 packet with a fragment header counts even if it is the only fragment.
+    Fragment,
+    /// An IP length of zero: a packet of more than 64 KiB, or one whose length is yet to be set.
+    Jumbo,
+    /// ESP or AH.
+    Ipsec,
+    /// IP, GRE or MPLS inside IP.
+    Tunnel,
+    /// Any other protocol, and ICMP messages that are no intact error about a TCP segment.
+    Protocol,
 }
 
 /// What the IP header says beside addresses and lengths.

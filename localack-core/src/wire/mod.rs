@@ -21,9 +21,9 @@ use crate::seq::SeqNum;
 pub use checksum::Sum;
 pub use emit::{Header, HeaderSpec, MAX_HEADER_LEN, emit, option_len};
 pub use icmp::{IcmpError, IcmpKind, Quoted};
-pub use ip::IpFields;
+pub use ip::{IpFields, NotTcp};
 pub use options::{KindSet, MAX_SACK_BLOCKS, Options, SackBlock, SackBlocks, Timestamps, kind};
-pub use parse::{NotTcp, Parsed, parse, parse_headers};
+pub use parse::{Parsed, parse, parse_headers};
 pub use rewrite::{ChecksumKind, Rewrite};
 
 /// The control bits of a TCP header, as they stand in its byte 13 (RFC 9293 section 3.1).

@@ -214,7 +214,7 @@ impl Options {
     pub fn read(list: &[u8]) -> Self {
         let mut options = Self::default();
         let mut rest = list;
-        let mut offset = super::parse::TCP_HEADER_LEN;
+        let mut offset = super::bytes::TCP_HEADER_LEN;
         loop {
             match *rest {
                 [] | [kind::END, ..] => return options,

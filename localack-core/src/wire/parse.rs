@@ -1,15 +1,13 @@
 //! From bytes to a [`Segment`], or to the reason why there is none.
 
 use super::bytes::Reader;
+use super::bytes::TCP_HEADER_LEN;
 use super::checksum::PROTOCOL_TCP;
 use super::icmp::{self, IcmpError};
-use super::ip::{self, IpHeader};
+use super::ip::{self, IpHeader, NotTcp};
 use super::options::Options;
 use super::{Flags, IpVersion, Segment};
 use crate::seq::SeqNum;
-
-/// Octets of a TCP header without options.
-pub(super) const TCP_HEADER_LEN: u16 = 20;
 
 /// What a packet is to the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,28 +19,6 @@ pub enum Parsed {
     Icmp(IcmpError),
     /// Neither.
     Other(NotTcp),
-}
-
-/// Why a packet holds no segment that could be read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum NotTcp {
-    /// Neither IPv4 nor IPv6.
-    NotIp,
-    /// Fewer bytes than the IP header says there are: the end was cut off.
-    Truncated,
-    /// A header contradicts itself or the one before it.
-    Malformed,
-    /// A fragment. An IPv6 packet with a fragment header counts even if it is the only fragment.
-    Fragment,
-    /// An IP length of zero: a packet of more than 64 KiB, or one whose length is yet to be set.
-    Jumbo,
-    /// ESP or AH.
-    Ipsec,
-    /// IP, GRE or MPLS inside IP.
-    Tunnel,
-    /// Any other protocol, and ICMP messages that are no intact error about a TCP segment.
-    Protocol,
 }
 
 /// Reads one IP packet. Bytes behind the length that its header states are padding of the link and
