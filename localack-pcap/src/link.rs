@@ -47,6 +47,10 @@ mod ethertype {
     pub(super) const SERVICE_VLAN: u16 = 0x88a8;
     /// QinQ before IEEE 802.1ad.
     pub(super) const OLD_QINQ: u16 = 0x9100;
+    /// The tag of bridge port extenders, IEEE 802.1BR.
+    pub(super) const E_TAG: u16 = 0x893f;
+    /// Cisco VN-Tag.
+    pub(super) const VN_TAG: u16 = 0x8926;
     /// Cisco FabricPath.
     pub(super) const FABRIC_PATH: u16 = 0x8903;
     /// Provider backbone bridging, IEEE 802.1ah.
@@ -83,6 +87,7 @@ pub fn decode<'a>(frame: &Frame<'a>) -> Result<IpPacket<'a>, Undecoded> {
     let rest = Rest::new(frame.data, frame.wire_len);
     let (next, header) = match frame.link {
         LinkType::ETHERNET => (Next::Ethernet, 0),
+        LinkType::FDDI => (Next::Llc, 13),
         LinkType::RAW | LinkType::IPV4 => (Next::Ip, 0),
         LinkType::IPV6 => (Next::Ipv6, 0),
         link if LinkType::OLD_RAW.contains(&link) => (Next::Ip, 0),
@@ -144,6 +149,8 @@ fn headers(mut next: Next, mut rest: Rest<'_>) -> Result<IpPacket<'_>, Undecoded
                 ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_QINQ => {
                     vlan(&mut rest, &mut link_id)?
                 }
+                ethertype::E_TAG => (after_length_or_type(rest.u16(6), &mut rest, 8)?, 8),
+                ethertype::VN_TAG => (after_length_or_type(rest.u16(4), &mut rest, 6)?, 6),
                 ethertype::FABRIC_PATH => (Next::Ethernet, 2),
                 ethertype::BACKBONE => (Next::Ethernet, 4),
                 ethertype::MPLS | ethertype::MPLS_UPSTREAM => (Next::Mpls, 0),

@@ -198,7 +198,8 @@ impl Dissector {
             let length = match next {
                 protocol::HOP_BY_HOP | protocol::DESTINATION => {
                     let length = (usize::from(rest.u8(1)?) + 1) * 8;
-                    check_options(rest.data.get(2..length)?)?;
+                    let home = check_options(rest.data.get(2..length)?)?;
+                    addresses.source = home.map_or(addresses.source, IpAddr::V6);
                     length
                 }
                 protocol::MOBILITY | protocol::HIP | protocol::SHIM6 => {
@@ -290,17 +291,26 @@ impl Dissector {
 }
 
 /// Walks the options of a hop-by-hop or destination header; `None` if one overruns its header.
-fn check_options(mut options: &[u8]) -> Option<()> {
+///
+/// Answers the home address of a mobile sender, which is the pseudo-header's source (RFC 6275
+/// section 6.3).
+fn check_options(mut options: &[u8]) -> Option<Option<Ipv6Addr>> {
     const PAD_1: u8 = 0;
+    const HOME_ADDRESS: u8 = 0xc9;
+    let mut home = None;
     while let Some((&kind, rest)) = options.split_first() {
-        options = if kind == PAD_1 {
-            rest
-        } else {
-            let (&length, rest) = rest.split_first()?;
-            rest.get(usize::from(length)..)?
-        };
+        if kind == PAD_1 {
+            options = rest;
+            continue;
+        }
+        let (&length, rest) = rest.split_first()?;
+        let (value, rest) = rest.split_at_checked(length.into())?;
+        if kind == HOME_ADDRESS {
+            home = <[u8; 16]>::try_from(value).ok().map(Ipv6Addr::from);
+        }
+        options = rest;
     }
-    Some(())
+    Some(home)
 }
 
 /// The payload length that a jumbogram's hop-by-hop option states (RFC 2675).

@@ -9,8 +9,10 @@ mod port {
     pub(super) const GTP_USER: u16 = 2152;
     pub(super) const TEREDO: u16 = 3544;
     pub(super) const LISP: u16 = 4341;
+    pub(super) const GRE: u16 = 4754;
     pub(super) const VXLAN: u16 = 4789;
     pub(super) const VXLAN_GPE: u16 = 4790;
+    pub(super) const AYIYA: u16 = 5072;
     pub(super) const GENEVE: u16 = 6081;
     pub(super) const MPLS: u16 = 6635;
 }
@@ -24,6 +26,7 @@ pub(super) fn gre(rest: Rest<'_>) -> Option<IpPacket<'_>> {
     const ACKNOWLEDGEMENT: u16 = 0x0080;
     const ERSPAN: u16 = 0x88be;
     const ERSPAN_3: u16 = 0x22eb;
+    const WCCP: u16 = 0x883e;
     let flags = rest.u16(0)?;
     let word = |present: bool| if present { 4 } else { 0 };
     let mut header = 4
@@ -43,6 +46,8 @@ pub(super) fn gre(rest: Rest<'_>) -> Option<IpPacket<'_>> {
         ERSPAN if flags & SEQUENCE == 0 => decode_ethernet(payload),
         ERSPAN => decode_ethernet(payload.skip(8)?),
         ERSPAN_3 => decode_ethernet(payload.skip(erspan_3_header(payload)?)?),
+        // Its second version puts a header before the packet.
+        WCCP => return ip_packet(payload).or_else(|| ip_packet(payload.skip(4)?)),
         _ => decode_ethertype(ethertype, payload),
     }
     .ok()
@@ -79,6 +84,8 @@ fn tunnel_on(port: u16, payload: Rest<'_>) -> Option<Option<IpPacket<'_>>> {
         port::VXLAN_GPE => Some(vxlan_gpe(payload)),
         port::GENEVE => Some(geneve(payload)),
         port::GTP_USER => Some(gtp(payload)),
+        port::GRE => Some(gre(payload)),
+        port::AYIYA => Some(ayiya(payload)),
         port::L2TP => Some(l2tp(payload)),
         port::TEREDO => {
             Some(ip_packet(payload).filter(|_| payload.u8(0).is_some_and(|octet| octet >> 4 == 6)))
@@ -105,6 +112,14 @@ fn vxlan_gpe(rest: Rest<'_>) -> Option<IpPacket<'_>> {
         ETHERNET => decode_ethernet(inner).ok(),
         _ => None,
     }
+}
+
+/// "Anything in anything" tunnels (draft-massar-v6ops-ayiya).
+fn ayiya(rest: Rest<'_>) -> Option<IpPacket<'_>> {
+    const FIXED: usize = 8;
+    let identity = 1 << (rest.u8(0)? >> 4);
+    let signature = usize::from(rest.u8(1)? >> 4) * 4;
+    ip_packet(rest.skip(FIXED + identity + signature)?)
 }
 
 /// Data messages of L2TP, version 2 (RFC 2661).

@@ -46,6 +46,8 @@ impl LinkType {
     pub const LINUX_SLL: Self = Self(113);
     /// Linux "cooked" capture, second version.
     pub const LINUX_SLL2: Self = Self(276);
+    /// FDDI.
+    pub const FDDI: Self = Self(10);
     /// PPP, perhaps in HDLC framing.
     pub const PPP: Self = Self(9);
     /// PPP in HDLC framing.
@@ -69,6 +71,7 @@ impl fmt::Display for LinkType {
             Self::IPV6 => "IPV6",
             Self::LINUX_SLL => "LINUX_SLL",
             Self::LINUX_SLL2 => "LINUX_SLL2",
+            Self::FDDI => "FDDI",
             Self::PPP => "PPP",
             Self::PPP_HDLC => "PPP_SERIAL",
             Self::PPP_ETHER => "PPP_ETHER",
