@@ -119,6 +119,8 @@ scripts! {
     h2_2_a_window_opened_before_proof_reaches_the_sender = "regress_windows_before_proof";
     /// H2.1, H5.5, H5.6.
     h2_1_rounding_does_not_walk_the_edge_away = "regress_windows_rounding";
+    /// H5.6, H6.1, H2.9: rounding of windows leaves nothing unacknowledged.
+    h5_6_rounding_leaves_nothing_unacknowledged = "regress_windows_rounding_unacked";
     /// H2.2, H5.5, invariant 4.
     h2_2_what_the_receiver_offered_itself_finds_room = "regress_windows_offer_of_receiver";
     /// H9.1, invariant 18.

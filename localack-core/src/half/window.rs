@@ -20,8 +20,8 @@ pub(crate) struct Told {
     pub(crate) ack: SeqNum,
     /// Right edge offered.
     pub(crate) edge: SeqNum,
-    /// What the store can take at most; rounding goes no further if that can be helped.
-    pub(crate) ceiling: SeqNum,
+    /// What the store can take at most, if rounding is to go no further.
+    pub(crate) ceiling: Option<SeqNum>,
 }
 
 /// The offer of an acknowledgement of `ack` by a receiver that has told its sender `told` and could
@@ -49,7 +49,7 @@ pub(crate) fn offer(
         }
     }
     let kept = at(scale.field_ceil(edge.octets_past(ack)));
-    if kept.edge.after(told.ceiling) {
+    if told.ceiling.is_some_and(|ceiling| kept.edge.after(ceiling)) {
         // Rounded up again and again by a sender of small segments the edge would run away. What
         // was offered can be said exactly of an acknowledgement a little lower.
         let lower = edge.retreat(scale.octets(kept.window));
@@ -87,7 +87,7 @@ mod tests {
         Told {
             ack: SeqNum::new(ack),
             edge,
-            ceiling: edge.advance(1 << 20),
+            ceiling: Some(edge.advance(1 << 20)),
         }
     }
 
@@ -99,7 +99,7 @@ mod tests {
         let mut last = Told {
             ack: SeqNum::new(1),
             edge: ceiling,
-            ceiling,
+            ceiling: Some(ceiling),
         };
         for octets in (100..65_000).step_by(100) {
             let now = offer(last, SeqNum::new(1 + octets), ceiling, 2000, scale);
@@ -108,7 +108,7 @@ mod tests {
             last = Told {
                 ack: now.ack,
                 edge: now.edge,
-                ceiling,
+                ceiling: Some(ceiling),
             };
         }
         assert!(last.edge.octets_past(ceiling) < scale.unit(), "{last:?}");
@@ -158,7 +158,7 @@ mod tests {
             let mut sent = ack;
             for (acked, room) in steps {
                 ack = ack.advance(acked).earliest(edge);
-                let told = Told { ack: sent, edge, ceiling: edge.advance(ceiling) };
+                let told = Told { ack: sent, edge, ceiling: Some(edge.advance(ceiling)) };
                 let now = offer(told, ack, ack.advance(room), 2000, scale);
                 prop_assert!(now.ack.at_or_after(sent) && now.ack.at_or_before(ack));
                 sent = now.ack;

@@ -165,6 +165,12 @@ impl<'p> Pool<'p> {
         Ok(())
     }
 
+    /// Octets that `chain` may come to hold, wherever they begin and end in its blocks.
+    pub(crate) fn most_octets(&self, chain: &Chain) -> u32 {
+        let whole_blocks = chain.limit.saturating_sub(2);
+        whole_blocks.saturating_mul(self.block_size().octets())
+    }
+
     /// Octets past its in-order end that `chain` can take now, as long as others take none of the
     /// unpromised blocks.
     #[must_use]

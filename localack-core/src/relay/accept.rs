@@ -9,8 +9,6 @@ use crate::sink::{PacketMeta, Sink};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
 
-/// An acknowledgement may be this old at least, in octets.
-const LEAST_ACK_LAG: u32 = 1 << 16;
 /// A timestamp clock of a tick a microsecond goes half way round in 36 minutes.
 const TIMESTAMP_LIFE_US: u64 = 30 * 60 * 1_000_000;
 
@@ -96,7 +94,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return Some(beyond);
         }
         let lag = echo.send.snd_una.octets_past(seg.ack);
-        (lag > echo.send.wnd_max.max(LEAST_ACK_LAG)).then_some(DropReason::InvalidAck)
+        (lag > echo.send.wnd_max).then_some(DropReason::InvalidAck)
     }
 
     /// A timestamp older than one the engine has accepted in the receiver's place (PAWS).

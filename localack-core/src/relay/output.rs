@@ -31,6 +31,8 @@ struct Draft<'d> {
 
 /// How often an unasked duplicate acknowledgement may be sent (rule H8.6), in microseconds.
 const DUPLICATE_INTERVAL_US: u64 = 100_000;
+/// How long after its last data a sender counts as sending (rule H5.6), in microseconds.
+const TAIL_PATIENCE_US: u64 = 10_000;
 /// How often a challenge may be sent (rule H8.6), in microseconds.
 const CHALLENGE_INTERVAL_US: u64 = 500_000;
 /// How long after a reopened window it is announced once more (rule H2.6), in milliseconds.
@@ -41,11 +43,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn offer(&self, direction: Direction) -> Offer {
         let stream = self.flow.stream(direction);
         let scale = self.flow.host(direction.source().other()).scale();
-        let most = self.flow.most_held(scale);
+        let most = self.pool.most_octets(&stream.chain);
+        // A sender that has stopped must not wait for the rest of its acknowledgement.
+        let sends = stream.recv.data_at.is_within(TAIL_PATIENCE_US, self.now);
         let told = Told {
-            ack: stream.recv.ack_sent,
+            // Nor is the receiver's own word ever held back.
+            ack: stream.recv.ack_sent.latest(stream.send.snd_una),
             edge: stream.recv.edge,
-            ceiling: stream.recv.edge.latest(stream.send.snd_una.advance(most)),
+            ceiling: sends.then_some(stream.send.snd_una.advance(most)),
         };
         window::offer(
             told,
@@ -108,7 +113,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         recv.edge = offer.edge;
         recv.ack_sent = recv.ack_sent.latest(offer.ack);
-        recv.ack_due = Stamp::NEVER;
+        let held_back = local_ack && stream.chain.end().after(recv.ack_sent);
+        let tail = now.after(core::time::Duration::from_micros(TAIL_PATIENCE_US));
+        recv.ack_due = if held_back {
+            Stamp::at(tail)
+        } else {
+            Stamp::NEVER
+        };
         stream
             .flags
             .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
