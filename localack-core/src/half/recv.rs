@@ -16,6 +16,18 @@ const NO_BLOCKS: [SeqRange; MAX_SACK] = [SeqRange::new(SeqNum::ZERO, SeqNum::ZER
 /// SACK blocks of one acknowledgement.
 pub(crate) type SackList = Vec<SeqRange, MAX_SACK>;
 
+/// The first blocks of `blocks`, as many as a segment holds.
+pub(crate) fn sack_list(blocks: impl Iterator<Item = SeqRange>) -> SackList {
+    let mut list = SackList::new();
+    for block in blocks {
+        // `collect` would panic instead.
+        if list.push(block).is_err() {
+            break;
+        }
+    }
+    list
+}
+
 /// State toward the sender of the data (RFC 9293 section 3.3.1, receive sequence space).
 ///
 /// RCV.NXT itself is the end of the chain in custody, so that nothing can be acknowledged that is
@@ -124,11 +136,8 @@ impl RecvHalf {
             MAX_SACK
         };
         let first = Some(duplicate).filter(|range| !range.is_empty());
-        first
-            .into_iter()
-            .chain(self.held().iter().copied())
-            .take(most)
-            .collect()
+        let all = first.into_iter().chain(self.held().iter().copied());
+        sack_list(all.take(most))
     }
 
     /// Takes a timestamp of the sender in (RFC 7323 section 4.3): the echo follows it only if the

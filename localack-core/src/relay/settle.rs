@@ -3,7 +3,7 @@
 use super::Work;
 use super::feedback::Feedback;
 use crate::flow::stream::StreamFlags;
-use crate::half::recv::SackList;
+use crate::half::recv::sack_list;
 use crate::half::window::may_rise;
 use crate::policy::Direction;
 use crate::seq::SeqRange;
@@ -74,11 +74,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 .flags
                 .has(StreamFlags::RELAY_OWED)
         {
-            let blocks: SackList = blocks
+            let ranges = blocks
                 .iter()
                 .map(|block| SeqRange::new(block.left, block.right))
-                .filter(|range| !range.is_empty())
-                .collect();
+                .filter(|range| !range.is_empty());
+            let blocks = sack_list(ranges);
             self.send_relay(direction, &blocks);
         }
     }
