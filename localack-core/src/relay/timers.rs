@@ -1,7 +1,5 @@
 //! What a flow does because time has passed, or because it could not do all of it before.
 
-use core::time::Duration;
-
 use super::{MAX_PAGES, Work};
 use crate::flow::phase::Phase;
 use crate::flow::stream::{Stream, StreamFlags};
@@ -10,7 +8,7 @@ use crate::policy::Direction;
 use crate::seq::SeqRange;
 use crate::sink::Sink;
 use crate::stats::DirectionMode;
-use crate::time::{Instant, Stamp};
+use crate::time::{Instant, Stamp, micros};
 
 /// How often a drain whose patience has ended looks whether it may end itself.
 const IMPATIENCE: core::time::Duration = core::time::Duration::from_secs(1);
@@ -93,10 +91,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             self.config.idle_time
         };
-        let silence = Duration::from_micros(self.flow.seen_at.age_us(self.now).unwrap_or(0));
-        let left = patience.saturating_sub(silence);
-        if !left.is_zero() {
-            self.flow.phase_due = self.now.after(left).as_micros();
+        // Differences of `Duration` can panic as far as the compiler knows; those of numbers cannot.
+        let silence_us = self.flow.seen_at.age_us(self.now).unwrap_or(0);
+        let left_us = micros(patience).saturating_sub(silence_us);
+        if left_us > 0 {
+            self.flow.phase_due = self.now.as_micros().saturating_add(left_us);
         } else if self.flow.is_without_debt() {
             self.close();
         } else {
