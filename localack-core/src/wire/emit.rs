@@ -25,6 +25,7 @@ const CHECKSUM_OFFSET: usize = 16;
 
 /// Everything that the headers of a new segment say.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeaderSpec<'a> {
     /// Source address.
     pub src: IpAddr,
