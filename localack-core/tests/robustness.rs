@@ -294,6 +294,10 @@ fn survive(sloppy: bool) {
         .into_iter()
         .map(|seed| live(seed, 1500, sloppy))
         .collect();
+    if std::env::var_os("LOCALACK_SEED").is_some() {
+        // One life is replayed; it alone need not have seen everything.
+        return;
+    }
     let total = |count: fn(&Life) -> u64| lives.iter().map(count).sum::<u64>();
     assert!(
         total(|life| life.adopted) > 20,

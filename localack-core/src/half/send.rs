@@ -142,11 +142,13 @@ impl SendHalf {
     ) -> bool {
         let edge = ack.advance(octets);
         let is_news = self.wl1.before(seq)
-            || (self.wl1 == seq && (ack.after(self.snd_una) || ack == self.snd_una));
+            || (self.wl1 == seq && (ack.after(self.snd_una) || ack == self.snd_una))
+            // A sender that has gone back to repeat itself still says how much it can take.
+            || edge.after(self.wnd_edge);
         if !is_news {
             return false;
         }
-        self.wl1 = seq;
+        self.wl1 = self.wl1.latest(seq);
         self.window = field;
         self.wnd_edge = edge;
         self.wnd_max = self.wnd_max.max(octets);
@@ -216,11 +218,12 @@ impl SendHalf {
     /// H12.4).
     pub(crate) fn has_stalled(&self, now: Instant) -> bool {
         let silent = u64::from(self.progress_at.age(now)) >= STALLED_US;
-        silent
-            || self
-                .rate_since
-                .age_us(now)
-                .is_some_and(|age| age >= STALLED_US)
+        // A receiver that answers from behind a closed window makes no progress either.
+        let shut = self
+            .rate_since
+            .age_us(now)
+            .is_some_and(|age| age >= STALLED_US);
+        silent || (shut && self.backoff.is_high())
     }
 
     /// Counts delivered octets toward the delivery rate, measured over a round trip or more.
@@ -263,6 +266,10 @@ impl SendHalf {
     /// Moves the marks of loss recovery behind SND.UNA.
     pub(crate) fn catch_up(&mut self) {
         self.snd_nxt = self.snd_nxt.latest(self.snd_una);
+        if self.snd_una.octets_past(self.recover) > 1 << 30 {
+            // Old enough to look new some day.
+            self.recover = self.snd_una.retreat(1);
+        }
         self.high_rxt = self.high_rxt.latest(self.snd_una);
         self.lost_edge = self.lost_edge.latest(self.snd_una);
         self.sacked_to = self.sacked_to.latest(self.snd_una);
@@ -280,7 +287,7 @@ impl SendHalf {
         self.high_rxt = at;
         self.lost = 0;
         self.sacked_to = at;
-        self.recover = at;
+        self.recover = at.retreat(1);
         self.duplicate_acks = 0;
         self.timer = Stamp::NEVER;
         self.progress_at = Stamp::NEVER;

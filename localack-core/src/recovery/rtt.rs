@@ -58,6 +58,11 @@ impl Backoff {
     /// The time-out is as it was computed.
     pub(crate) const NONE: Self = Self(0);
 
+    /// Whether the timer has expired so often in a row that the path or its end must be in trouble.
+    pub(crate) const fn is_high(self) -> bool {
+        self.0 >= 4
+    }
+
     /// The retransmission timer expired: doubles the time-out (RFC 6298 section 5.5).
     pub(crate) fn double(&mut self) {
         self.0 = self.0.saturating_add(1).min(MOST_DOUBLINGS);

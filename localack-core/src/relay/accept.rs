@@ -21,7 +21,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let fin = u32::from(stream.fin().is_some());
             (
                 stream.recv.ack_sent,
-                stream.recv.edge.latest(stream.recv.seq_max).advance(fin),
+                // One more, because a sender may count the octet with which it probes.
+                stream
+                    .recv
+                    .edge
+                    .latest(stream.recv.seq_max)
+                    .advance(fin.saturating_add(1)),
             )
         } else {
             (stream.send.snd_una, stream.send.widest_edge())
@@ -88,13 +93,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let (sent, beyond) = if echo.is_active() {
             (echo.recv.edge, DropReason::AckBeyondEdge)
         } else {
-            (echo.send.widest_edge(), DropReason::InvalidAck)
+            // One more, because a receiver may take the octet that probes its closed window.
+            (echo.send.widest_edge().advance(1), DropReason::InvalidAck)
         };
         if seg.ack.after(echo.recv.seq_max.latest(sent)) {
             return Some(beyond);
         }
         let lag = echo.send.snd_una.octets_past(seg.ack);
-        (lag > echo.send.wnd_max).then_some(DropReason::InvalidAck)
+        (lag > echo.send.wnd_max.max(1)).then_some(DropReason::InvalidAck)
     }
 
     /// A timestamp older than one the engine has accepted in the receiver's place (PAWS).

@@ -45,7 +45,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let scale = self.flow.host(direction.source().other()).scale();
         let most = self.pool.most_octets(&stream.chain);
         // A sender that has stopped must not wait for the rest of its acknowledgement.
-        let sends = stream.recv.data_at.is_within(TAIL_PATIENCE_US, self.now);
+        let (recv, now) = (&stream.recv, self.now);
+        let sends = recv.data_at.is_within(TAIL_PATIENCE_US, now) && !recv.ack_due.is_due(now);
         let told = Told {
             // Nor is the receiver's own word ever held back.
             ack: stream.recv.ack_sent.latest(stream.send.snd_una),
@@ -59,6 +60,36 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.window_step(direction),
             scale,
         )
+    }
+
+    /// Whether an acknowledgement now would say what was said before.
+    pub(super) fn has_no_news(&self, direction: Direction) -> bool {
+        let (offer, recv) = (self.offer(direction), &self.flow.stream(direction).recv);
+        offer.ack.at_or_before(recv.ack_sent) && offer.edge.at_or_before(recv.edge)
+    }
+
+    /// What an acknowledgement of `direction`'s data would be called now.
+    pub(super) fn kind_of_ack(&self, direction: Direction) -> TransmitKind {
+        let sent = self.flow.stream(direction).recv.ack_sent;
+        if self.offer(direction).ack.after(sent) {
+            TransmitKind::LocalAck
+        } else {
+            TransmitKind::DuplicateAck
+        }
+    }
+
+    /// Lets an acknowledgement wait until its sender pauses, or for as long as one may wait.
+    pub(super) fn wait_with_ack(&mut self, direction: Direction) {
+        let later = Stamp::at(
+            self.now
+                .after(core::time::Duration::from_micros(TAIL_PATIENCE_US)),
+        );
+        let stream = self.flow.stream_mut(direction);
+        stream.flags.clear(StreamFlags::ACK_OWED);
+        let held_back = stream.chain.end().after(stream.recv.ack_sent);
+        if held_back && !stream.recv.ack_due.is_set() {
+            stream.recv.ack_due = later;
+        }
     }
 
     /// The least step by which the window offered for `direction` grows.

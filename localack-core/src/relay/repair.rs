@@ -15,6 +15,8 @@ use crate::time::{Stamp, micros};
 
 /// Duplicate acknowledgements that mean a loss (RFC 5681 section 3.2, RFC 6675 section 2).
 const DUP_THRESH: u8 = 3;
+/// Stretches of a chain that the search for the next hole looks at.
+const SEARCH_STEPS: u32 = 16;
 /// Steps by which the search for the lost edge widens; each sees a few pages at most.
 const LOST_EDGE_STEPS: u32 = 6;
 
@@ -56,7 +58,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if send.in_flight() == 0 {
             return;
         }
-        let threshold = send.duplicate_acks >= DUP_THRESH;
+        // Without SACK the duplicates of what was sent again look like a new loss (RFC 6582 section
+        // 3.2, step 2).
+        let is_new = has_sack || send.snd_una.after(send.recover);
+        let threshold = send.duplicate_acks >= DUP_THRESH && is_new;
         let mut edge = if has_sack {
             self.lost_edge(direction)
         } else {
@@ -179,7 +184,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut stream.send;
         let round_trip = send.srtt_us().unwrap_or(0);
         let end = end.earliest(send.snd_nxt);
-        if !send.repairable().is_empty()
+        if stream.flags.has(StreamFlags::RECOVERY)
+            || !send.repairable().is_empty()
             || send.sent_at.is_within(round_trip.into(), now)
             || !end.after(send.snd_una)
         {
@@ -282,7 +288,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return None;
         }
         let mut lost = send.repairable();
-        for _ in 0..2 {
+        let mut searched = false;
+        for _ in 0..SEARCH_STEPS {
             match self.pool.unsacked_run(&stream.chain, lost, MAX_PAGES) {
                 Run::Found(run) => {
                     let end = run
@@ -300,8 +307,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     return (!range.is_empty()).then_some(plan);
                 }
                 Run::Skipped(to) => lost = SeqRange::new(to, lost.end()),
-                Run::None => break,
+                Run::None => {
+                    searched = true;
+                    break;
+                }
             }
+        }
+        if !searched {
+            return None;
         }
         let fin = stream.fin()?;
         let bare =

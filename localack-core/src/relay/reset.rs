@@ -295,8 +295,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.flow.stream(back).send.snd_una,
         );
         if !silently && !self.send_reset(back, heard, Some(ack_sent)) {
-            let send = &mut self.flow.stream_mut(direction).send;
-            send.timer = Stamp::at(self.now.after(RESET_RETRY));
+            let again = Stamp::at(self.now.after(RESET_RETRY));
+            let stream = self.flow.stream_mut(direction);
+            if stream.flags.has(StreamFlags::SUSPECT) {
+                stream.patience = again;
+            } else {
+                stream.send.timer = again;
+            }
             return;
         }
         if other_lost > 0 {

@@ -9,7 +9,7 @@ use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
-use crate::sink::{PacketMeta, Sink, TransmitKind};
+use crate::sink::{PacketMeta, Sink};
 use crate::time::{Moment, Stamp};
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
@@ -163,6 +163,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let range = SeqRange::new(seg.seq, seg.seq_end());
         if seg.payload_len == 1 && stream.send.is_window_probe(range) {
             // Most likely it is not taken; if it is, its acknowledgement will tell.
+            stream.recv.seq_max = stream.recv.seq_max.latest(range.end());
             return;
         }
         stream.recv.seq_max = stream.recv.seq_max.latest(range.end());
@@ -260,6 +261,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 self.send_limited_ack(direction);
                 Verdict::Absorb(AbsorbReason::DuplicateFin)
             }
+            Intake::Probe if !early && self.flow.stream(direction).send.snd_nxt == seg.seq => {
+                // The window is the receiver's own: the question is for it.
+                let recv = &mut self.flow.stream_mut(direction).recv;
+                recv.seq_max = recv.seq_max.latest(seg.seq_end());
+                self.forward(direction, packet, seg, meta, seg.seq)
+            }
             Intake::Probe => {
                 self.flow
                     .stream_mut(direction)
@@ -290,20 +297,23 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         rcv_nxt: SeqNum,
     ) {
         self.schedule_ack(direction, seg, intake);
-        let repeated = self.repeated(direction, seg, rcv_nxt, intake);
-        if self.flow.stream(direction).flags.has(StreamFlags::ACK_OWED) {
-            let advanced = self
-                .flow
-                .stream(direction)
-                .ack_point()
-                .after(self.flow.stream(direction).recv.ack_sent);
-            let kind = if advanced {
-                TransmitKind::LocalAck
-            } else {
-                TransmitKind::DuplicateAck
-            };
-            self.send_ack(direction, kind, repeated);
+        if !self.flow.stream(direction).flags.has(StreamFlags::ACK_OWED) {
+            return;
         }
+        let repeated = self.repeated(direction, seg, rcv_nxt, intake);
+        let plain = matches!(
+            intake,
+            Intake::InOrder {
+                filled_gap: false,
+                ..
+            }
+        ) && repeated.is_empty();
+        if plain && self.has_no_news(direction) {
+            // Said again it would look like a duplicate, and mean a loss (rule H4.5).
+            self.wait_with_ack(direction);
+            return;
+        }
+        self.send_ack(direction, self.kind_of_ack(direction), repeated);
     }
 
     /// Data that is known already: what was acknowledged is acknowledged again (rule H5.1); what

@@ -9,7 +9,7 @@ use crate::policy::{Direction, Service};
 use crate::pool::Quota;
 use crate::sink::Sink;
 use crate::stats::DirectionMode;
-use crate::time::Stamp;
+use crate::time::{Stamp, micros};
 use crate::wire::{IpVersion, option_len};
 
 /// Segments of the initial window (RFC 6928).
@@ -89,6 +89,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .congestion
             .on_established(crate::congestion::Congestion::Reno, mss, segments);
         stream.set_mode(DirectionMode::StoreAndForward);
+        self.flow.flags.clear(FlowFlags::stalled(direction));
         self.begin_custody(direction);
         true
     }
@@ -189,7 +190,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let (now, hold) = (self.now, self.config.demotion_hold);
         let stream = self.flow.stream(direction);
         let is_open = self.flow.phase() == Phase::Open;
-        if !is_open || stream.mode() != DirectionMode::Draining || !stream.owes_nothing() {
+        if !is_open || stream.mode() != DirectionMode::Draining {
+            return;
+        }
+        // A sender that has gone silent with a hole in its data does not fill it any more; what was
+        // SACKed behind it was advice (RFC 2018 section 8).
+        let patience = micros(self.config.drain_patience);
+        let is_silent = !stream.recv.data_at.is_within(patience, now);
+        let given_up = stream.debt() == 0 && is_silent && stream.patience.is_due(now);
+        if !stream.owes_nothing() && !given_up {
             return;
         }
         let reaches = stream.send.wnd_edge.at_or_after(stream.recv.edge);

@@ -47,12 +47,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.relay_sack(direction, seg);
             self.pump(direction);
         }
-        if self
-            .flow
-            .stream(direction)
-            .flags
-            .has(StreamFlags::RELAY_OWED)
-        {
+        let flags = &mut self.flow.stream_mut(direction).flags;
+        if goes_on {
+            // The packet itself brought the news.
+            flags.clear(StreamFlags::RELAY_OWED);
+        } else if flags.has(StreamFlags::RELAY_OWED) {
             self.send_relay(direction, &[]);
         }
         self.pump(echo);
@@ -93,12 +92,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         if stream.flags.has(StreamFlags::ACK_OWED) {
-            let advanced = stream.ack_point().after(stream.recv.ack_sent);
-            let kind = if advanced {
-                TransmitKind::LocalAck
-            } else {
-                TransmitKind::DuplicateAck
-            };
+            let kind = self.kind_of_ack(direction);
             self.send_ack(direction, kind, SeqRange::default());
         } else if stream.flags.has(StreamFlags::WINDOW_OWED) {
             self.send_ack(direction, TransmitKind::WindowUpdate, SeqRange::default());

@@ -107,7 +107,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let now = self.now;
         let stream = self.flow.stream_mut(direction);
         if stream.recv.ack_due.is_due(now) {
-            stream.recv.ack_due = Stamp::NEVER;
+            // It stays due until it is paid.
             stream.flags.set(StreamFlags::ACK_OWED);
         }
         if stream.recv.window_due.is_due(now) {

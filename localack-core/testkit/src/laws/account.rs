@@ -218,9 +218,12 @@ impl Account {
     /// First sequence number of the peer beyond all that was emitted to this end (`X`).
     pub(super) fn reached(&self) -> u32 {
         let end = self.emitted.last().map_or(1, |&(_, end)| end.max(1));
-        self.peer_isn
+        let emitted = self
+            .peer_isn
             .unwrap_or(0)
-            .wrapping_add(u32::try_from(end).unwrap_or(1))
+            .wrapping_add(u32::try_from(end).unwrap_or(1));
+        // An octet behind a closed window may have been taken after all.
+        latest(self.acked, emitted)
     }
 
     /// End of the hole-free part of what was emitted to this end, counting `packet`'s payload.
