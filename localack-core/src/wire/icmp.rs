@@ -126,7 +126,9 @@ fn is_intact(outer: &IpHeader, message: &[u8]) -> bool {
 fn quotation(original: &[u8]) -> Option<Quoted> {
     let ip = ip::read(original).ok()?;
     let tcp = original.get(ip.len..)?;
-    if ip.protocol != PROTOCOL_TCP {
+    // A packet that says it is shorter than a TCP header never was a segment.
+    let claimed = ip.packet_len.checked_sub(ip.len)?;
+    if ip.protocol != PROTOCOL_TCP || claimed < usize::from(TCP_HEADER_LEN) {
         return None;
     }
     let mut fields = Reader(tcp);
