@@ -60,6 +60,7 @@ mod verdict;
 pub mod wire;
 
 pub use config::{Config, ConfigError};
+pub use congestion::{Controller, Provision};
 pub use engine::{Engine, Poll, UnknownFlow};
 pub use event::{DemoteCause, Event};
 pub use flow::table::IndexSlot;

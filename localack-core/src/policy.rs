@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::congestion::Controller;
 use crate::flow::key::FlowKey;
 use crate::seq::{SeqNum, WindowScale};
 use crate::time::Instant;
@@ -157,6 +158,8 @@ pub struct FlowConfig {
     pub outer_to_inner: Service,
     /// When custody may begin.
     pub custody: Custody,
+    /// Who decides how much may be in flight toward the receivers.
+    pub controller: Controller,
     /// Octets that one direction may hold in custody and offer as window, at most 2^29.
     pub buffer_limit: u32,
     /// How long an acknowledgement may wait for a second segment, at most 10 ms (rule H5.6).
@@ -193,6 +196,7 @@ impl FlowConfig {
             inner_to_outer: Service::Bypass,
             outer_to_inner: Service::Bypass,
             custody: Custody::AfterProof,
+            controller: Controller::DEFAULT,
             buffer_limit: 1 << 20,
             ack_delay: Duration::ZERO,
             allow_dont_fragment: false,

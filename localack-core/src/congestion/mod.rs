@@ -1,65 +1,105 @@
-//! How much may be in flight toward the receiver.
+//! How much may be in flight toward the receiver, and how fast it may be sent.
 //!
 //! One vocabulary of events for every controller, told by whoever detects losses; the answer is
-//! a window in octets. Controllers are plain old data in the flow slot and matched statically by
-//! [`Congestion`], so a flow chooses its own at run time. What they share (initial and restart
-//! window, loss window, episodes) is here; what makes one differ from another is in its
-//! own file.
+//! a window in octets and a rate. Controllers are plain old data in the flow slot and matched
+//! statically by [`Controller`], so a flow chooses its own at run time. What they share (initial and
+//! restart window, loss window, episodes, proportional rate reduction) is in `window` and `prr`; what
+//! makes one differ from another is in its own file.
 
+#[cfg(feature = "bbr")]
+mod bbr;
+mod controller;
+#[cfg(feature = "cubic")]
+mod cubic;
+#[cfg(feature = "cubic")]
+mod hystart;
+mod provisioned;
+mod prr;
 mod reno;
+mod window;
+mod words;
 
+pub use controller::{Controller, Provision};
+
+use crate::recovery::delivery::RateSample;
+use crate::seq::SeqNum;
+use crate::time::Instant;
+#[cfg(feature = "bbr")]
+use bbr::Bbr;
+#[cfg(feature = "cubic")]
+use cubic::Cubic;
+pub(crate) use provisioned::Provisioned;
+use prr::{Progress, Prr};
 use reno::Reno;
+use window::{AFTER_TIMEOUT, CongestionWindow, OPEN, RECOVERY, TIMED_OUT};
+use words::{NOTHING, Words};
 
-/// No congestion window or slow-start threshold is larger, in octets.
-const WINDOW_LIMIT: u32 = 1 << 30;
+/// Pacing of window-based controllers in hundredths of a window per round trip: while the window
+/// doubles each round trip (rule H12.1), and otherwise.
+const SLOW_START_PACE: u64 = 200;
+const AVOIDANCE_PACE: u64 = 120;
 
-/// Segments that a slow-start ACK may grow the window by (RFC 3465 section 2.2).
-const SLOW_START_SEGMENTS: u32 = 2;
-
-/// Octets per segment at which the initial window is capped (RFC 6928 section 2: 14600 / 10).
-const INITIAL_SEGMENT: u32 = 1460;
-
-/// A congestion control algorithm.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Congestion {
-    /// Additive increase, multiplicative decrease (RFC 5681).
-    #[default]
-    Reno,
-}
-
-impl Congestion {
-    /// The number that stands for the algorithm in a flow slot.
-    const fn tag(self) -> u8 {
-        match self {
-            Self::Reno => 0,
-        }
-    }
-
-    const fn from_tag(tag: u8) -> Option<Self> {
-        match tag {
-            0 => Some(Self::Reno),
-            _ => None,
-        }
-    }
-}
-
-/// The sender has all the window it may use.
-const OPEN: u8 = 0;
-/// A loss was found by its traces; new losses belong to it until the recovery point is reached.
-const RECOVERY: u8 = 1;
-/// The retransmission timer expired and nothing has been acknowledged since.
-const TIMED_OUT: u8 = 2;
-/// As [`TIMED_OUT`], but something has been acknowledged since.
-const AFTER_TIMEOUT: u8 = 3;
-
-/// An acknowledgement of new data.
+/// An acknowledgement that brought news of what was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Ack {
+    pub(crate) now: Instant,
     /// Octets that it newly acknowledges, cumulatively.
-    pub(crate) octets: u32,
+    pub(crate) acked: u32,
+    /// Octets of which it is the first to say that they arrived, cumulatively or by SACK.
+    pub(crate) delivered: u32,
+    /// Octets found lost since the last one.
+    pub(crate) lost: u32,
+    /// Octets in flight (`pipe`) just before it.
+    pub(crate) prior_in_flight: u32,
+    /// Octets in flight after it and after what it showed to be lost.
+    pub(crate) in_flight: u32,
+    /// The round trip that it measured, in microseconds, if any.
+    pub(crate) rtt_us: Option<u32>,
+    /// The smoothed round trip after it.
+    pub(crate) srtt_us: Option<u32>,
+    /// Acknowledged and sent up to here, after it.
+    pub(crate) snd_una: SeqNum,
+    pub(crate) snd_nxt: SeqNum,
     /// Whether the congestion window, and nothing else, held sending back before it. A window
     /// that is not used proves nothing about the path and does not grow (RFC 7661).
     pub(crate) cwnd_limited: bool,
+    /// How fast the path delivered, if the acknowledgement can tell.
+    pub(crate) rate: RateSample,
+}
+
+/// Segments were handed to the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SentNow {
+    pub(crate) now: Instant,
+    pub(crate) octets: u32,
+    /// Octets in flight before them.
+    pub(crate) in_flight: u32,
+    /// Nothing but the application limits the flow at present.
+    pub(crate) app_limited: bool,
+}
+
+/// Octets were found lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LostNow {
+    /// How many.
+    pub(crate) octets: u32,
+    /// Octets in flight when the last of them were sent, themselves counted.
+    pub(crate) tx_in_flight: u32,
+    /// Octets found lost since they were sent, themselves counted.
+    pub(crate) lost_since_sent: u32,
+}
+
+/// What a controller begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Start {
+    pub(crate) now: Instant,
+    /// Payload octets of a full-size segment.
+    pub(crate) mss: u16,
+    /// Full-size segments of the initial window, fewer if they are large (RFC 6928: 10; RFC 5681
+    /// section 3.1: 1 after the handshake lost a SYN).
+    pub(crate) initial_segments: u32,
+    /// The round trip of the handshake, in microseconds, if it was measured.
+    pub(crate) rtt_us: Option<u32>,
 }
 
 /// The controller of one direction. Plain old data; all zeroes before
@@ -68,96 +108,333 @@ pub(crate) struct Ack {
 #[repr(C)]
 pub(crate) struct ControllerState {
     window: CongestionWindow,
-    reno: Reno,
+    words: Words,
 }
 
-/// What all controllers keep.
+/// Which algorithm is in charge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(C)]
-struct CongestionWindow {
-    /// Octets that may be in flight.
-    cwnd: u32,
-    /// Below this the window grows exponentially, in octets.
-    ssthresh: u32,
-    /// Payload octets of a full-size segment (SMSS).
-    mss: u16,
-    /// What is being recovered from.
-    episode: u8,
-    /// Which algorithm: an unknown number means Reno.
-    kind: u8,
+enum Kind {
+    Reno,
+    #[cfg(feature = "cubic")]
+    Cubic,
+    #[cfg(feature = "bbr")]
+    Bbr,
+    Provisioned,
 }
 
 impl ControllerState {
     /// No connection yet.
     pub(crate) const EMPTY: Self = Self {
         window: CongestionWindow::EMPTY,
-        reno: Reno::EMPTY,
+        words: NOTHING,
     };
 
-    /// The connection is established: `initial_segments` full-size segments may be sent, fewer if
-    /// they are large (RFC 6928: 10; RFC 5681 section 3.1: 1 after the handshake lost a SYN).
-    pub(crate) fn on_established(
-        &mut self,
-        congestion: Congestion,
-        mss: u16,
-        initial_segments: u32,
-    ) {
-        *self = Self {
-            window: CongestionWindow::new(congestion, mss, initial_segments),
-            reno: Reno::EMPTY,
-        };
+    /// This algorithm will be in charge when the connection is established.
+    pub(crate) fn nominate(&mut self, controller: Controller) {
+        self.window.kind = controller.tag();
+        self.words = NOTHING;
+        if let Controller::Provisioned(provision) = controller {
+            Provisioned::of(&provision).store(&mut self.words);
+        }
     }
 
-    /// New data was acknowledged.
-    pub(crate) fn on_ack(&mut self, ack: Ack) {
-        if ack.octets > 0 && self.window.episode == TIMED_OUT {
+    /// This algorithm is in charge from now on; it takes over the window as it is, if there is one.
+    pub(crate) fn choose(&mut self, controller: Controller, start: &Start) {
+        self.nominate(controller);
+        if self.window.mss > 0 {
+            self.begin(start);
+        }
+    }
+
+    /// The algorithm in charge.
+    pub(crate) fn controller(&self) -> Controller {
+        match self.kind() {
+            Kind::Reno => Controller::Reno,
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => Controller::Cubic,
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => Controller::Bbr,
+            Kind::Provisioned => {
+                let share = controller::share_of(self.window.kind);
+                Controller::Provisioned(Provisioned::load(&self.words).provision(share))
+            }
+        }
+    }
+
+    /// The connection is established; the algorithm was chosen before.
+    pub(crate) fn on_established(&mut self, start: &Start) {
+        self.window = CongestionWindow::new(self.window.kind, start.mss, start.initial_segments);
+        self.begin(start);
+    }
+
+    fn begin(&mut self, start: &Start) {
+        match self.kind() {
+            Kind::Reno => self.words = NOTHING,
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => self.words = NOTHING,
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let bbr = Bbr::begin(&mut self.window, start);
+                bbr.store(&mut self.words);
+            }
+            Kind::Provisioned => {
+                Provisioned::load(&self.words).resize(&mut self.window, start.rtt_us);
+            }
+        }
+    }
+
+    /// The flow's part of a vouched rate; `None` under any other controller.
+    pub(crate) fn provisioned(&self) -> Option<Provisioned> {
+        (self.kind() == Kind::Provisioned).then(|| Provisioned::load(&self.words))
+    }
+
+    /// Keeps what has become of the flow's part of a vouched rate. Nothing happens under any other
+    /// controller.
+    pub(crate) fn set_provisioned(&mut self, vouched: Provisioned, srtt_us: Option<u32>) {
+        if self.kind() == Kind::Provisioned {
+            vouched.store(&mut self.words);
+            if self.window.episode != TIMED_OUT {
+                vouched.resize(&mut self.window, srtt_us);
+            }
+        }
+    }
+
+    /// Which vouched rate the flow shares; `None` under any other controller.
+    pub(crate) fn share(&self) -> Option<u8> {
+        (self.kind() == Kind::Provisioned).then(|| controller::share_of(self.window.kind))
+    }
+
+    /// The threshold that earlier flows to the same place learned (RFC 9040), in octets.
+    pub(crate) fn set_threshold(&mut self, octets: u32) {
+        let least = self.window.segment().saturating_mul(2);
+        self.window.ssthresh = self.window.ssthresh.min(octets.max(least));
+    }
+
+    /// Segments were handed to the path.
+    pub(crate) fn on_sent(&mut self, sent: &SentNow) {
+        if self.window.episode == RECOVERY {
+            self.window.prr.on_sent(sent.octets);
+        }
+        match self.kind() {
+            Kind::Reno | Kind::Provisioned => {}
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => {
+                let mut cubic = Cubic::load(&self.words);
+                cubic.on_sent(&self.window, sent);
+                cubic.store(&mut self.words);
+            }
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_sent(&mut self.window, sent);
+                bbr.store(&mut self.words);
+            }
+        }
+    }
+
+    /// An acknowledgement brought news. Tell what it showed to be lost first.
+    pub(crate) fn on_ack(&mut self, ack: &Ack) {
+        if ack.acked > 0 && self.window.episode == TIMED_OUT {
             self.window.episode = AFTER_TIMEOUT;
         }
-        if !ack.cwnd_limited || self.window.episode == RECOVERY {
-            return;
+        match self.kind() {
+            Kind::Reno => {
+                if self.may_grow(ack) {
+                    let mut reno = Reno::load(&self.words);
+                    reno.on_ack(&mut self.window, ack.acked);
+                    reno.store(&mut self.words);
+                }
+            }
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => {
+                let mut cubic = Cubic::load(&self.words);
+                cubic.on_round(&mut self.window, ack);
+                if self.may_grow(ack) {
+                    cubic.on_ack(&mut self.window, ack);
+                }
+                cubic.store(&mut self.words);
+            }
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_ack(&mut self.window, ack);
+                bbr.store(&mut self.words);
+            }
+            Kind::Provisioned => {
+                if self.window.episode != TIMED_OUT {
+                    Provisioned::load(&self.words).resize(&mut self.window, ack.srtt_us);
+                }
+            }
         }
-        match self.congestion() {
-            Congestion::Reno => self.reno.on_ack(&mut self.window, ack.octets),
+    }
+
+    /// Whether an acknowledgement grows a window that follows RFC 5681; in recovery it moves by
+    /// proportional rate reduction instead.
+    fn may_grow(&mut self, ack: &Ack) -> bool {
+        if self.window.episode == RECOVERY {
+            let progress = Progress {
+                delivered: ack.delivered,
+                in_flight: ack.in_flight,
+                is_safe: ack.acked > 0 && ack.lost == 0,
+                ssthresh: self.window.ssthresh,
+                segment: self.window.segment(),
+            };
+            if ack.delivered > 0 {
+                let cwnd = self.window.prr.on_ack(&progress);
+                self.window.cwnd = cwnd.clamp(self.window.segment(), window::WINDOW_LIMIT);
+            }
+            return false;
+        }
+        ack.cwnd_limited && ack.acked > 0
+    }
+
+    /// Octets were found lost.
+    pub(crate) fn on_lost(&mut self, lost: &LostNow) {
+        match self.kind() {
+            Kind::Reno | Kind::Provisioned => {
+                let _ = lost;
+            }
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => {}
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_lost(&mut self.window, lost);
+                bbr.store(&mut self.words);
+            }
         }
     }
 
     /// The first loss of a flight was found, or an ECN echo arrived (RFC 3168 section 6.1.2), with
     /// `in_flight` octets outstanding. Tell it once per flight, and
     /// [`ControllerState::on_recovery_exit`] when that flight is acknowledged.
-    pub(crate) fn on_loss(&mut self, in_flight: u32) {
-        self.window.ssthresh = match self.congestion() {
-            Congestion::Reno => self.reno.on_reduction(&self.window, in_flight),
-        };
-        self.window.cwnd = self.window.ssthresh;
+    pub(crate) fn on_congestion(&mut self, now: Instant, in_flight: u32) {
+        self.window.remember();
+        match self.kind() {
+            Kind::Reno => self.reduce_reno(in_flight),
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => self.reduce_cubic(now, in_flight),
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_recovery(&mut self.window, now, in_flight);
+                bbr.store(&mut self.words);
+            }
+            Kind::Provisioned => {
+                let _ = now;
+            }
+        }
+        self.window.prr = Prr::begin(in_flight);
         self.window.episode = RECOVERY;
+    }
+
+    fn reduce_reno(&mut self, in_flight: u32) {
+        let mut reno = Reno::load(&self.words);
+        self.window.ssthresh = reno.on_reduction(&self.window, in_flight);
+        reno.store(&mut self.words);
+    }
+
+    #[cfg(feature = "cubic")]
+    fn reduce_cubic(&mut self, now: Instant, in_flight: u32) {
+        let mut cubic = Cubic::load(&self.words);
+        self.window.ssthresh = cubic.on_reduction(&self.window, now, in_flight);
+        cubic.store(&mut self.words);
     }
 
     /// Everything that was in flight when the loss was found or the timer expired is acknowledged.
     pub(crate) fn on_recovery_exit(&mut self) {
+        let was = self.window.episode;
         self.window.episode = OPEN;
+        match self.kind() {
+            Kind::Reno => self.arrive(was),
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => self.arrive(was),
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_recovery_exit(&mut self.window);
+                bbr.store(&mut self.words);
+            }
+            Kind::Provisioned => {}
+        }
+    }
+
+    /// Reduction ends at the threshold (RFC 6937 section 3).
+    fn arrive(&mut self, episode: u8) {
+        if episode == RECOVERY {
+            self.window.cwnd = self.window.ssthresh;
+        }
     }
 
     /// The retransmission timer expired with `in_flight` octets outstanding.
-    pub(crate) fn on_timeout(&mut self, in_flight: u32) {
+    pub(crate) fn on_timeout(&mut self, now: Instant, in_flight: u32) {
         // RFC 5681 section 3.1: the threshold is held while the same segment times out again.
-        if self.window.episode != TIMED_OUT {
-            self.window.ssthresh = match self.congestion() {
-                Congestion::Reno => self.reno.on_reduction(&self.window, in_flight),
-            };
+        let is_first = self.window.episode != TIMED_OUT;
+        if is_first {
+            self.window.remember();
+        }
+        match self.kind() {
+            Kind::Reno if is_first => self.reduce_reno(in_flight),
+            #[cfg(feature = "cubic")]
+            Kind::Cubic if is_first => self.reduce_cubic(now, in_flight),
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_timeout(&mut self.window, now, in_flight);
+                bbr.store(&mut self.words);
+            }
+            Kind::Provisioned => {
+                let _ = now;
+            }
+            Kind::Reno => {}
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => {}
         }
         self.window.cwnd = self.window.segment();
         self.window.episode = TIMED_OUT;
+    }
+
+    /// Nothing was lost after all (RFC 3522, RFC 4015, RFC 5682, RFC 2883): the last reduction is
+    /// taken back.
+    pub(crate) fn on_spurious(&mut self) {
+        self.window.take_back();
+        match self.kind() {
+            Kind::Reno | Kind::Provisioned => {}
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => {
+                let mut cubic = Cubic::load(&self.words);
+                cubic.on_spurious();
+                cubic.store(&mut self.words);
+            }
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {
+                let mut bbr = Bbr::load(&self.words);
+                bbr.on_spurious(&mut self.window);
+                bbr.store(&mut self.words);
+            }
+        }
     }
 
     /// Nothing was sent for longer than a retransmission time-out: the window says nothing of the
     /// path any more, and shrinks to the restart window, which is as large as the initial one
     /// (RFC 5681 section 4.1).
     pub(crate) fn on_idle_restart(&mut self, initial_segments: u32) {
+        match self.kind() {
+            Kind::Reno => self.restart_window(initial_segments),
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => self.restart_window(initial_segments),
+            // They pace: what they learned of the path bounds the burst.
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => {}
+            Kind::Provisioned => {}
+        }
+    }
+
+    fn restart_window(&mut self, initial_segments: u32) {
         self.window.cwnd = self.window.cwnd.min(self.window.initial(initial_segments));
     }
 
-    /// Segments now carry at most `mss` octets. A smaller size shrinks the window in proportion,
-    /// so that it is not a larger burst of packets (RFC 5681 section 3.1).
+    /// Segments now carry at most `mss` octets.
     pub(crate) fn on_mss_change(&mut self, mss: u16) {
         self.window.resize(mss);
     }
@@ -172,77 +449,45 @@ impl ControllerState {
         self.window.cwnd
     }
 
-    /// The algorithm in charge.
-    fn congestion(&self) -> Congestion {
-        // Damaged memory must still send safely.
-        Congestion::from_tag(self.window.kind).unwrap_or_default()
-    }
-}
-
-impl CongestionWindow {
-    const EMPTY: Self = Self {
-        cwnd: 0,
-        ssthresh: 0,
-        mss: 0,
-        episode: OPEN,
-        kind: 0,
-    };
-
-    fn new(congestion: Congestion, mss: u16, initial_segments: u32) -> Self {
-        let mut window = Self {
-            ssthresh: WINDOW_LIMIT,
-            mss: mss.max(1),
-            kind: congestion.tag(),
-            ..Self::EMPTY
-        };
-        window.cwnd = window.initial(initial_segments);
-        window
+    /// Below this the window grows exponentially, in octets.
+    pub(crate) const fn ssthresh(&self) -> u32 {
+        self.window.ssthresh
     }
 
-    /// Octets of a full-size segment.
-    fn segment(&self) -> u32 {
-        self.mss.into()
-    }
-
-    /// The initial window: so many segments, but no more octets than as many of 1460, or two
-    /// (RFC 6928 section 2).
-    fn initial(&self, segments: u32) -> u32 {
-        let wanted = segments.max(1).saturating_mul(self.segment());
-        let usual = segments.saturating_mul(INITIAL_SEGMENT);
-        wanted
-            .min(usual.max(self.segment().saturating_mul(2)))
-            .min(WINDOW_LIMIT)
-    }
-
-    fn grow(&mut self, octets: u32) {
-        self.cwnd = self.cwnd.saturating_add(octets).min(WINDOW_LIMIT);
-    }
-
-    /// Octets by which an ACK of `octets` grows the window in slow start: what it acknowledges, at
-    /// most two segments, and one while what follows a time-out is sent again (RFC 3465
-    /// sections 2.2 and 2.3).
-    fn slow_start_step(&self, octets: u32) -> u32 {
-        let segments = if self.episode == AFTER_TIMEOUT {
-            1
-        } else {
-            SLOW_START_SEGMENTS
-        };
-        octets.min(segments.saturating_mul(self.segment()))
-    }
-
-    fn resize(&mut self, mss: u16) {
-        let mss = mss.max(1);
-        if mss < self.mss {
-            let scaled = u64::from(self.cwnd)
-                .saturating_mul(mss.into())
-                .checked_div(self.mss.into());
-            self.cwnd = scaled
-                .and_then(|octets| u32::try_from(octets).ok())
-                .unwrap_or(0);
+    /// Octets per second at which segments may leave; `None` if nothing is known of the path yet.
+    pub(crate) fn pacing_rate(&self, srtt_us: Option<u32>) -> Option<u32> {
+        match self.kind() {
+            Kind::Reno => self.window_pace(srtt_us),
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => self.window_pace(srtt_us),
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => Bbr::load(&self.words).pacing_rate(),
+            Kind::Provisioned => Some(Provisioned::load(&self.words).rate),
         }
-        self.mss = mss;
-        self.cwnd = self.cwnd.max(self.segment());
-        self.ssthresh = self.ssthresh.max(self.segment().saturating_mul(2));
+    }
+
+    fn window_pace(&self, srtt_us: Option<u32>) -> Option<u32> {
+        let gain = if self.window.in_slow_start() {
+            SLOW_START_PACE
+        } else {
+            AVOIDANCE_PACE
+        };
+        let per_second = u64::from(self.window.cwnd)
+            .saturating_mul(gain.saturating_mul(10_000))
+            .checked_div(u64::from(srtt_us?))?;
+        Some(u32::try_from(per_second).unwrap_or(u32::MAX))
+    }
+
+    fn kind(&self) -> Kind {
+        // Damaged memory must still send safely.
+        match controller::algorithm_of(self.window.kind) {
+            #[cfg(feature = "cubic")]
+            controller::CUBIC => Kind::Cubic,
+            #[cfg(feature = "bbr")]
+            controller::BBR => Kind::Bbr,
+            controller::PROVISIONED => Kind::Provisioned,
+            _ => Kind::Reno,
+        }
     }
 }
 

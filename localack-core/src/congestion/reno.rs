@@ -1,24 +1,32 @@
 //! Reno (RFC 5681) with byte counting (RFC 3465).
 
-use super::{CongestionWindow, WINDOW_LIMIT};
+use super::window::{CongestionWindow, WINDOW_LIMIT};
+use super::words::Words;
 
 /// What only Reno keeps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Reno {
     /// Octets acknowledged since the window last grew by a segment, in congestion avoidance.
     acked: u32,
 }
 
 impl Reno {
-    pub(super) const EMPTY: Self = Self { acked: 0 };
+    pub(super) const fn load(words: &Words) -> Self {
+        let [acked, ..] = *words;
+        Self { acked }
+    }
+
+    pub(super) const fn store(self, words: &mut Words) {
+        let [acked, ..] = words;
+        *acked = self.acked;
+    }
 
     /// Grows the window for an acknowledgement of `octets`.
     ///
     /// Octets are counted, not acknowledgements, so that a receiver that divides its ACKs gains
     /// nothing (RFC 3465, rule H12.1).
     pub(super) fn on_ack(&mut self, window: &mut CongestionWindow, octets: u32) {
-        if window.cwnd < window.ssthresh {
+        if window.in_slow_start() {
             window.grow(window.slow_start_step(octets));
             return;
         }

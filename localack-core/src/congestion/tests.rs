@@ -8,19 +8,45 @@ const MSS: u32 = 1000;
 const SMSS: u16 = 1000;
 
 impl ControllerState {
-    fn ssthresh(&self) -> u32 {
-        self.window.ssthresh
-    }
-
     fn in_slow_start(&self) -> bool {
         self.cwnd() < self.ssthresh()
+    }
+
+    fn on_loss(&mut self, in_flight: u32) {
+        self.on_congestion(Instant::ZERO, in_flight);
+    }
+}
+
+fn start(mss: u16, initial_segments: u32) -> Start {
+    Start {
+        now: Instant::ZERO,
+        mss,
+        initial_segments,
+        rtt_us: None,
     }
 }
 
 fn established(segments: u32) -> ControllerState {
     let mut state = ControllerState::EMPTY;
-    state.on_established(Congestion::Reno, SMSS, segments);
+    state.on_established(&start(SMSS, segments));
     state
+}
+
+fn news(octets: u32, cwnd_limited: bool) -> Ack {
+    Ack {
+        now: Instant::ZERO,
+        acked: octets,
+        delivered: octets,
+        lost: 0,
+        prior_in_flight: octets,
+        in_flight: 0,
+        rtt_us: None,
+        srtt_us: None,
+        snd_una: SeqNum::ZERO,
+        snd_nxt: SeqNum::ZERO,
+        cwnd_limited,
+        rate: RateSample::default(),
+    }
 }
 
 /// A connection in congestion avoidance with a window of `segments`.
@@ -32,10 +58,7 @@ fn avoiding(segments: u32) -> ControllerState {
 }
 
 fn ack(state: &mut ControllerState, octets: u32) {
-    state.on_ack(Ack {
-        octets,
-        cwnd_limited: true,
-    });
+    state.on_ack(&news(octets, true));
 }
 
 #[test]
@@ -48,7 +71,7 @@ fn rfc6928_2_the_initial_window_is_ten_segments_or_14600_octets() {
         (536, 10, 5360),
     ] {
         let mut state = ControllerState::EMPTY;
-        state.on_established(Congestion::Reno, mss, segments);
+        state.on_established(&start(mss, segments));
         assert_eq!(state.cwnd(), cwnd, "segments of {mss}");
         assert!(state.in_slow_start());
     }
@@ -58,7 +81,7 @@ fn rfc6928_2_the_initial_window_is_ten_segments_or_14600_octets() {
 fn rfc5681_3_1_one_segment_after_a_lost_syn() {
     assert_eq!(established(1).cwnd(), MSS);
     let mut large = ControllerState::EMPTY;
-    large.on_established(Congestion::Reno, 9000, 1);
+    large.on_established(Controller::Reno, &start(9000, 1));
     assert_eq!(large.cwnd(), 9000);
 }
 
@@ -165,27 +188,27 @@ fn rfc5681_equation_4_the_threshold_is_at_least_two_segments() {
 #[test]
 fn rfc5681_3_1_a_time_out_leaves_one_segment() {
     let mut state = established(10);
-    state.on_timeout(10 * MSS);
+    state.on_timeout(Instant::ZERO, 10 * MSS);
     assert_eq!((state.cwnd(), state.ssthresh()), (MSS, 5 * MSS));
 }
 
 #[test]
 fn rfc5681_3_1_a_segment_that_times_out_again_leaves_the_threshold() {
     let mut state = established(10);
-    state.on_timeout(10 * MSS);
+    state.on_timeout(Instant::ZERO, 10 * MSS);
     ack(&mut state, 0);
-    state.on_timeout(MSS);
+    state.on_timeout(Instant::ZERO, MSS);
     assert_eq!(state.ssthresh(), 5 * MSS);
     // Another segment: its loss is news.
     ack(&mut state, MSS);
-    state.on_timeout(2 * MSS);
+    state.on_timeout(Instant::ZERO, 2 * MSS);
     assert_eq!(state.ssthresh(), 2 * MSS);
 }
 
 #[test]
 fn rfc3465_2_3_slow_start_after_a_time_out_grows_by_one_segment_per_ack() {
     let mut state = established(10);
-    state.on_timeout(20 * MSS);
+    state.on_timeout(Instant::ZERO, 20 * MSS);
     ack(&mut state, 5 * MSS);
     assert_eq!(state.cwnd(), 2 * MSS);
     state.on_recovery_exit();
@@ -210,10 +233,7 @@ fn rfc7661_a_window_that_is_not_used_does_not_grow() {
     for mut state in [established(10), avoiding(10)] {
         let before = state.cwnd();
         for _ in 0..100 {
-            state.on_ack(Ack {
-                octets: MSS,
-                cwnd_limited: false,
-            });
+            state.on_ack(&news(MSS, false));
         }
         assert_eq!(state.cwnd(), before);
     }
@@ -226,7 +246,7 @@ fn rfc5681_3_1_smaller_segments_shrink_the_window_in_proportion() {
     assert_eq!(state.cwnd(), 5000);
     state.on_mss_change(1000);
     assert_eq!(state.cwnd(), 5000, "larger segments alone give no credit");
-    state.on_timeout(4000);
+    state.on_timeout(Instant::ZERO, 4000);
     state.on_mss_change(1400);
     assert_eq!((state.cwnd(), state.ssthresh()), (1400, 2800));
 }
@@ -235,7 +255,7 @@ fn rfc5681_3_1_smaller_segments_shrink_the_window_in_proportion() {
 fn a_damaged_tag_falls_back_to_reno() {
     let mut state = avoiding(20);
     state.window.kind = 77;
-    assert_eq!(state.congestion(), Congestion::Reno);
+    assert_eq!(state.kind(), Kind::Reno);
     state.on_loss(20 * MSS);
     assert_eq!(state.cwnd(), 10 * MSS);
 }
@@ -247,17 +267,17 @@ proptest! {
         events in prop::collection::vec((0u8..7, any::<u32>()), 0..200),
     ) {
         let mut state = ControllerState::EMPTY;
-        state.on_established(Congestion::Reno, mss, 10);
+        state.on_established(&start(mss, 10));
         for (event, number) in events {
             match event {
                 0..=2 => ack(&mut state, number),
                 3 => state.on_loss(number),
-                4 => state.on_timeout(number),
+                4 => state.on_timeout(Instant::ZERO, number),
                 5 => state.on_recovery_exit(),
                 _ => state.on_idle_restart(10),
             }
             let mss = u32::from(mss);
-            prop_assert!((mss..=WINDOW_LIMIT).contains(&state.cwnd()), "{:?}", state);
+            prop_assert!((mss..=window::WINDOW_LIMIT).contains(&state.cwnd()), "{:?}", state);
             prop_assert!(state.ssthresh() >= 2 * mss);
         }
     }

@@ -70,8 +70,9 @@ impl FlowSlot {
             config.custody == Custody::AfterHandshake,
         );
         for direction in Direction::BOTH {
-            self.stream_mut(direction)
-                .set_service(config.service(direction));
+            let stream = self.stream_mut(direction);
+            stream.set_service(config.service(direction));
+            stream.send.congestion.nominate(config.controller);
         }
     }
 
@@ -83,6 +84,11 @@ impl FlowSlot {
             Custody::AfterProof
         };
         FlowConfig {
+            controller: self
+                .stream(Direction::InnerToOuter)
+                .send
+                .congestion
+                .controller(),
             inner_to_outer: self.stream(Direction::InnerToOuter).service(),
             outer_to_inner: self.stream(Direction::OuterToInner).service(),
             custody,

@@ -127,9 +127,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Some(sample) => send.on_round_trip(sample),
             None => send.reset_backoff(),
         }
-        send.congestion.on_ack(Ack {
-            octets: acked,
+        send.congestion.on_ack(&Ack {
+            now,
+            acked,
+            delivered: acked,
+            lost: 0,
+            prior_in_flight: 0,
+            in_flight: send.in_flight(),
+            rtt_us: None,
+            srtt_us: send.srtt_us(),
+            snd_una: send.snd_una,
+            snd_nxt: send.snd_nxt,
             cwnd_limited: stream.flags.has(StreamFlags::CWND_LIMITED),
+            rate: crate::recovery::delivery::RateSample::default(),
         });
         send.progress_at = Stamp::at(now);
         if ack.at_or_after(stream.recv.sacked_to) {

@@ -123,6 +123,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     fn enter_recovery(&mut self, direction: Direction) {
+        let now = self.now;
         let stream = self.flow.stream_mut(direction);
         let send = &mut stream.send;
         stream
@@ -132,7 +133,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.high_rxt = send.snd_una;
         send.lost_edge = send.snd_una;
         send.lost = 0;
-        send.congestion.on_loss(send.in_flight());
+        send.congestion.on_congestion(now, send.in_flight());
     }
 
     /// Declares everything before `edge` lost that is not SACKed.
@@ -435,7 +436,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut self.flow.stream_mut(direction).send;
         send.back_off();
         if send.in_flight() > 0 && head_fits {
-            send.congestion.on_timeout(send.in_flight());
+            send.congestion.on_timeout(now, send.in_flight());
             self.lose_all(direction);
         } else if send.in_flight() > 0 || self.waits_for_window(direction) {
             self.flow

@@ -1,6 +1,7 @@
 //! Which service each direction gets, and the way from one to another (section 3 of the rules).
 
 use super::Work;
+use crate::congestion::Start;
 use crate::event::{DemoteCause, Event};
 use crate::flow::FlowFlags;
 use crate::flow::phase::Phase;
@@ -84,10 +85,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let window_max = stream.send.wnd_max;
         stream.send.start_at(start);
         stream.send.wnd_max = window_max;
-        stream
-            .send
-            .congestion
-            .on_established(crate::congestion::Congestion::Reno, mss, segments);
+        let start = Start {
+            now: self.now,
+            mss,
+            initial_segments: segments,
+            rtt_us: stream.send.srtt_us(),
+        };
+        stream.send.congestion.on_established(&start);
         stream.set_mode(DirectionMode::StoreAndForward);
         self.flow.flags.clear(FlowFlags::stalled(direction));
         self.begin_custody(direction);

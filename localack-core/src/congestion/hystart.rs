@@ -1,0 +1,1 @@
+//! The end of slow start by growing round trips (HyStart++, RFC 9406).
