@@ -1,11 +1,15 @@
 //! What stands between the two links: the engine, or nothing.
 
+mod bare;
+
 use std::collections::VecDeque;
 
 use localack_core::{
     Checksum, Counters, Direction, DirectionMode, Engine, Event, FlowState, Instant, PacketMeta,
     Policy, Poll, Port, Sink, SinkFull, Transmit, TransmitKind, Verdict,
 };
+
+pub use bare::BareBox;
 
 use crate::laws::{Modes, Origin, Witness};
 use crate::packet::{Decoded, Packet};

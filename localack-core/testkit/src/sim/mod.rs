@@ -4,10 +4,11 @@
 //! Endpoint A == Path == Middle (the engine, or a plain wire) == Path == Endpoint B
 //! ```
 //!
-//! A [`Path`] is a chain of [`Node`]s (delay, rate and queue, loss, reordering, duplication,
-//! corruption), one path for each direction of each link. A [`World`] moves the packets and calls
-//! everyone when their time has come. Random nodes draw from a [`Random`] of their own, so adding
-//! one does not change what another does.
+//! A [`Path`] is a chain of [`Node`]s (delay, rate with a drop-tail or CoDel queue, independent and
+//! burst loss, outages, a limit of packet size, reordering, duplication, corruption), one path for
+//! each direction of each link. A [`World`] moves the packets and calls everyone when their time has
+//! come. Random nodes draw from a [`Random`] of their own, so adding one does not change what another
+//! does. With a [`Wire`] in the middle the same links join the two hosts directly.
 
 mod endpoint;
 mod middle;
@@ -19,9 +20,11 @@ mod smol;
 mod world;
 
 pub use endpoint::Endpoint;
-pub use middle::{EngineBox, Middle, Wire};
-pub use node::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
-pub use path::{Node, Path};
+pub use middle::{BareBox, EngineBox, Middle, Wire};
+pub use node::{
+    BurstLoss, CoDel, CoDelSettings, Corrupt, Delay, Duplicate, Loss, Mtu, Outage, Rate, Reorder,
+};
+pub use path::{Exits, Node, Path};
 pub use random::{Random, seeds};
 pub use series::Series;
 pub use smol::{SmolHost, SmolSettings, Stream};
