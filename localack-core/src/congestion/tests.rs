@@ -81,7 +81,7 @@ fn rfc6928_2_the_initial_window_is_ten_segments_or_14600_octets() {
 fn rfc5681_3_1_one_segment_after_a_lost_syn() {
     assert_eq!(established(1).cwnd(), MSS);
     let mut large = ControllerState::EMPTY;
-    large.on_established(Controller::Reno, &start(9000, 1));
+    large.on_established(&start(9000, 1));
     assert_eq!(large.cwnd(), 9000);
 }
 
