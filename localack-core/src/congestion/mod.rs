@@ -81,12 +81,17 @@ pub(crate) struct SentNow {
 /// Octets were found lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LostNow {
+    pub(crate) now: Instant,
     /// How many.
     pub(crate) octets: u32,
     /// Octets in flight when the last of them were sent, themselves counted.
     pub(crate) tx_in_flight: u32,
     /// Octets found lost since they were sent, themselves counted.
     pub(crate) lost_since_sent: u32,
+    /// The application limited the flow when they were sent.
+    pub(crate) is_app_limited: bool,
+    /// The receiver SACKs: more than one loss per round trip can be seen.
+    pub(crate) sack: bool,
 }
 
 /// What a controller begins with.
@@ -288,7 +293,8 @@ impl ControllerState {
         ack.cwnd_limited && ack.acked > 0
     }
 
-    /// Octets were found lost.
+    /// Octets were found lost. Tell it before the [`ControllerState::on_congestion`] that follows from
+    /// it: a congestion without a loss is an ECN echo.
     pub(crate) fn on_lost(&mut self, lost: &LostNow) {
         match self.kind() {
             Kind::Reno | Kind::Provisioned => {
