@@ -106,6 +106,23 @@ impl Stamp {
         }
     }
 
+    /// Whether this point is later than `other`, both within 35 minutes of each other. "Never" is
+    /// later than no point, and any point is later than "never".
+    pub(crate) const fn is_after(self, other: Self) -> bool {
+        let ahead = self.0.wrapping_sub(other.0);
+        self.is_set() && (!other.is_set() || (ahead != 0 && ahead < 1 << 31))
+    }
+
+    /// Microseconds from `earlier` to this point, both within 35 minutes of each other; zero if it is
+    /// not after `earlier`, or if either is "never".
+    pub(crate) const fn since(self, earlier: Self) -> u32 {
+        if earlier.is_set() && self.is_after(earlier) {
+            self.0.wrapping_sub(earlier.0)
+        } else {
+            0
+        }
+    }
+
     /// The point itself, given a present near it.
     pub(crate) const fn resolve(self, now: Instant) -> Option<Instant> {
         if !self.is_set() {
@@ -191,6 +208,27 @@ mod tests {
         assert!(Stamp::at(zero).is_due(zero));
         assert!(!Stamp::NEVER.is_due(Instant::from_micros(77)));
         assert_eq!(Stamp::NEVER.resolve(Instant::ZERO), None);
+    }
+
+    #[test]
+    fn stamps_are_in_order_across_the_wrap_and_never_is_before_them_all() {
+        for base in [1_u64, u64::from(u32::MAX) - 7, 1 << 32, (1 << 40) + 1] {
+            let early = Stamp::at(Instant::from_micros(base));
+            for delta in [2_u32, 1_000_000, 2_100_000_000] {
+                let late = Stamp::at(Instant::from_micros(base + u64::from(delta)));
+                assert!(late.is_after(early) && !early.is_after(late));
+                // The instant that would read as "never" counts as the one after it.
+                let moved = u32::from(base == 1 << 32);
+                assert_eq!((late.since(early), early.since(late)), (delta - moved, 0));
+            }
+            assert!(!early.is_after(early));
+            assert!(early.is_after(Stamp::NEVER) && !Stamp::NEVER.is_after(early));
+            assert_eq!(
+                (early.since(Stamp::NEVER), Stamp::NEVER.since(early)),
+                (0, 0)
+            );
+        }
+        assert!(!Stamp::NEVER.is_after(Stamp::NEVER));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use core::num::NonZeroU32;
 
 use super::marks::Marks;
+use crate::recovery::delivery::Sent;
+#[cfg(test)]
+use crate::time::{Instant, Stamp};
 
 /// The distances of the skip links, in pages, ascending.
 pub(super) const SKIPS: [u32; 3] = [16, 256, 4096];
@@ -31,7 +34,8 @@ impl Link {
 
 /// What the pool knows of one block. All zeroes is a block that was never used.
 ///
-/// Plain old data: 32 octets, two to a cache line.
+/// Plain old data that fits a cache line: 60 octets, and 40 without the feature `bbr`, which notes
+/// less of a transmission.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct BlockSlot {
@@ -50,6 +54,8 @@ pub struct BlockSlot {
     /// Marks only ever grow within an epoch, so this stays true without upkeep, and walks over
     /// long SACKed stretches take a few jumps instead of a step per page.
     pub(super) run: u16,
+    /// The last transmission of any octet of the page.
+    pub(super) sent: Sent,
 }
 
 impl BlockSlot {
@@ -61,6 +67,7 @@ impl BlockSlot {
         epoch: 0,
         push: 0,
         run: 0,
+        sent: Sent::NEVER,
     };
 
     /// The octets SACKed under `epoch`, where the in-order end lies at `end` in this page.
@@ -80,6 +87,12 @@ impl BlockSlot {
         } else {
             0
         }
+    }
+
+    /// Notes a transmission of octets of the page. That some were sent again is never forgotten.
+    pub(super) const fn note_sent(&mut self, sent: Sent) {
+        let flags = sent.flags | self.sent.flags & Sent::RETRANSMITTED;
+        self.sent = Sent { flags, ..sent };
     }
 
     /// All marks that are valid under `epoch`, where the in-order end lies at `end` in this page.
@@ -148,8 +161,11 @@ impl BlockSize {
 
 /// A slot of arbitrary numbers, to test that none of them can do harm.
 #[cfg(test)]
-pub(super) fn garbage(raw: [u32; 8]) -> BlockSlot {
-    let [next, a, b, c, low, high, epoch, rest] = raw;
+pub(super) fn garbage(raw: [u32; 10]) -> BlockSlot {
+    let [next, a, b, c, low, high, epoch, rest, at, flags] = raw;
+    let mut sent = Sent::NEVER;
+    sent.at = Stamp::at(Instant::from_micros(at.into()));
+    sent.flags = flags;
     let half = |word: u32| crate::seq::low_half(word);
     BlockSlot {
         next: Link(next),
@@ -158,6 +174,7 @@ pub(super) fn garbage(raw: [u32; 8]) -> BlockSlot {
         epoch,
         push: half(rest),
         run: half(rest >> 16),
+        sent,
     }
 }
 
@@ -179,7 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn a_block_costs_half_a_cache_line() {
-        assert_eq!(size_of::<BlockSlot>(), 32);
+    fn a_block_fits_a_cache_line() {
+        let octets = if cfg!(feature = "bbr") { 60 } else { 40 };
+        assert_eq!(size_of::<BlockSlot>(), octets);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Chain {
     pub(super) count: u32,
     /// For each skip distance *d*, page `count - 1 - d`: the next to get that skip link.
     pub(super) lag: [Link; 3],
-    /// A page read lately, and its block: where sending goes on. None if the link is.
+    /// A page sent lately, and its block: where sending goes on. None if the link is.
     pub(super) read_page: u32,
     pub(super) read: Link,
     /// Octets held past the in-order end.
@@ -200,7 +200,7 @@ impl Pool<'_> {
     }
 
     /// Frees all but the first `pages` pages, which hold everything that is stored; so the page
-    /// read lately stays.
+    /// sent lately stays.
     pub(super) fn drop_tail(&mut self, chain: &mut Chain, pages: u32) {
         let surplus = chain.count.saturating_sub(pages);
         if surplus == 0 {

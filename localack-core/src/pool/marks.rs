@@ -171,6 +171,14 @@ impl Marks {
         }
         (false, change)
     }
+
+    /// The first offset in `from .. to` that is not marked, or `to`.
+    pub(super) fn first_unmarked(self, from: u32, to: u32) -> u32 {
+        match self.stretch(from, to) {
+            (true, end) => end,
+            (false, _) => from,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +227,8 @@ mod tests {
                 prop_assert!(end > from && end <= SIZE);
                 prop_assert!(model[from as usize..end as usize].iter().all(|bit| *bit == marked));
                 prop_assert!(end == SIZE || model[end as usize] != marked);
+                let unmarked = (from..SIZE).find(|at| !model[*at as usize]).unwrap_or(SIZE);
+                prop_assert_eq!(marks.first_unmarked(from, SIZE), unmarked);
                 let cut = bits(marks.without(0, from));
                 for at in 0..SIZE {
                     prop_assert_eq!(cut[at as usize], model[at as usize] && at >= from);

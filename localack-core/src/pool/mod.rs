@@ -7,7 +7,9 @@
 //! most. Octets past the in-order end may be held as well; each block says which.
 //!
 //! The same marks, on the other side of the in-order end, say what the receiver has SACKed: the
-//! chain is the scoreboard (RFC 6675), and it cannot overflow.
+//! chain is the scoreboard (RFC 6675), and it cannot overflow. Each block also has a note of when
+//! octets of its page were last sent, from which losses are inferred (RFC 8985); what is
+//! acknowledged says what the notes of its pages say.
 //!
 //! Rules kept here: octets are released only by what the receiver has acknowledged (H4.1,
 //! invariant 11) or when the whole stream is given up; nothing that was not stored can be
@@ -23,7 +25,9 @@ mod chain;
 mod marks;
 mod read;
 mod release;
+mod report;
 mod sack;
+mod sent;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -38,6 +42,7 @@ pub use block::BlockSlot;
 pub(crate) use chain::Chain;
 pub(crate) use read::Payload;
 pub(crate) use sack::Run;
+pub(crate) use sent::{Expired, Expiry, Newest};
 
 use block::Link;
 use marks::Marks;

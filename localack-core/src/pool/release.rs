@@ -2,15 +2,22 @@
 
 use crate::seq::{SeqNum, SeqRange};
 
-use super::sack::Tally;
+use super::report::{Report, Tally};
+use super::sent::Newest;
 use super::walk::{Piece, Walk};
-use super::{Chain, Pool};
+use super::{Chain, Marks, Pool};
 
 /// What [`Pool::release`] let go of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Released {
     /// Octets released that were marked as SACKed.
     pub(crate) sacked: Tally,
+    /// The newest note of the pages with newly delivered octets that were passed up to the last
+    /// octet sent. Without SACK marks only the first page and the last one passed are looked at.
+    pub(crate) newest: Option<Newest>,
+    /// The lowest sequence number newly delivered in a page of which nothing was sent twice, of the
+    /// same pages.
+    pub(crate) lowest: Option<SeqNum>,
     /// Blocks freed.
     pub(crate) blocks: u32,
     /// Whether the start of [`Chain::held`] is not there yet, because it was too far for one call.
@@ -31,29 +38,60 @@ impl Pool<'_> {
         &mut self,
         chain: &mut Chain,
         snd_una: SeqNum,
-        watch: SeqRange,
+        snd_nxt: SeqNum,
+        watch: [SeqRange; 2],
         max_pages: u32,
     ) -> Released {
         if !snd_una.after(chain.una) {
             return Released::default();
         }
         let passed = SeqRange::new(chain.una, snd_una);
-        let mut sacked = Tally::default();
+        let mut report = Report::new(chain, snd_nxt, watch);
         let overtaken = chain.ahead > 0 && snd_una.after(chain.end);
         let reached = if chain.sacked > 0 || overtaken {
-            self.unmark(chain, passed, watch, max_pages, &mut sacked)
+            self.unmark(chain, passed, max_pages, &mut report)
         } else {
+            self.look_at_ends(chain, passed, &mut report);
             snd_una
         };
-        chain.sacked = chain.sacked.saturating_sub(sacked.octets);
+        chain.sacked = chain.sacked.saturating_sub(report.sacked.octets);
         chain.una = reached;
         chain.end = chain.end.latest(reached);
         let blocks = self.drop_released(chain);
         Released {
-            sacked,
+            sacked: report.sacked,
+            newest: report.newest,
+            lowest: report.lowest,
             blocks,
             more: reached != snd_una,
         }
+    }
+
+    /// What the first page and the last one in `passed` say, if nothing is marked there.
+    fn look_at_ends(&self, chain: &Chain, passed: SeqRange, report: &mut Report) {
+        let end = passed.end().earliest(report.sent_end);
+        let passed = SeqRange::new(passed.start(), end);
+        let Some(first) = self.first_piece(chain, passed) else {
+            return;
+        };
+        self.tell(first, report);
+        let (page, offset) = self.size.split(end.octets_past(chain.base));
+        let page = if offset > 0 && end == report.sent_end {
+            page
+        } else {
+            page.saturating_sub(1)
+        };
+        let last = SeqRange::new(chain.page_start(page, self.size), end);
+        if last.start().after(first.start)
+            && let Some(last) = self.first_piece(chain, last)
+        {
+            self.tell(last, report);
+        }
+    }
+
+    /// The part of `range` that lies in its first page.
+    fn first_piece(&self, chain: &Chain, range: SeqRange) -> Option<Piece> {
+        self.walk(chain, range)?.piece(chain, self.size)
     }
 
     /// Counts and forgets the marks in `passed`; answers how far it came.
@@ -61,9 +99,8 @@ impl Pool<'_> {
         &mut self,
         chain: &mut Chain,
         passed: SeqRange,
-        watch: SeqRange,
         max_pages: u32,
-        sacked: &mut Tally,
+        report: &mut Report,
     ) -> SeqNum {
         let Some(mut walk) = self.walk(chain, passed) else {
             return passed.end();
@@ -74,10 +111,10 @@ impl Pool<'_> {
             };
             let pages = self.whole_sacked_pages(chain, walk, piece);
             if pages == 0 {
-                self.unmark_piece(chain, piece, watch, sacked);
+                self.unmark_piece(chain, piece, report);
             } else {
                 let end = piece.start.advance(self.size.start_of(pages));
-                sacked.add(SeqRange::new(piece.start, end), watch);
+                report.count_all(SeqRange::new(piece.start, end));
             }
             self.step(&mut walk, pages.max(1));
         }
@@ -94,22 +131,26 @@ impl Pool<'_> {
             .min(walk.whole_pages(self.size))
     }
 
-    fn unmark_piece(
-        &mut self,
-        chain: &mut Chain,
-        piece: Piece,
-        watch: SeqRange,
-        sacked: &mut Tally,
-    ) {
+    fn unmark_piece(&mut self, chain: &mut Chain, piece: Piece, report: &mut Report) {
         let end = chain.end_in(piece.start, self.size);
         let Some(slot) = self.slot_mut(piece.link) else {
             return;
         };
         slot.enter(chain.epoch, end);
-        sacked.add_marks(piece, slot.marks.before(end), super::Marks::NONE, watch);
-        let overtaken = slot.marks.after(end).octets_in(piece.from, piece.to);
+        let (marks, sent) = (slot.marks, slot.sent);
+        slot.marks = marks.without(0, piece.to);
+        let overtaken = marks.after(end).octets_in(piece.from, piece.to);
         chain.ahead = chain.ahead.saturating_sub(overtaken);
-        slot.marks = slot.marks.without(0, piece.to);
+        let sacked = marks.before(end);
+        report.count(piece, sacked, Marks::NONE);
+        report.release(piece, sacked, &sent, self.size);
+    }
+
+    /// Takes in what the note of a page says of a piece that is released and not marked.
+    fn tell(&self, piece: Piece, report: &mut Report) {
+        if let Some(slot) = self.slot(piece.link) {
+            report.release(piece, Marks::NONE, &slot.sent, self.size);
+        }
     }
 
     /// Frees the blocks that hold nothing but released octets; answers their number.

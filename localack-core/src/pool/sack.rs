@@ -3,48 +3,21 @@
 use crate::seq::{SeqNum, SeqRange, low_half};
 
 use super::block::Link;
+use super::report::{Report, Tally};
+use super::sent::Newest;
 use super::walk::Piece;
 use super::{Chain, Marks, Pool};
-
-/// A number of octets, and how many of them lie in the range that the caller watches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Tally {
-    /// All octets.
-    pub(crate) octets: u32,
-    /// Those in the watched range.
-    pub(crate) watched: u32,
-}
-
-impl Tally {
-    /// Counts all octets of `range`.
-    pub(super) const fn add(&mut self, range: SeqRange, watch: SeqRange) {
-        self.octets = self.octets.saturating_add(range.octets());
-        // An empty range watches nothing, wherever on the circle it stands.
-        if !watch.is_empty() {
-            self.watched = self
-                .watched
-                .saturating_add(range.intersection(watch).octets());
-        }
-    }
-
-    /// Counts the octets of `piece` that are in `marks` and not in `known`.
-    pub(super) fn add_marks(&mut self, piece: Piece, marks: Marks, known: Marks, watch: SeqRange) {
-        let (from, to) = piece.offsets_of(watch);
-        let new = |from, to| {
-            marks
-                .octets_in(from, to)
-                .saturating_sub(known.octets_in(from, to))
-        };
-        self.octets = self.octets.saturating_add(new(piece.from, piece.to));
-        self.watched = self.watched.saturating_add(new(from, to));
-    }
-}
 
 /// What [`Pool::mark_sacked`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Marked {
     /// Octets that were not marked before.
     pub(crate) newly: Tally,
+    /// The newest note of the pages with new marks that are SACKed up to the last octet sent. The
+    /// note of a page of which only the front is SACKed may be that of a later segment.
+    pub(crate) newest: Option<Newest>,
+    /// The lowest sequence number newly marked on a page of which nothing was sent twice.
+    pub(crate) lowest: Option<SeqNum>,
     /// Whether the block was too long for one call; the same call again goes on with it.
     pub(crate) more: bool,
 }
@@ -87,10 +60,11 @@ impl Pool<'_> {
         &mut self,
         chain: &mut Chain,
         block: SeqRange,
-        watch: SeqRange,
+        snd_nxt: SeqNum,
+        watch: [SeqRange; 2],
         max_pages: u32,
     ) -> Marked {
-        let mut newly = Tally::default();
+        let mut report = Report::new(chain, snd_nxt, watch);
         let Some(mut walk) = self.walk(chain, block.intersection(chain.held())) else {
             return Marked::default();
         };
@@ -99,14 +73,16 @@ impl Pool<'_> {
             let Some(piece) = walk.piece(chain, self.size) else {
                 break;
             };
-            let pages = self.mark_piece(chain, piece, watch, &mut newly);
+            let pages = self.mark_piece(chain, piece, &mut report);
             stretch = self.lengthen(stretch, piece.link, pages);
             self.step(&mut walk, pages.max(1));
         }
         self.note_stretch(stretch);
-        chain.sacked = chain.sacked.saturating_add(newly.octets);
+        chain.sacked = chain.sacked.saturating_add(report.sacked.octets);
         Marked {
-            newly,
+            newly: report.sacked,
+            newest: report.newest,
+            lowest: report.lowest,
             more: !walk.is_done(),
         }
     }
@@ -208,22 +184,21 @@ impl Pool<'_> {
 
     /// Marks a piece, if it is not marked already and can be. Answers the pages from there on that
     /// are SACKed as a whole.
-    fn mark_piece(
-        &mut self,
-        chain: &Chain,
-        piece: Piece,
-        watch: SeqRange,
-        newly: &mut Tally,
-    ) -> u32 {
+    fn mark_piece(&mut self, chain: &Chain, piece: Piece, report: &mut Report) -> u32 {
         let end = chain.end_in(piece.start, self.size);
         let size = self.size;
         let Some(slot) = self.slot_mut(piece.link) else {
             return 0;
         };
         slot.enter(chain.epoch, end);
-        if let Some(marks) = slot.marks.with(piece.from, piece.to) {
-            newly.add_marks(piece, marks, slot.marks, watch);
+        let known = slot.marks;
+        if let Some(marks) = known.with(piece.from, piece.to) {
             slot.marks = marks;
+            if report.count(piece, marks, known) > 0 {
+                let first = known.first_unmarked(piece.from, piece.to);
+                let (_, to) = marks.stretch(first, end);
+                report.deliver(piece, (first, to), &slot.sent, size);
+            }
         }
         slot.sacked_pages(chain.epoch, end, size)
     }

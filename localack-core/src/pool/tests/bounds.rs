@@ -1,7 +1,7 @@
 //! What things cost: octets of store per octet held, and steps per call however large the chain.
 
 use super::super::Run;
-use super::super::sack::Tally;
+use super::super::report::Tally;
 use super::*;
 
 const ISN: SeqNum = SeqNum::new(u32::MAX - 12_345);
@@ -120,7 +120,13 @@ fn a_hostile_sack_costs_a_bounded_walk_and_is_not_starved() {
     let mut total = Tally::default();
     let mut calls = 0;
     loop {
-        let marked = pool.mark_sacked(&mut chain, everything, everything, PAGES);
+        let marked = sack(
+            &mut pool,
+            &mut chain,
+            everything,
+            [everything, NOWHERE[0]],
+            PAGES,
+        );
         let cost = steps(&pool);
         assert!(cost <= PAGES * LOOKUP, "{cost} steps in one call");
         total.octets += marked.newly.octets;
@@ -134,7 +140,13 @@ fn a_hostile_sack_costs_a_bounded_walk_and_is_not_starved() {
     assert_eq!((total.octets, total.watched), (LARGE - 1, LARGE - 1));
     assert!(calls <= (LARGE / SIZE).div_ceil(PAGES - 8), "{calls} calls");
     // The same report again costs a few jumps, not a walk.
-    let again = pool.mark_sacked(&mut chain, everything, everything, PAGES);
+    let again = sack(
+        &mut pool,
+        &mut chain,
+        everything,
+        [everything, NOWHERE[0]],
+        PAGES,
+    );
     assert_eq!((again.newly.octets, again.more), (0, false));
     let cost = steps(&pool);
     assert!(cost <= 8 * LOOKUP, "{cost} steps for a repeated report");
@@ -163,17 +175,20 @@ fn growing_blocks_cost_what_is_new_in_them() {
     let block = |index: u32, octets: u32| range(ISN.advance(index * (LARGE / 4) + 100), octets);
     let length = LARGE / 8;
     for index in 0..4 {
-        while pool
-            .mark_sacked(&mut chain, block(index, length), NOWHERE, PAGES)
-            .more
-        {}
+        while sack(&mut pool, &mut chain, block(index, length), NOWHERE, PAGES).more {}
     }
     steps(&pool);
     for grown in 1..200 {
-        let marked = pool.mark_sacked(&mut chain, block(3, length + grown * 1448), NOWHERE, PAGES);
+        let marked = sack(
+            &mut pool,
+            &mut chain,
+            block(3, length + grown * 1448),
+            NOWHERE,
+            PAGES,
+        );
         assert_eq!((marked.newly.octets, marked.more), (1448, false));
         for index in 0..3 {
-            let marked = pool.mark_sacked(&mut chain, block(index, length), NOWHERE, PAGES);
+            let marked = sack(&mut pool, &mut chain, block(index, length), NOWHERE, PAGES);
             assert_eq!((marked.newly.octets, marked.more), (0, false));
         }
         let cost = steps(&pool);
@@ -186,14 +201,15 @@ fn releasing_64_mib_at_once_is_bounded() {
     let (mut memory, mut chain) = full();
     let mut pool = memory.pool();
     let una = chain.end().retreat(1);
-    let released = pool.release(&mut chain, una, NOWHERE, PAGES);
+    let released = release(&mut pool, &mut chain, una, NOWHERE, PAGES);
     assert_eq!((released.blocks, released.more), (LARGE / SIZE - 1, false));
     assert!(steps(&pool) <= 4 * LOOKUP);
     let (mut memory, mut chain) = full();
     let mut pool = memory.pool();
     // Every other page is SACKed, so that nothing can be jumped over.
     for page in (0..2000).step_by(2) {
-        pool.mark_sacked(
+        sack(
+            &mut pool,
             &mut chain,
             range(ISN.advance(page * SIZE), SIZE),
             NOWHERE,
@@ -203,7 +219,7 @@ fn releasing_64_mib_at_once_is_bounded() {
     steps(&pool);
     let mut sacked = 0;
     loop {
-        let released = pool.release(&mut chain, una, NOWHERE, PAGES);
+        let released = release(&mut pool, &mut chain, una, NOWHERE, PAGES);
         sacked += released.sacked.octets;
         let cost = steps(&pool);
         assert!(cost <= 8 * PAGES + 4 * LOOKUP, "{cost} steps in one call");
@@ -219,7 +235,7 @@ fn releasing_64_mib_at_once_is_bounded() {
 fn a_segment_that_overlaps_everything_is_bounded() {
     let (mut memory, mut chain) = full();
     let mut pool = memory.pool();
-    pool.release(&mut chain, ISN.advance(2 * SIZE), NOWHERE, PAGES);
+    release(&mut pool, &mut chain, ISN.advance(2 * SIZE), NOWHERE, PAGES);
     steps(&pool);
     // A duplicate of old data that reaches past the in-order end.
     let at = chain.end().retreat(60_000);

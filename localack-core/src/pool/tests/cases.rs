@@ -233,7 +233,7 @@ fn a_pool_that_runs_out_stores_the_prefix_that_fits() {
     assert_eq!(staged.commit().advanced(), range(ISN.advance(100), 156));
     assert!(append(&mut pool, &mut chain, &[1]).advanced().is_empty());
     assert_eq!(pool.available(&chain), 0);
-    let released = pool.release(&mut chain, ISN.advance(64), NOWHERE, ALL);
+    let released = release(&mut pool, &mut chain, ISN.advance(64), NOWHERE, ALL);
     assert_eq!((released.blocks, pool.available(&chain)), (1, 64));
 }
 
@@ -294,7 +294,7 @@ fn a_reservation_is_kept_from_everyone_else() {
     assert_eq!((pool.free_blocks(), pool.available(&modest)), (0, 0));
     // What the modest one releases is promised to it again.
     let una = modest.end();
-    pool.release(&mut modest, una, NOWHERE, ALL);
+    release(&mut pool, &mut modest, una, NOWHERE, ALL);
     assert_eq!(pool.available(&greedy), 0);
     assert!(
         put(&mut pool, &mut greedy, ISN.advance(7 * 64), &[1])
@@ -319,7 +319,7 @@ fn an_idle_stream_holds_no_block() {
     let mut chain = memory.chain(ISN);
     let mut pool = memory.pool();
     let _ = put(&mut pool, &mut chain, ISN, &octets(0, 100));
-    let released = pool.release(&mut chain, ISN.advance(100), NOWHERE, ALL);
+    let released = release(&mut pool, &mut chain, ISN.advance(100), NOWHERE, ALL);
     assert_eq!(
         (released.blocks, released.more, chain.blocks()),
         (2, false, 0)
@@ -331,8 +331,7 @@ fn an_idle_stream_holds_no_block() {
     let _ = put(&mut pool, &mut chain, ISN.advance(110), &[8; 3]);
     // Held out of order: promised to the sender, so it stays (H4.2).
     assert_eq!(
-        pool.release(&mut chain, ISN.advance(103), NOWHERE, ALL)
-            .blocks,
+        release(&mut pool, &mut chain, ISN.advance(103), NOWHERE, ALL).blocks,
         0
     );
     let _ = put(&mut pool, &mut chain, ISN.advance(103), &[9; 7]);
@@ -351,7 +350,7 @@ fn octets_that_went_round_are_let_go() {
     let _ = put(&mut pool, &mut chain, ISN, &octets(0, 100));
     let _ = put(&mut pool, &mut chain, ISN.advance(200), &octets(200, 300));
     let una = ISN.advance(230);
-    let released = pool.release(&mut chain, una, NOWHERE, ALL);
+    let released = release(&mut pool, &mut chain, una, NOWHERE, ALL);
     assert!(!released.more);
     assert_eq!(
         (chain.una, chain.end(), chain.octets_ahead()),
@@ -362,7 +361,7 @@ fn octets_that_went_round_are_let_go() {
     // Whole pages of them, held out of order, are not taken for SACKed ones.
     let beyond = ISN.advance(100_000);
     let _ = put(&mut pool, &mut chain, ISN.advance(600), &octets(600, 300));
-    assert!(!pool.release(&mut chain, beyond, NOWHERE, ALL).more);
+    assert!(!release(&mut pool, &mut chain, beyond, NOWHERE, ALL).more);
     assert_eq!(
         (chain.end(), chain.octets_ahead(), pool.free_blocks()),
         (beyond, 0, 40)
@@ -377,14 +376,26 @@ fn sacked_octets_are_counted_once_and_kept() {
     let mut pool = memory.pool();
     let _ = put(&mut pool, &mut chain, ISN, &octets(0, 1000));
     let at = |offset: u32| ISN.advance(offset);
-    let watch = SeqRange::new(at(400), at(600));
-    let marked = pool.mark_sacked(&mut chain, SeqRange::new(at(300), at(500)), watch, ALL);
+    let watch = [range(at(400), 150), range(at(560), 40)];
+    let marked = sack(
+        &mut pool,
+        &mut chain,
+        SeqRange::new(at(300), at(500)),
+        watch,
+        ALL,
+    );
     assert_eq!(
         (marked.newly.octets, marked.newly.watched, marked.more),
         (200, 100, false)
     );
-    let marked = pool.mark_sacked(&mut chain, SeqRange::new(at(350), at(700)), watch, ALL);
-    assert_eq!((marked.newly.octets, marked.newly.watched), (200, 100));
+    let marked = sack(
+        &mut pool,
+        &mut chain,
+        SeqRange::new(at(350), at(700)),
+        watch,
+        ALL,
+    );
+    assert_eq!((marked.newly.octets, marked.newly.watched), (200, 90));
     assert_eq!(chain.octets_sacked(), 400);
     assert_eq!(pool.free_blocks(), 40 - 16);
     assert_eq!(
@@ -404,13 +415,13 @@ fn sacked_octets_are_counted_once_and_kept() {
             .octets,
         100
     );
-    let released = pool.release(&mut chain, at(450), watch, ALL);
+    let released = release(&mut pool, &mut chain, at(450), watch, ALL);
     assert_eq!((released.sacked.octets, released.sacked.watched), (150, 50));
     assert_eq!(chain.octets_sacked(), 250);
-    let released = pool.release(&mut chain, at(1000), watch, ALL);
+    let released = release(&mut pool, &mut chain, at(1000), watch, ALL);
     assert_eq!(
         (released.sacked.octets, released.sacked.watched),
-        (250, 100 + 50)
+        (250, 50 + 90)
     );
     assert_eq!((chain.octets_sacked(), chain.blocks()), (0, 0));
 }
@@ -423,14 +434,26 @@ fn a_time_out_forgets_sacks_but_not_what_is_held() {
     let mut pool = memory.pool();
     let _ = put(&mut pool, &mut chain, ISN, &octets(0, 140));
     let _ = put(&mut pool, &mut chain, ISN.advance(150), &octets(150, 20));
-    pool.mark_sacked(&mut chain, range(ISN.advance(64), 70), NOWHERE, ALL);
+    sack(
+        &mut pool,
+        &mut chain,
+        range(ISN.advance(64), 70),
+        NOWHERE,
+        ALL,
+    );
     chain.forget_sacked();
     assert_eq!(chain.octets_sacked(), 0);
     assert_eq!(
         pool.unsacked_run(&chain, chain.held(), ALL),
         Run::Found(chain.held())
     );
-    let marked = pool.mark_sacked(&mut chain, range(ISN.advance(130), 5), NOWHERE, ALL);
+    let marked = sack(
+        &mut pool,
+        &mut chain,
+        range(ISN.advance(130), 5),
+        NOWHERE,
+        ALL,
+    );
     assert_eq!(marked.newly.octets, 5);
     assert_eq!(pool.unsacked_octets(&chain, chain.held(), ALL).octets, 135);
     assert_eq!(chain.octets_ahead(), 20);
@@ -444,16 +467,16 @@ fn a_time_out_forgets_how_far_the_sacks_went() {
     let mut chain = memory.chain(ISN);
     let mut pool = memory.pool();
     let _ = put(&mut pool, &mut chain, ISN, &octets(0, 30 * 64));
-    let _ = pool.mark_sacked(&mut chain, range(ISN, 20 * 64), NOWHERE, ALL);
+    let _ = sack(&mut pool, &mut chain, range(ISN, 20 * 64), NOWHERE, ALL);
     chain.forget_sacked();
-    let marked = pool.mark_sacked(&mut chain, range(ISN, 64), NOWHERE, ALL);
+    let marked = sack(&mut pool, &mut chain, range(ISN, 64), NOWHERE, ALL);
     assert_eq!(marked.newly.octets, 64);
     let rest = SeqRange::new(ISN.advance(64), chain.end());
     assert_eq!(
         pool.unsacked_run(&chain, chain.held(), ALL),
         Run::Found(rest)
     );
-    let marked = pool.mark_sacked(&mut chain, range(ISN, 20 * 64), NOWHERE, ALL);
+    let marked = sack(&mut pool, &mut chain, range(ISN, 20 * 64), NOWHERE, ALL);
     assert_eq!(marked.newly.octets, 19 * 64);
 }
 
@@ -464,7 +487,7 @@ fn runs_end_where_sacked_pages_begin() {
     let mut pool = memory.pool();
     let _ = put(&mut pool, &mut chain, ISN, &octets(0, 30 * 64));
     let sacked = range(ISN.advance(2 * 64), 20 * 64);
-    let _ = pool.mark_sacked(&mut chain, sacked, NOWHERE, ALL);
+    let _ = sack(&mut pool, &mut chain, sacked, NOWHERE, ALL);
     let first = SeqRange::new(ISN, sacked.start());
     assert_eq!(
         pool.unsacked_run(&chain, chain.held(), ALL),

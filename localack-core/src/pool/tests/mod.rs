@@ -10,13 +10,15 @@ use std::vec::Vec;
 
 use crate::seq::{SeqNum, SeqRange};
 
+use super::release::Released;
+use super::sack::Marked;
 use super::store::Stored;
 use super::{BlockSize, BlockSlot, Chain, Pool, PoolHead, Quota};
 
 /// A limit of pages per call that no test's chain reaches.
 const ALL: u32 = u32::MAX;
 /// Watches nothing.
-const NOWHERE: SeqRange = SeqRange::new(SeqNum::ZERO, SeqNum::ZERO);
+const NOWHERE: [SeqRange; 2] = [SeqRange::new(SeqNum::ZERO, SeqNum::ZERO); 2];
 
 /// The memory of a pool.
 struct Memory {
@@ -79,6 +81,30 @@ fn put(pool: &mut Pool<'_>, chain: &mut Chain, at: SeqNum, bytes: &[u8]) -> Stor
 fn append(pool: &mut Pool<'_>, chain: &mut Chain, bytes: &[u8]) -> Stored {
     let end = chain.end();
     put(pool, chain, end, bytes)
+}
+
+/// Marks, where everything stored has been sent.
+fn sack(
+    pool: &mut Pool<'_>,
+    chain: &mut Chain,
+    block: SeqRange,
+    watch: [SeqRange; 2],
+    pages: u32,
+) -> Marked {
+    let snd_nxt = chain.end();
+    pool.mark_sacked(chain, block, snd_nxt, watch, pages)
+}
+
+/// Releases, where everything stored has been sent.
+fn release(
+    pool: &mut Pool<'_>,
+    chain: &mut Chain,
+    una: SeqNum,
+    watch: [SeqRange; 2],
+    pages: u32,
+) -> Released {
+    let snd_nxt = chain.end();
+    pool.release(chain, una, snd_nxt, watch, pages)
 }
 
 fn bytes_of(pool: &Pool<'_>, chain: &Chain, range: SeqRange) -> Vec<u8> {

@@ -2,8 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::super::Run;
+use std::collections::BTreeMap;
+
+use super::super::{Expired, Expiry, Newest, Run};
 use super::*;
+use crate::recovery::delivery::Sent;
+use crate::time::{Instant, Stamp};
 use crate::wire::checksum::Sum;
 
 /// Octets of stream that a run can touch.
@@ -39,10 +43,21 @@ enum Op {
     Overtake {
         octets: u32,
     },
-    /// Read, as for sending.
+    /// Read, as for sending, and perhaps note it, some time after the last time.
     Send {
         from: u32,
         octets: u32,
+        pause: Option<u32>,
+        again: bool,
+    },
+    /// Look for losses from what was sent some time ago.
+    Expire {
+        from: u32,
+        octets: u32,
+        ago: u32,
+        end: u32,
+        reach: u32,
+        pages: u32,
     },
     Restart,
     Limit {
@@ -63,9 +78,12 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (0u32..6000, 1u32..4000, watch(), pages.clone())
             .prop_map(|(from, octets, watch, pages)| Op::Sack { from, octets, watch, pages }),
         1 => Just(Op::TimeOut),
-        8 => (0u32..3000, watch(), pages).prop_map(|(octets, watch, pages)| Op::Release { octets, watch, pages }),
+        8 => (0u32..3000, watch(), pages.clone()).prop_map(|(octets, watch, pages)| Op::Release { octets, watch, pages }),
         1 => (1u32..3000).prop_map(|octets| Op::Overtake { octets }),
-        10 => (0u32..6000, 1u32..2000).prop_map(|(from, octets)| Op::Send { from, octets }),
+        12 => (0u32..6000, 1u32..2000, prop::option::weighted(0.8, 0u32..3), 0..4)
+            .prop_map(|(from, octets, pause, again)| Op::Send { from, octets, pause, again: again == 0 }),
+        6 => (0u32..6000, 1u32..4000, 0u32..4, 0u32..6000, 0u32..5, pages)
+            .prop_map(|(from, octets, ago, end, reach, pages)| Op::Expire { from, octets, ago, end, reach, pages }),
         1 => Just(Op::Restart),
         1 => (0u32..60).prop_map(|blocks| Op::Limit { blocks }),
     ]
@@ -83,6 +101,25 @@ struct Model {
     reported: Vec<bool>,
     /// Marked as SACKed by the pool.
     sacked: Vec<bool>,
+    /// Where what was sent ends.
+    nxt: u32,
+    /// The time, and the notes of the pages by where they begin.
+    now: u64,
+    notes: BTreeMap<u32, Note>,
+}
+
+/// When something was sent, on a clock that does not wrap, and the note of it.
+#[derive(Clone, Copy)]
+struct Note {
+    at: u64,
+    sent: Sent,
+}
+
+/// What the notes of delivered pages say: the newest, and the lowest octet.
+#[derive(Default)]
+struct News {
+    newest: Option<(u64, u32, Sent)>,
+    lowest: Option<u32>,
 }
 
 impl Model {
@@ -96,7 +133,72 @@ impl Model {
             held: flags.clone(),
             reported: flags.clone(),
             sacked: flags,
+            nxt: 0,
+            // A few microseconds before a stamp wraps.
+            now: (1 << 32) - 20,
+            notes: BTreeMap::new(),
         }
+    }
+
+    /// Where the pages begin that `from .. to` touches.
+    fn pages(&self, chain: &Chain, size: u32, from: u32, to: u32) -> Vec<u32> {
+        let base = self.at(chain.base);
+        let first = base + (from - base) / size * size;
+        (first..to).step_by(size as usize).collect()
+    }
+
+    /// The pages that were freed have no notes.
+    fn forget_notes(&mut self, chain: &Chain, size: u32) {
+        let base = self.at(chain.base);
+        let pages = base..base + chain.blocks() * size;
+        self.notes.retain(|page, _| pages.contains(page));
+    }
+
+    /// Sent octets end here, as far as they are stored.
+    fn sent_end(&self) -> u32 {
+        self.nxt.min(self.end)
+    }
+
+    /// Takes in that `first .. to` of the page at `page` has newly arrived.
+    fn deliver(&self, news: &mut News, size: u32, page: u32, first: u32, to: u32) {
+        let Some(note) = self.notes.get(&page) else {
+            return;
+        };
+        if !note.sent.is_retransmitted() {
+            news.lowest = Some(news.lowest.map_or(first, |lowest| lowest.min(first)));
+        }
+        if to == page + size || to >= self.sent_end() {
+            let is_newer = news
+                .newest
+                .is_none_or(|(at, end, _)| (note.at, to) > (at, end));
+            if is_newer {
+                news.newest = Some((note.at, to, note.sent));
+            }
+        }
+    }
+
+    fn assert_news(&self, news: &News, newest: Option<Newest>, lowest: Option<SeqNum>) {
+        let expected = news.newest.map(|(_, end, sent)| Newest {
+            end: self.seq(end),
+            sent,
+        });
+        assert_eq!(newest, expected);
+        assert_eq!(lowest, news.lowest.map(|at| self.seq(at)));
+    }
+
+    /// Two ranges to watch.
+    fn watch(&self, (from, octets): (u32, u32)) -> [SeqRange; 2] {
+        let at = |at: u32| self.seq((self.una + from + at).min(SPAN));
+        [
+            SeqRange::new(at(0), at(octets)),
+            SeqRange::new(at(octets + octets / 3), at(2 * octets)),
+        ]
+    }
+
+    /// How many of the flags in the ranges are set.
+    fn count_in(&self, flags: &[bool], ranges: [SeqRange; 2]) -> u32 {
+        let counts = ranges.map(|range| count(&flags[self.span(range)]));
+        counts.iter().sum()
     }
 
     fn seq(&self, at: u32) -> SeqNum {
@@ -269,7 +371,7 @@ fn advance(model: &mut Model, end: u32, more: bool) {
     );
 }
 
-fn sack(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
+fn step_sack(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
     let Op::Sack {
         from,
         octets,
@@ -281,11 +383,11 @@ fn sack(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
     };
     let from = (model.una + from).min(model.end);
     let to = (from + octets).min(model.end);
-    let watch = model.range(
-        (model.una + watch.0).min(SPAN),
-        (model.una + watch.0 + watch.1).min(SPAN),
-    );
-    let marked = pool.mark_sacked(chain, model.range(from, to), watch, pages);
+    let watch = model.watch(watch);
+    // What arrives was sent.
+    model.nxt = model.nxt.max(to);
+    let snd_nxt = model.seq(model.nxt);
+    let marked = pool.mark_sacked(chain, model.range(from, to), snd_nxt, watch, pages);
     model.reported[from as usize..to as usize].fill(true);
     let marks = model.marks_of(pool, chain);
     let mut new = vec![false; SPAN as usize];
@@ -295,17 +397,27 @@ fn sack(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
         new[at] = marks[at] && !model.sacked[at];
     }
     assert_eq!(marked.newly.octets, count(&new));
-    assert_eq!(marked.newly.watched, count(&new[model.span(watch)]));
+    assert_eq!(marked.newly.watched, model.count_in(&new, watch));
+    let size = pool.block_size().octets();
+    let mut news = News::default();
+    for page in model.pages(chain, size, from, to) {
+        let mut piece = page.max(from)..(page + size).min(to);
+        if let Some(first) = piece.find(|at| new[*at as usize]) {
+            let end = (page + size).min(model.end);
+            let reach = (first..end).find(|at| !marks[*at as usize]).unwrap_or(end);
+            model.deliver(&mut news, size, page, first, reach);
+        }
+    }
+    model.assert_news(&news, marked.newest, marked.lowest);
     if !marked.more {
         // All but what lies in the first and the last page of the block is always expressible.
-        let size = pool.block_size().octets();
         let inner = (from + size).min(to) as usize..(to.saturating_sub(size)).max(from) as usize;
         assert!(inner.is_empty() || marks[inner].iter().all(|marked| *marked));
     }
     model.sacked = marks;
 }
 
-fn release(
+fn step_release(
     model: &mut Model,
     pool: &mut Pool<'_>,
     chain: &mut Chain,
@@ -313,29 +425,172 @@ fn release(
     watch: (u32, u32),
     pages: u32,
 ) {
-    let watch = model.range(
-        (model.una + watch.0).min(SPAN),
-        (model.una + watch.0 + watch.1).min(SPAN),
-    );
-    let released = pool.release(chain, model.seq(una), watch, pages);
+    let watch = model.watch(watch);
+    let size = pool.block_size().octets();
+    let looks_at_ends = !model.sacked.contains(&true)
+        && (una <= model.end || !model.held[model.end as usize..].contains(&true));
+    let before = *chain;
+    let released = pool.release(chain, model.seq(una), model.seq(model.nxt), watch, pages);
     let reached = model.at(chain.una);
+    let news = passed_news(model, &before, size, reached, looks_at_ends);
+    model.assert_news(&news, released.newest, released.lowest);
     assert_eq!(released.more, reached < una);
     assert!(reached > model.una || una == model.una);
     let mut gone = vec![false; SPAN as usize];
     let passed = model.una as usize..reached as usize;
     gone[passed.clone()].copy_from_slice(&model.sacked[passed.clone()]);
     assert_eq!(released.sacked.octets, count(&gone));
-    assert_eq!(released.sacked.watched, count(&gone[model.span(watch)]));
+    assert_eq!(released.sacked.watched, model.count_in(&gone, watch));
     model.sacked[passed.clone()].fill(false);
     model.held[passed].fill(false);
     model.una = reached;
     model.end = model.end.max(reached);
+    model.nxt = model.nxt.max(reached);
+}
+
+/// What the pages say that SND.UNA passes on its way to `reached`; or only the first of them and the
+/// last of which nothing was sent that has not arrived.
+fn passed_news(model: &Model, chain: &Chain, size: u32, reached: u32, ends: bool) -> News {
+    let passed_to = reached.min(model.sent_end());
+    let mut news = News::default();
+    if passed_to <= model.una {
+        return news;
+    }
+    let pages = model.pages(chain, size, model.una, passed_to);
+    let to = |page: u32| (page + size).min(passed_to);
+    let last = pages
+        .iter()
+        .rposition(|page| to(*page) == page + size || to(*page) == model.sent_end());
+    for (index, page) in pages.iter().enumerate() {
+        if ends && index > 0 && Some(index) != last {
+            continue;
+        }
+        let mut piece = model.una.max(*page)..to(*page);
+        if let Some(first) = piece.find(|at| !model.sacked[*at as usize]) {
+            model.deliver(&mut news, size, *page, first, to(*page));
+        }
+    }
+    news
+}
+
+/// Sends once more or for the first time.
+fn send(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
+    let Op::Send {
+        from,
+        octets,
+        pause,
+        again,
+    } = *op
+    else {
+        return;
+    };
+    let from = (model.una + from).min(model.end);
+    let to = (from + octets).min(model.end);
+    let range = model.range(from, to);
+    let mut sent = Vec::new();
+    let payload = pool.payload(chain, range);
+    payload.for_each(|piece| sent.extend_from_slice(piece));
+    assert_eq!(sent, model.bytes[from as usize..to as usize]);
+    let Some(pause) = pause.filter(|_| from < to) else {
+        return;
+    };
+    model.now += u64::from(pause);
+    model.nxt = model.nxt.max(to);
+    let mut sent = Sent::NEVER;
+    sent.at = Stamp::at(Instant::from_micros(model.now));
+    sent.flags = if again { Sent::RETRANSMITTED } else { 0 };
+    pool.stamp(chain, range, sent);
+    for page in model.pages(chain, pool.block_size().octets(), from, to) {
+        let before = model.notes.get(&page);
+        let twice = before.is_some_and(|note| note.sent.is_retransmitted());
+        let mut sent = sent;
+        if twice {
+            sent.flags |= Sent::RETRANSMITTED;
+        }
+        model.notes.insert(
+            page,
+            Note {
+                at: model.now,
+                sent,
+            },
+        );
+    }
+}
+
+/// Looks for losses in steps, and compares the sum with what the notes say.
+fn expire(model: &Model, pool: &Pool<'_>, chain: &Chain, op: &Op) {
+    let Op::Expire {
+        from,
+        octets,
+        ago,
+        end,
+        reach,
+        pages,
+    } = *op
+    else {
+        return;
+    };
+    let from = (model.una + from).min(model.end);
+    let to = (from + octets).min(model.end);
+    let xmit = model.now - u64::from(ago);
+    let end = model.una + end;
+    let expiry = Expiry {
+        xmit: Stamp::at(Instant::from_micros(xmit)),
+        end: model.seq(end),
+        reach_us: reach,
+        now: Instant::from_micros(model.now + 1),
+    };
+    let size = pool.block_size().octets();
+    let (mut edge, mut octets, mut last, mut wait_us) = (from, 0, None, None);
+    for page in model.pages(chain, size, from, to) {
+        let (start, stop) = (page.max(from), (page + size).min(to));
+        let unsacked = stop - start - count(&model.sacked[start as usize..stop as usize]);
+        if unsacked > 0 {
+            let note = model
+                .notes
+                .get(&page)
+                .filter(|note| (note.at, stop) <= (xmit, end) || note.at < xmit);
+            wait_us =
+                note.map(|note| (note.at + u64::from(reach)).saturating_sub(model.now + 1) as u32);
+            if wait_us != Some(0) {
+                break;
+            }
+            (octets, last, wait_us) = (octets + unsacked, note.map(|note| note.sent), None);
+        }
+        edge = stop;
+    }
+    let mut found = pool.expired(chain, model.range(from, to), &expiry, pages);
+    while found.more {
+        let rest = pool.expired(
+            chain,
+            SeqRange::new(found.edge, model.seq(to)),
+            &expiry,
+            pages,
+        );
+        assert!(
+            rest.edge.after(found.edge) || !rest.more,
+            "a search makes progress"
+        );
+        found = Expired {
+            octets: found.octets + rest.octets,
+            last: rest.last.or(found.last),
+            ..rest
+        };
+    }
+    let expected = Expired {
+        edge: model.seq(edge),
+        octets,
+        last,
+        wait_us,
+        more: false,
+    };
+    assert_eq!(found, expected);
 }
 
 fn step(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
     match *op {
         Op::Store { .. } => store(model, pool, chain, op),
-        Op::Sack { .. } => sack(model, pool, chain, op),
+        Op::Sack { .. } => step_sack(model, pool, chain, op),
         Op::Extend { pages } => {
             let stored = pool.extend(chain, pages);
             advance(model, model.at(stored.advanced().end()), stored.more());
@@ -351,24 +606,18 @@ fn step(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
             pages,
         } => {
             let una = (model.una + octets).min(model.end);
-            release(model, pool, chain, una, watch, pages);
+            step_release(model, pool, chain, una, watch, pages);
         }
         Op::Overtake { octets } => {
             let una = model.end + octets;
             if una < SPAN - 10_000 {
-                release(model, pool, chain, una, (0, 0), ALL);
+                step_release(model, pool, chain, una, (0, 0), ALL);
                 let stored = pool.extend(chain, ALL);
                 advance(model, model.at(stored.advanced().end()), stored.more());
             }
         }
-        Op::Send { from, octets } => {
-            let from = (model.una + from).min(model.end);
-            let to = (from + octets).min(model.end);
-            let mut sent = Vec::new();
-            let payload = pool.payload(chain, model.range(from, to));
-            payload.for_each(|piece| sent.extend_from_slice(piece));
-            assert_eq!(sent, model.bytes[from as usize..to as usize]);
-        }
+        Op::Send { .. } => send(model, pool, chain, op),
+        Op::Expire { .. } => expire(model, pool, chain, op),
         Op::Restart => {
             pool.restart(chain, model.seq(model.end));
             model.una = model.end;
@@ -385,6 +634,7 @@ fn step(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
             let _ = pool.reserve(chain, quota);
         }
     }
+    model.forget_notes(chain, pool.block_size().octets());
 }
 
 proptest! {
@@ -436,7 +686,7 @@ proptest! {
             } else {
                 let block = range(isn.advance(at), mss);
                 if block.intersection(chain.held()) == block {
-                    pool.mark_sacked(&mut chain, block, NOWHERE, ALL);
+                    sack(&mut pool, &mut chain, block, NOWHERE, ALL);
                     prop_assert_eq!(pool.unsacked_run(&chain, block, ALL), Run::None);
                 }
             }
@@ -446,7 +696,7 @@ proptest! {
     /// Links, marks and counts of random integers are wrong, but end.
     #[test]
     fn corrupt_state_neither_panics_nor_hangs(
-        garbage in prop::collection::vec(any::<[u32; 8]>(), 12),
+        garbage in prop::collection::vec(any::<[u32; 10]>(), 12),
         bounded: bool,
         ops in prop::collection::vec(op(), 1..40),
         at in prop::collection::vec(0usize..12, 1..6),
@@ -494,8 +744,8 @@ fn abuse(pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
             watch,
             pages,
         } => {
-            let watch = range(una.advance(watch.0), watch.1);
-            pool.mark_sacked(chain, range(una.advance(from), octets), watch, pages);
+            let watch = [range(una.advance(watch.0), watch.1), range(una, watch.0)];
+            sack(pool, chain, range(una.advance(from), octets), watch, pages);
         }
         Op::TimeOut => chain.forget_sacked(),
         Op::Release {
@@ -503,15 +753,33 @@ fn abuse(pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
             watch,
             pages,
         } => {
-            pool.release(chain, una.advance(octets), range(una, watch.1), pages);
+            let watch = [range(una, watch.1), NOWHERE[1]];
+            release(pool, chain, una.advance(octets), watch, pages);
         }
         Op::Overtake { octets } => {
-            pool.release(chain, chain.end().advance(octets), NOWHERE, ALL);
+            let una = chain.end().advance(octets);
+            release(pool, chain, una, NOWHERE, ALL);
         }
-        Op::Send { from, octets } => {
-            let _ = pool
-                .payload(chain, range(una.advance(from), octets))
-                .count();
+        Op::Send { from, octets, .. } => {
+            let range = range(una.advance(from), octets);
+            let _ = pool.payload(chain, range).count();
+            pool.stamp(chain, range, Sent::NEVER);
+        }
+        Op::Expire {
+            from,
+            octets,
+            reach,
+            pages,
+            ..
+        } => {
+            let expiry = Expiry {
+                xmit: Stamp::at(Instant::from_micros(1 << 31)),
+                end: una,
+                reach_us: reach,
+                now: Instant::from_micros(1 << 31),
+            };
+            let range = range(una.advance(from), octets);
+            let _ = pool.expired(chain, range, &expiry, pages);
         }
         Op::Restart => pool.restart(chain, una),
         Op::Limit { blocks } => {
