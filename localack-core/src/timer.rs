@@ -13,7 +13,7 @@
 mod ready;
 mod ring;
 
-pub(crate) use ready::{ReadyLink, ReadyList, ReadyNode};
+pub(crate) use ready::{ReadyLink, ReadyList, ReadyNode, ReadyRing, RingId};
 
 use ring::{Link, Linked};
 

@@ -1,14 +1,15 @@
-//! Who has something to do now, in the order in which they asked.
+//! Who has something to do now, in the order in which they asked; and who waits for a turn at
+//! something that many want.
 
 use super::ring::{self, Link, Linked};
 
-/// A node that can wait in a [`ReadyList`].
+/// A node that can wait in a [`ReadyList`] or a [`ReadyRing`].
 pub(crate) trait ReadyNode {
     fn ready(&self) -> &ReadyLink;
     fn ready_mut(&mut self) -> &mut ReadyLink;
 }
 
-/// A node's place in the ready list.
+/// A node's place in the one list that it waits in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub(crate) struct ReadyLink {
@@ -18,6 +19,14 @@ pub(crate) struct ReadyLink {
 impl ReadyLink {
     /// Not waiting.
     pub(crate) const EMPTY: Self = Self { link: Link::EMPTY };
+
+    /// Which list the node waits in; `None` if none.
+    pub(crate) const fn ring(&self) -> Option<RingId> {
+        match self.link.list() {
+            0 => None,
+            list => Some(RingId(list)),
+        }
+    }
 }
 
 struct ByReady;
@@ -32,17 +41,40 @@ impl<T: ReadyNode> Linked<T> for ByReady {
     }
 }
 
-/// The only list that goes through a [`ReadyLink`].
-const READY: u32 = 1;
+/// One of the lists that go through a [`ReadyLink`], of which a node is in at most one: 1 is the
+/// ready list, 2 to 17 are the rings of the shares, and from 18 on those of the paths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RingId(u32);
 
-/// A first-in, first-out list in which a node is at most once. Every operation is constant.
+/// The first of the rings of the shares, and how many there are.
+const FIRST_SHARE: u32 = 2;
+const SHARE_RINGS: u32 = 16;
+
+impl RingId {
+    const READY: Self = Self(1);
+
+    /// The ring of a share; there are sixteen.
+    #[expect(clippy::as_conversions, reason = "widening in a const fn")]
+    pub(crate) const fn of_share(share: u8) -> Self {
+        Self((share as u32 & SHARE_RINGS.wrapping_sub(1)).wrapping_add(FIRST_SHARE))
+    }
+
+    /// The share whose ring it is; `None` if it is another list.
+    pub(crate) fn share(self) -> Option<u8> {
+        let share = self.0.checked_sub(FIRST_SHARE)?;
+        u8::try_from(share).ok().filter(|_| share < SHARE_RINGS)
+    }
+}
+
+/// A first-in, first-out list in which a node is at most once. Every operation is constant. Each
+/// says which list it is, always the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
-pub(crate) struct ReadyList {
+pub(crate) struct ReadyRing {
     head: u32,
 }
 
-impl ReadyList {
+impl ReadyRing {
     /// Nobody waits.
     pub(crate) const EMPTY: Self = Self { head: 0 };
 
@@ -51,19 +83,63 @@ impl ReadyList {
         self.head == 0
     }
 
+    /// The node that has waited longest. A damaged list may name one that does not wait in it.
+    pub(crate) const fn front(&self) -> Option<u32> {
+        self.head.checked_sub(1)
+    }
+
+    /// Appends node `index`; `false`, and no change, if it waits somewhere already.
+    pub(crate) fn push_back<T: ReadyNode>(
+        &mut self,
+        id: RingId,
+        nodes: &mut [T],
+        index: u32,
+    ) -> bool {
+        ring::push_back::<T, ByReady>(&mut self.head, id.0, nodes, index)
+    }
+
+    /// Takes node `index` out, wherever it is; `false` if it does not wait in this list.
+    pub(crate) fn remove<T: ReadyNode>(&mut self, id: RingId, nodes: &mut [T], index: u32) -> bool {
+        ring::remove::<T, ByReady>(&mut self.head, id.0, nodes, index)
+    }
+
+    /// Takes the node that has waited longest.
+    pub(crate) fn pop_front<T: ReadyNode>(&mut self, id: RingId, nodes: &mut [T]) -> Option<u32> {
+        ring::pop_front::<T, ByReady>(&mut self.head, id.0, nodes)
+    }
+}
+
+/// The list of those who have something to do now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub(crate) struct ReadyList {
+    ring: ReadyRing,
+}
+
+impl ReadyList {
+    /// Nobody waits.
+    pub(crate) const EMPTY: Self = Self {
+        ring: ReadyRing::EMPTY,
+    };
+
+    /// Whether nobody waits.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
     /// Appends node `index`; `false`, and no change, if it is waiting already.
     pub(crate) fn push_back<T: ReadyNode>(&mut self, nodes: &mut [T], index: u32) -> bool {
-        ring::push_back::<T, ByReady>(&mut self.head, READY, nodes, index)
+        self.ring.push_back(RingId::READY, nodes, index)
     }
 
     /// Takes node `index` out, wherever it is; `false` if it is not waiting.
     pub(crate) fn remove<T: ReadyNode>(&mut self, nodes: &mut [T], index: u32) -> bool {
-        ring::remove::<T, ByReady>(&mut self.head, READY, nodes, index)
+        self.ring.remove(RingId::READY, nodes, index)
     }
 
     /// Takes the node that has waited longest.
     pub(crate) fn pop_front<T: ReadyNode>(&mut self, nodes: &mut [T]) -> Option<u32> {
-        ring::pop_front::<T, ByReady>(&mut self.head, READY, nodes)
+        self.ring.pop_front(RingId::READY, nodes)
     }
 }
 
@@ -111,9 +187,28 @@ mod tests {
         let (mut list, mut nodes) = (ReadyList::EMPTY, [ReadyLink::EMPTY; 3]);
         assert!(list.push_back(&mut nodes, 0) && list.push_back(&mut nodes, 1));
         // The first node no longer leads to the last.
-        nodes[0].link = ring::tests_support::link(3, 2, READY);
+        nodes[0].link = ring::tests_support::link(3, 2, RingId::READY.0);
         assert!(list.push_back(&mut nodes, 2));
         assert_eq!(list.pop_front(&mut nodes), Some(2));
+    }
+
+    #[test]
+    fn a_node_waits_in_one_list_only() {
+        let (mut ready, mut nodes) = (ReadyList::EMPTY, [ReadyLink::EMPTY; 2]);
+        let mut rings = [ReadyRing::EMPTY; 2];
+        let [first, last] = [RingId::of_share(0), RingId::of_share(15)];
+        assert!(rings[0].push_back(first, &mut nodes, 0));
+        assert!(rings[1].push_back(last, &mut nodes, 1));
+        assert!(!rings[1].push_back(last, &mut nodes, 0) && !ready.push_back(&mut nodes, 0));
+        assert!(!rings[1].remove(last, &mut nodes, 0) && !ready.remove(&mut nodes, 1));
+        assert_eq!(rings.map(|ring| ring.front()), [Some(0), Some(1)]);
+        assert_eq!(nodes[0].ring().and_then(RingId::share), Some(0));
+        assert_eq!(nodes[1].ring().and_then(RingId::share), Some(15));
+        assert_eq!(rings[1].pop_front(last, &mut nodes), Some(1));
+        assert_eq!(nodes[1].ring(), None);
+        assert!(ready.push_back(&mut nodes, 1));
+        assert_eq!(nodes[1].ring().and_then(RingId::share), None);
+        assert_eq!(RingId(18).share(), None, "the paths' rings are no shares");
     }
 
     proptest! {
@@ -147,7 +242,9 @@ mod tests {
             links in prop::collection::vec((0u32..6, 0u32..6, 0u32..3), 4),
             steps in prop::collection::vec((0u8..3, 0u32..5), 0..40),
         ) {
-            let mut list = ReadyList { head: head % 7 };
+            let mut list = ReadyList {
+                ring: ReadyRing { head: head % 7 },
+            };
             let mut nodes = [ReadyLink::EMPTY; 4];
             for (node, (prev, next, id)) in nodes.iter_mut().zip(links) {
                 node.link = ring::tests_support::link(prev, next, id);
