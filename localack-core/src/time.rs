@@ -88,6 +88,18 @@ impl Stamp {
         Self(if low == 0 { 1 } else { low })
     }
 
+    /// The stamp that [`Stamp::bits`] gave.
+    #[cfg(feature = "bbr")]
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The stamp as a number to be kept among others.
+    #[cfg(feature = "bbr")]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
     pub(crate) const fn is_set(self) -> bool {
         self.0 != 0
     }
@@ -156,6 +168,18 @@ impl Moment {
     pub(crate) const fn at(at: Instant) -> Self {
         let low = (at.0 / 1000) as u32;
         Self(if low == 0 { 1 } else { low })
+    }
+
+    /// The moment that [`Moment::bits`] gave.
+    #[cfg(feature = "bbr")]
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The moment as a number to be kept among others.
+    #[cfg(feature = "bbr")]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
     }
 
     /// Microseconds since the moment, in whole milliseconds; `None` if it never came.
