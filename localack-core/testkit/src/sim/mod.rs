@@ -8,9 +8,12 @@
 //! burst loss, outages, a limit of packet size, reordering, duplication, corruption), one path for
 //! each direction of each link. A [`World`] moves the packets and calls everyone when their time has
 //! come. Random nodes draw from a [`Random`] of their own, so adding one does not change what another
-//! does. With a [`Wire`] in the middle the same links join the two hosts directly.
+//! does. With a [`Wire`] in the middle the same links join the two hosts directly. A [`Crowd`] puts
+//! many hosts on one link.
 
+mod crowd;
 mod endpoint;
+mod linux;
 mod middle;
 mod node;
 mod path;
@@ -19,7 +22,11 @@ mod series;
 mod smol;
 mod world;
 
+pub use crowd::Crowd;
 pub use endpoint::Endpoint;
+pub use linux::{
+    Content, Fault, FaultKind, LinuxConfig, LinuxCongestion, LinuxHost, LinuxStats,
+};
 pub use middle::{BareBox, EngineBox, Middle, Wire};
 pub use node::{
     BurstLoss, CoDel, CoDelSettings, Corrupt, Delay, Duplicate, Loss, Mtu, Outage, Rate, Reorder,
