@@ -46,6 +46,7 @@ mod event;
 mod flow;
 mod half;
 mod head;
+mod pacing;
 mod policy;
 mod pool;
 mod recovery;

@@ -160,6 +160,9 @@ pub struct FlowConfig {
     pub custody: Custody,
     /// Who decides how much may be in flight toward the receivers.
     pub controller: Controller,
+    /// Whether Reno and CUBIC space their segments out over the round trip (rule H12.1), rather than
+    /// send what an acknowledgement allows at once. The other controllers always do.
+    pub pacing: bool,
     /// Octets that one direction may hold in custody and offer as window, at most 2^29.
     pub buffer_limit: u32,
     /// How long an acknowledgement may wait for a second segment, at most 10 ms (rule H5.6).
@@ -197,6 +200,7 @@ impl FlowConfig {
             outer_to_inner: Service::Bypass,
             custody: Custody::AfterProof,
             controller: Controller::DEFAULT,
+            pacing: true,
             buffer_limit: 1 << 20,
             ack_delay: Duration::ZERO,
             allow_dont_fragment: false,

@@ -34,6 +34,14 @@ pub struct Counters {
     pub conflicts: u64,
     /// Hand-overs at which the offered window had to shrink (rule H2.11).
     pub soft_drains: u64,
+    /// Reductions of a congestion window because of a loss that deliveries told of.
+    pub recoveries: u64,
+    /// Retransmission time-outs.
+    pub timeouts: u64,
+    /// Tail loss probes sent (RFC 8985).
+    pub tail_probes: u64,
+    /// Recoveries and time-outs that turned out needless and were taken back (RFC 4015).
+    pub spurious_recoveries: u64,
 }
 
 impl Counters {
@@ -51,6 +59,10 @@ impl Counters {
         octets_lost: 0,
         conflicts: 0,
         soft_drains: 0,
+        recoveries: 0,
+        timeouts: 0,
+        tail_probes: 0,
+        spurious_recoveries: 0,
     };
 
     pub(crate) fn count_verdict(&mut self, verdict: Verdict) {

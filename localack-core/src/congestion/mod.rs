@@ -225,7 +225,7 @@ impl ControllerState {
             #[cfg(feature = "cubic")]
             Kind::Cubic => {
                 let mut cubic = Cubic::load(&self.words);
-                cubic.on_sent(&self.window, sent);
+                cubic.on_sent(sent);
                 cubic.store(&mut self.words);
             }
             #[cfg(feature = "bbr")]
@@ -319,7 +319,7 @@ impl ControllerState {
         match self.kind() {
             Kind::Reno => self.reduce_reno(in_flight),
             #[cfg(feature = "cubic")]
-            Kind::Cubic => self.reduce_cubic(now, in_flight),
+            Kind::Cubic => self.reduce_cubic(in_flight),
             #[cfg(feature = "bbr")]
             Kind::Bbr => {
                 let mut bbr = Bbr::load(&self.words);
@@ -341,9 +341,16 @@ impl ControllerState {
     }
 
     #[cfg(feature = "cubic")]
-    fn reduce_cubic(&mut self, now: Instant, in_flight: u32) {
+    fn reduce_cubic(&mut self, in_flight: u32) {
         let mut cubic = Cubic::load(&self.words);
-        self.window.ssthresh = cubic.on_reduction(&self.window, now, in_flight);
+        self.window.ssthresh = cubic.on_reduction(&self.window, in_flight);
+        cubic.store(&mut self.words);
+    }
+
+    #[cfg(feature = "cubic")]
+    fn time_out_cubic(&mut self, in_flight: u32) {
+        let mut cubic = Cubic::load(&self.words);
+        self.window.ssthresh = cubic.on_timeout(&self.window, in_flight);
         cubic.store(&mut self.words);
     }
 
@@ -382,7 +389,7 @@ impl ControllerState {
         match self.kind() {
             Kind::Reno if is_first => self.reduce_reno(in_flight),
             #[cfg(feature = "cubic")]
-            Kind::Cubic if is_first => self.reduce_cubic(now, in_flight),
+            Kind::Cubic if is_first => self.time_out_cubic(in_flight),
             #[cfg(feature = "bbr")]
             Kind::Bbr => {
                 let mut bbr = Bbr::load(&self.words);
@@ -403,9 +410,15 @@ impl ControllerState {
     /// Nothing was lost after all (RFC 3522, RFC 4015, RFC 5682, RFC 2883): the last reduction is
     /// taken back.
     pub(crate) fn on_spurious(&mut self) {
-        self.window.take_back();
+        let is_restored = self.window.take_back();
         match self.kind() {
-            Kind::Reno | Kind::Provisioned => {}
+            Kind::Reno | Kind::Provisioned => {
+                let _ = is_restored;
+            }
+            // A window that has outgrown the old one goes on with its own curve (RFC 9438
+            // section 4.9.2).
+            #[cfg(feature = "cubic")]
+            Kind::Cubic if !is_restored => {}
             #[cfg(feature = "cubic")]
             Kind::Cubic => {
                 let mut cubic = Cubic::load(&self.words);
@@ -458,6 +471,18 @@ impl ControllerState {
     /// Below this the window grows exponentially, in octets.
     pub(crate) const fn ssthresh(&self) -> u32 {
         self.window.ssthresh
+    }
+
+    /// Whether the rate is part of the algorithm, and not only a kindness to the path.
+    pub(crate) fn needs_pacing(&self) -> bool {
+        match self.kind() {
+            Kind::Reno => false,
+            #[cfg(feature = "cubic")]
+            Kind::Cubic => false,
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => true,
+            Kind::Provisioned => true,
+        }
     }
 
     /// Octets per second at which segments may leave; `None` if nothing is known of the path yet.

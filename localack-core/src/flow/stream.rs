@@ -53,8 +53,6 @@ impl StreamFlags {
     pub(crate) const RECOVERY: Self = Self(1 << 9);
     /// The first retransmission of this recovery is not out yet and needs no window.
     pub(crate) const FIRST_REPAIR: Self = Self(1 << 10);
-    /// The congestion window, and nothing else, held sending back.
-    pub(crate) const CWND_LIMITED: Self = Self(1 << 11);
     /// `send.probe` into the closed window is owed.
     pub(crate) const PROBE_OWED: Self = Self(1 << 12);
     /// There is urgent data before `recv.urgent` (rule H5.8).
@@ -269,11 +267,14 @@ impl Stream {
         let arrived = if sack {
             self.chain.octets_sacked()
         } else {
-            u32::from(self.send.duplicate_acks).saturating_mul(self.send.mss().into())
+            // No more than was in flight when the first of them came: they may be made up.
+            u32::from(self.send.duplicate_acks)
+                .saturating_mul(self.send.mss().into())
+                .min(self.send.recover.octets_past(self.send.snd_una))
         };
         self.send
             .in_flight()
             .saturating_sub(arrived)
-            .saturating_sub(self.send.lost)
+            .saturating_sub(self.send.lost.octets())
     }
 }

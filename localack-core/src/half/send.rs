@@ -1,9 +1,60 @@
 //! The half that faces the data's receiver: what it has, what it may be sent, and what is next.
 
-use crate::congestion::ControllerState;
+use crate::congestion::{ControllerState, LostNow};
+use crate::pacing::Pacer;
+#[cfg(feature = "bbr")]
+use crate::recovery::delivery::Delivery;
+use crate::recovery::delivery::{RateSample, Sent};
+use crate::recovery::lost::Lost;
+use crate::recovery::min_rtt::MinRtt;
+use crate::recovery::rack::Rack;
 use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
+use crate::recovery::undo::Undo;
 use crate::seq::{SeqNum, SeqRange};
 use crate::time::{Instant, Moment, Stamp};
+
+/// What the timer of a direction means when it expires. Zeroed memory means the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TimerKind {
+    /// The retransmission time-out (RFC 6298), or the persist timer where nothing may be sent.
+    Timeout,
+    /// The tail may be lost: probe for it (TLP, RFC 8985 section 7).
+    TailProbe,
+    /// What may only be reordered is lost by then (RACK, RFC 8985 section 6.3).
+    Reordering,
+}
+
+/// What is so of loss recovery, beside [`StreamFlags`](crate::flow::stream::StreamFlags).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct SendFlags(u8);
+
+impl SendFlags {
+    /// A tail loss probe is owed to the receiver.
+    pub(crate) const TAIL_PROBE_OWED: u8 = 1;
+    /// A tail loss probe is on its way; `probe_end` is SND.NXT behind it.
+    pub(crate) const TAIL_PROBE_OUT: u8 = 1 << 1;
+    /// That probe repeated old octets.
+    pub(crate) const TAIL_PROBE_REPEATS: u8 = 1 << 2;
+    /// The time-out may turn out spurious; `probe_end` is what had been SACKed before it (F-RTO).
+    pub(crate) const FORWARD: u8 = 1 << 3;
+    /// New data goes before repairs, to find out (RFC 5682 section 2.1, step 2b).
+    pub(crate) const FORWARD_NEW: u8 = 1 << 4;
+    /// What is being recovered from is a time-out.
+    pub(crate) const TIMED_OUT: u8 = 1 << 5;
+
+    pub(crate) const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    pub(crate) const fn set(&mut self, flags: u8) {
+        self.0 |= flags;
+    }
+
+    pub(crate) const fn clear(&mut self, flags: u8) {
+        self.0 &= !flags;
+    }
+}
 
 /// State toward the receiver of the data (RFC 9293 section 3.3.1, send sequence space).
 ///
@@ -29,20 +80,19 @@ pub(crate) struct SendHalf {
     backoff: Backoff,
     /// The receiver's newest TSecr.
     pub(crate) tsecr: u32,
-    /// Everything in `snd_una .. lost_edge` that is not SACKed counts as lost.
-    pub(crate) lost_edge: SeqNum,
-    /// What is lost before this was sent again (HighRxt, RFC 6675).
-    pub(crate) high_rxt: SeqNum,
-    /// Octets between `high_rxt` and `lost_edge` that are not SACKed.
-    pub(crate) lost: u32,
+    /// What is lost and has to be sent again.
+    pub(crate) lost: Lost,
     /// Highest edge the receiver has SACKed.
     pub(crate) sacked_to: SeqNum,
     /// Recovery ends when this is acknowledged (RFC 6582 `recover`, RFC 6675 RecoveryPoint).
     pub(crate) recover: SeqNum,
-    /// The end of the segment being timed, while `timed_at` is set.
-    timed_end: SeqNum,
-    timed_at: Stamp,
-    /// When the retransmission or persist timer expires.
+    /// The congestion window was used up when what lies before this was in flight.
+    pub(crate) cwnd_full: SeqNum,
+    /// What a tail loss probe or the forward part of F-RTO has to remember, see [`SendFlags`].
+    pub(crate) probe_end: SeqNum,
+    pub(crate) rack: Rack,
+    pub(crate) undo: Undo,
+    /// When the timer expires, and (below) what for.
     pub(crate) timer: Stamp,
     /// When the receiver last made progress, or showed that it lives behind a closed window.
     pub(crate) progress_at: Stamp,
@@ -53,6 +103,15 @@ pub(crate) struct SendHalf {
     rate_octets: u32,
     rate_since: Moment,
     rtt: RttEstimator,
+    pub(crate) min_rtt: MinRtt,
+    timer_kind: u8,
+    pub(crate) flags: SendFlags,
+    spare: [u8; 2],
+    /// When pacing lets something go that waits only for it.
+    pub(crate) pace_due: Stamp,
+    pub(crate) pacer: Pacer,
+    #[cfg(feature = "bbr")]
+    delivery: Delivery,
     pub(crate) congestion: ControllerState,
 }
 
@@ -73,13 +132,13 @@ impl SendHalf {
         duplicate_acks: 0,
         backoff: Backoff::NONE,
         tsecr: 0,
-        lost_edge: SeqNum::ZERO,
-        high_rxt: SeqNum::ZERO,
-        lost: 0,
+        lost: Lost::nothing_from(SeqNum::ZERO),
         sacked_to: SeqNum::ZERO,
         recover: SeqNum::ZERO,
-        timed_end: SeqNum::ZERO,
-        timed_at: Stamp::NEVER,
+        cwnd_full: SeqNum::ZERO,
+        probe_end: SeqNum::ZERO,
+        rack: Rack::EMPTY,
+        undo: Undo::EMPTY,
         timer: Stamp::NEVER,
         progress_at: Stamp::NEVER,
         sent_at: Moment::NEVER,
@@ -87,6 +146,14 @@ impl SendHalf {
         rate_octets: 0,
         rate_since: Moment::NEVER,
         rtt: RttEstimator::EMPTY,
+        min_rtt: MinRtt::EMPTY,
+        timer_kind: 0,
+        flags: SendFlags(0),
+        spare: [0; 2],
+        pace_due: Stamp::NEVER,
+        pacer: Pacer::EMPTY,
+        #[cfg(feature = "bbr")]
+        delivery: Delivery::EMPTY,
         congestion: ControllerState::EMPTY,
     };
 
@@ -103,11 +170,6 @@ impl SendHalf {
     /// What has been sent and not acknowledged.
     pub(crate) const fn outstanding(&self) -> SeqRange {
         SeqRange::new(self.snd_una, self.snd_nxt)
-    }
-
-    /// What is lost and has not been sent again, SACKed octets not taken out.
-    pub(crate) const fn repairable(&self) -> SeqRange {
-        SeqRange::new(self.high_rxt, self.lost_edge)
     }
 
     /// Where new data must end: one octet before the edge, so that an acknowledgement at SND.NXT
@@ -163,28 +225,103 @@ impl SendHalf {
         self.wnd_max = u32::from(field);
     }
 
-    /// The segment that ends at `end` leaves for the first time: time it unless another is timed.
-    pub(crate) fn time_segment(&mut self, end: SeqNum, sent: Stamp) {
-        if !self.timed_at.is_set() {
-            self.timed_end = end;
-            self.timed_at = sent;
+    /// Lets the timer expire `at` a time, for this reason.
+    pub(crate) const fn arm(&mut self, kind: TimerKind, at: Instant) {
+        self.timer = Stamp::at(at);
+        self.timer_kind = match kind {
+            TimerKind::Timeout => 0,
+            TimerKind::TailProbe => 1,
+            TimerKind::Reordering => 2,
+        };
+    }
+
+    /// Why the timer will expire.
+    pub(crate) const fn timer_kind(&self) -> TimerKind {
+        match self.timer_kind {
+            1 => TimerKind::TailProbe,
+            2 => TimerKind::Reordering,
+            _ => TimerKind::Timeout,
         }
     }
 
-    /// Something is sent again: the acknowledgement of what is timed would be ambiguous (Karn,
-    /// RFC 6298 section 3).
-    pub(crate) const fn stop_timing(&mut self) {
-        self.timed_at = Stamp::NEVER;
+    /// The note of a transmission of `octets`, with `in_flight` octets before it.
+    pub(crate) fn note_of(
+        &mut self,
+        now: Instant,
+        octets: u32,
+        in_flight: u32,
+        again: bool,
+    ) -> Sent {
+        #[cfg(feature = "bbr")]
+        let mut sent = self.delivery.on_sent(now, octets, in_flight);
+        #[cfg(not(feature = "bbr"))]
+        let mut sent = {
+            let _ = (octets, in_flight);
+            Sent {
+                at: Stamp::at(now),
+                ..Sent::NEVER
+            }
+        };
+        if again {
+            sent.flags |= Sent::RETRANSMITTED;
+        }
+        sent
     }
 
-    /// The round trip of the timed segment, in microseconds, if `ack` covers it.
-    pub(crate) fn timed_round_trip(&mut self, ack: SeqNum, now: Instant) -> Option<u32> {
-        if !self.timed_at.is_set() || ack.before(self.timed_end) {
-            return None;
+    /// Octets arrived; `newest` is the note of the last sent of them. What that says of the path.
+    pub(crate) fn on_delivered(
+        &mut self,
+        now: Instant,
+        octets: u32,
+        newest: Option<&Sent>,
+    ) -> RateSample {
+        #[cfg(feature = "bbr")]
+        return self
+            .delivery
+            .on_delivered(now, octets, newest, self.min_rtt.us());
+        #[cfg(not(feature = "bbr"))]
+        {
+            let _ = (now, octets, newest);
+            RateSample::default()
         }
-        let sample = self.timed_at.age(now);
-        self.stop_timing();
-        Some(sample)
+    }
+
+    /// Octets were found lost, the last of them sent with the note `last`; `in_flight` octets were
+    /// under way. Whether the receiver SACKs, it says too.
+    pub(crate) fn on_lost(
+        &mut self,
+        now: Instant,
+        octets: u32,
+        last: Option<&Sent>,
+        in_flight: u32,
+        sack: bool,
+    ) {
+        #[cfg(feature = "bbr")]
+        let (tx_in_flight, lost_since_sent) = {
+            let total = self.delivery.on_lost(octets);
+            (
+                last.map_or(in_flight, |sent| sent.in_flight),
+                last.map_or(octets, |sent| total.wrapping_sub(sent.lost)),
+            )
+        };
+        #[cfg(not(feature = "bbr"))]
+        let (tx_in_flight, lost_since_sent) = (in_flight, octets);
+        self.congestion.on_lost(&LostNow {
+            now,
+            octets,
+            tx_in_flight,
+            lost_since_sent,
+            is_app_limited: last.is_some_and(|sent| sent.flags & Sent::APP_LIMITED != 0),
+            sack,
+        });
+    }
+
+    /// Nothing waits to be sent although the congestion window has room.
+    pub(crate) fn on_app_limited(&mut self, in_flight: u32) {
+        #[cfg(feature = "bbr")]
+        self.delivery.on_app_limited(in_flight);
+        #[cfg(not(feature = "bbr"))]
+        let _ = in_flight;
     }
 
     /// Smoothed round-trip time in microseconds; `None` before the first sample.
@@ -199,8 +336,9 @@ impl SendHalf {
 
     /// Takes in a round trip, in microseconds. It ends the back-off, because the time-out is
     /// computed anew (RFC 6298 section 5.7).
-    pub(crate) fn on_round_trip(&mut self, sample_us: u32) {
+    pub(crate) fn on_round_trip(&mut self, sample_us: u32, now: Instant) {
         self.rtt.on_sample(sample_us);
+        self.min_rtt.on_sample(sample_us, now);
         self.reset_backoff();
     }
 
@@ -212,6 +350,11 @@ impl SendHalf {
     /// New data was acknowledged without giving a sample, or nothing was lost after all.
     pub(crate) const fn reset_backoff(&mut self) {
         self.backoff = Backoff::NONE;
+    }
+
+    /// How often the time-out is doubled.
+    pub(crate) const fn doublings(&self) -> u8 {
+        self.backoff.doublings()
     }
 
     /// Whether nothing was delivered for so long that the octets in custody count as stuck (rule
@@ -227,7 +370,7 @@ impl SendHalf {
     }
 
     /// Counts delivered octets toward the delivery rate, measured over a round trip or more.
-    pub(crate) fn note_delivered(&mut self, octets: u32, now: Instant) {
+    pub(crate) fn note_drained(&mut self, octets: u32, now: Instant) {
         self.rate_octets = self.rate_octets.saturating_add(octets);
         let Some(elapsed) = self.rate_since.age_us(now) else {
             self.rate_since = Moment::at(now);
@@ -258,42 +401,42 @@ impl SendHalf {
         u32::try_from(octets).unwrap_or(u32::MAX)
     }
 
-    /// Takes `sacked` octets, newly reported and lost until now, out of the lost ones.
-    pub(crate) const fn forgive(&mut self, sacked: u32) {
-        self.lost = self.lost.saturating_sub(sacked);
-    }
-
     /// Moves the marks of loss recovery behind SND.UNA.
-    pub(crate) fn catch_up(&mut self) {
+    pub(crate) const fn catch_up(&mut self) {
         self.snd_nxt = self.snd_nxt.latest(self.snd_una);
         if self.snd_una.octets_past(self.recover) > 1 << 30 {
             // Old enough to look new some day.
             self.recover = self.snd_una.retreat(1);
         }
-        self.high_rxt = self.high_rxt.latest(self.snd_una);
-        self.lost_edge = self.lost_edge.latest(self.snd_una);
+        self.cwnd_full = self.cwnd_full.latest(self.snd_una);
+        self.undo.catch_up(self.snd_una);
         self.sacked_to = self.sacked_to.latest(self.snd_una);
-        if self.high_rxt.at_or_after(self.lost_edge) {
-            self.lost_edge = self.high_rxt;
-            self.lost = 0;
-        }
+        self.lost.catch_up(self.snd_una);
     }
 
     /// Lets a stream that is to be sent begin at `at`, with nothing in flight.
     pub(crate) const fn start_at(&mut self, at: SeqNum) {
         self.snd_una = at;
         self.snd_nxt = at;
-        self.lost_edge = at;
-        self.high_rxt = at;
-        self.lost = 0;
+        self.lost = Lost::nothing_from(at);
         self.sacked_to = at;
         self.recover = at.retreat(1);
+        self.cwnd_full = at;
+        self.probe_end = at;
+        self.rack = Rack::EMPTY;
+        self.undo = Undo::EMPTY;
+        self.flags = SendFlags(0);
         self.duplicate_acks = 0;
         self.timer = Stamp::NEVER;
+        self.pace_due = Stamp::NEVER;
+        self.pacer = Pacer::EMPTY;
         self.progress_at = Stamp::NEVER;
         self.rate_since = Moment::NEVER;
         self.rate_octets = 0;
-        self.stop_timing();
+        #[cfg(feature = "bbr")]
+        {
+            self.delivery = Delivery::EMPTY;
+        }
     }
 
     /// Whether `range` is one octet right behind a closed window, sent to learn when it opens.
@@ -310,14 +453,14 @@ mod tests {
     fn rfc6298_5_7_a_sample_or_progress_ends_the_back_off() {
         let mut send = SendHalf::EMPTY;
         let rto = |send: &SendHalf| send.rto(&RtoBounds::DEFAULT);
-        send.on_round_trip(600_000);
+        send.on_round_trip(600_000, Instant::ZERO);
         send.back_off();
         send.back_off();
         assert_eq!(rto(&send), 7_200_000);
         send.reset_backoff();
         assert_eq!(rto(&send), 1_800_000);
         send.back_off();
-        send.on_round_trip(600_000);
+        send.on_round_trip(600_000, Instant::ZERO);
         // RTTVAR has decayed to 225 ms.
         assert_eq!(rto(&send), 1_500_000);
     }

@@ -1,5 +1,6 @@
-//! How fast the path delivers (draft-cheng-iccrg-delivery-rate-estimation): what is noted of a
-//! segment when it is sent, and what its delivery then says.
+//! How fast the path delivers (draft-cheng-iccrg-delivery-rate-estimation, and the chapter of
+//! draft-ietf-ccwg-bbr that took its place): what is noted of a segment when it is sent, and what its
+//! delivery then says.
 //!
 //! Segments leave their notes on the pages they lie in, so a sample stands for the last segment of a
 //! page. Counters wrap; only their differences mean anything.
@@ -60,6 +61,9 @@ impl Sent {
 /// A measurement of the delivery rate. Without a controller that uses it there is nothing in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RateSample {
+    /// When the measured segment was sent is known, and so is all but the rate itself.
+    #[cfg(feature = "bbr")]
+    pub(crate) is_known: bool,
     /// Octets delivered in the interval.
     #[cfg(feature = "bbr")]
     pub(crate) delivered: u32,
@@ -150,40 +154,41 @@ impl Delivery {
         newest: Option<&Sent>,
         min_rtt_us: Option<u32>,
     ) -> RateSample {
+        let unknown = RateSample {
+            total_delivered: self.delivered.wrapping_add(octets),
+            ..RateSample::default()
+        };
+        if octets == 0 {
+            return unknown;
+        }
         self.delivered = self.delivered.wrapping_add(octets);
         self.delivered_at = Stamp::at(now);
         let passed = self.delivered.wrapping_sub(self.app_limited_until);
         if self.app_limited_until != 0 && passed > 0 && passed < 1 << 31 {
             self.app_limited_until = 0;
         }
-        let unknown = RateSample {
-            total_delivered: self.delivered,
-            ..RateSample::default()
-        };
         let Some(sent) = newest.filter(|sent| sent.at.is_set()) else {
             return unknown;
         };
         self.first_sent_at = sent.at;
-        let send_us = sent.first_sent_at.age(now).saturating_sub(sent.at.age(now));
-        let interval_us = send_us.max(sent.delivered_at.age(now));
-        let sample = RateSample {
+        // What was delivered cannot have come faster than it was sent, nor than it was acknowledged.
+        let send_us = sent.at.since(sent.first_sent_at);
+        let ack_us = self.delivered_at.since(sent.delivered_at);
+        let interval_us = send_us.max(ack_us);
+        // Less than a round trip is the answer to an earlier transmission of the same octets.
+        let is_plausible = interval_us >= min_rtt_us.unwrap_or(1).max(1);
+        RateSample {
+            is_known: true,
             delivered: self.delivered.wrapping_sub(sent.delivered),
-            interval_us,
+            interval_us: if is_plausible { interval_us } else { 0 },
             prior_delivered: sent.delivered,
             total_delivered: self.delivered,
             tx_in_flight: sent.in_flight,
             lost: self.lost.wrapping_sub(sent.lost),
             is_app_limited: sent.flags & Sent::APP_LIMITED != 0,
-        };
-        // Acknowledgements that were held back and came at once say nothing of the path.
-        if interval_us < min_rtt_us.unwrap_or(1).max(1) {
-            RateSample {
-                delivered: 0,
-                interval_us: 0,
-                ..sample
-            }
-        } else {
-            sample
         }
     }
 }
+
+#[cfg(all(test, feature = "bbr"))]
+mod tests;

@@ -1,4 +1,8 @@
 //! What is known of the path to a receiver, from which losses are inferred.
 
 pub(crate) mod delivery;
+pub(crate) mod lost;
+pub(crate) mod min_rtt;
+pub(crate) mod rack;
 pub(crate) mod rtt;
+pub(crate) mod undo;

@@ -58,6 +58,11 @@ impl Backoff {
     /// The time-out is as it was computed.
     pub(crate) const NONE: Self = Self(0);
 
+    /// How often the time-out is doubled.
+    pub(crate) const fn doublings(self) -> u8 {
+        self.0
+    }
+
     /// Whether the timer has expired so often in a row that the path or its end must be in trouble.
     pub(crate) const fn is_high(self) -> bool {
         self.0 >= 4

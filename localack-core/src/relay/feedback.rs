@@ -1,7 +1,6 @@
 //! What a receiver's segment says about the data sent to it (rules H1.9, H4.* and H9.*).
 
-use super::{MAX_PAGES, Work};
-use crate::congestion::Ack;
+use super::Work;
 use crate::event::DemoteCause;
 use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
@@ -11,9 +10,6 @@ use crate::sink::Sink;
 use crate::stats::DirectionMode;
 use crate::time::Stamp;
 use crate::wire::Segment;
-
-/// Pages that a cumulative acknowledgement may visit to count SACKed octets.
-const RELEASE_PAGES: u32 = 1024;
 
 /// What the acknowledgement part of a segment meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,114 +73,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if seg.ack.before(una) {
             return Feedback::Nothing;
         }
-        let advanced = self.take_ack(echo, seg.ack);
-        let newly_sacked = self.take_sack(echo, seg);
+        let mut news = self.news(echo);
+        self.take_ack(echo, seg.ack, &mut news);
+        self.take_sack(echo, seg, &mut news);
         let window_before = self.flow.stream(echo).send.wnd_edge;
         let opened = self.note_peer_window(echo, seg);
-        let send = &self.flow.stream(echo).send;
-        let same_window = send.wnd_edge == window_before;
-        let is_duplicate = !advanced
-            && !seg.has_payload()
-            && send.in_flight() > 0
-            && (newly_sacked > 0 || (same_window && !self.has(FlowFlags::SACK)));
-        if is_duplicate {
-            let send = &mut self.flow.stream_mut(echo).send;
-            send.duplicate_acks = send.duplicate_acks.saturating_add(1);
-        }
-        self.look_for_losses(echo, advanced);
-        self.restart_timer(echo, advanced);
+        let same_window = self.flow.stream(echo).send.wnd_edge == window_before;
+        self.count_duplicate(echo, seg, same_window, &mut news);
+        let tsecr = seg.options.timestamps.map(|timestamps| timestamps.ecr);
+        self.learn(echo, &mut news, tsecr);
         if opened {
             Feedback::Opened
         } else {
             Feedback::News
         }
-    }
-
-    /// SND.UNA moves to `ack`; whether it moved.
-    fn take_ack(&mut self, echo: Direction, ack: SeqNum) -> bool {
-        let now = self.now;
-        let stream = self.flow.stream_mut(echo);
-        let acked = ack.octets_past(stream.send.snd_una);
-        if acked == 0 {
-            return false;
-        }
-        let watch = stream.send.repairable();
-        // The FIN takes a sequence number but no octet of the store.
-        let octets_to = stream.fin().map_or(ack, |fin| ack.earliest(fin));
-        let released = self
-            .pool
-            .release(&mut stream.chain, octets_to, watch, RELEASE_PAGES);
-        let send = &mut stream.send;
-        let passed = watch
-            .intersection(SeqRange::new(send.snd_una, ack))
-            .octets();
-        send.forgive(passed.saturating_sub(released.sacked.watched));
-        send.snd_una = ack;
-        send.catch_up();
-        send.duplicate_acks = 0;
-        send.note_delivered(acked, now);
-        match send.timed_round_trip(ack, now) {
-            Some(sample) => send.on_round_trip(sample),
-            None => send.reset_backoff(),
-        }
-        send.congestion.on_ack(&Ack {
-            now,
-            acked,
-            delivered: acked,
-            lost: 0,
-            prior_in_flight: 0,
-            in_flight: send.in_flight(),
-            rtt_us: None,
-            srtt_us: send.srtt_us(),
-            snd_una: send.snd_una,
-            snd_nxt: send.snd_nxt,
-            cwnd_limited: stream.flags.has(StreamFlags::CWND_LIMITED),
-            rate: crate::recovery::delivery::RateSample::default(),
-        });
-        send.progress_at = Stamp::at(now);
-        if ack.at_or_after(stream.recv.sacked_to) {
-            stream.flags.clear(StreamFlags::SACK_PROMISED);
-        }
-        let recovered = stream.flags.has(StreamFlags::RECOVERY) && ack.at_or_after(send.recover);
-        if recovered {
-            stream
-                .flags
-                .clear(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
-            send.congestion.on_recovery_exit();
-        }
-        self.flow.flags.clear(FlowFlags::stalled(echo));
-        let stream = self.flow.stream_mut(echo);
-        if released.more || stream.chain.octets_ahead() > 0 && stream.chain.end() == ack {
-            stream.flags.set(StreamFlags::WALK_OWED);
-        }
-        true
-    }
-
-    /// Marks what the receiver has SACKed; octets newly marked. Blocks about what was not sent or
-    /// is acknowledged already are lies or duplicates and mark nothing (rules H4.3 and H4.6).
-    fn take_sack(&mut self, echo: Direction, seg: &Segment) -> u32 {
-        if !self.has(FlowFlags::SACK) {
-            return 0;
-        }
-        let mut newly = 0_u32;
-        for block in seg.options.sack.as_slice() {
-            let stream = self.flow.stream_mut(echo);
-            let range = SeqRange::new(block.left, block.right);
-            if range.is_empty()
-                || block.right.after(stream.send.snd_nxt)
-                || block.left.before(stream.send.snd_una)
-            {
-                continue;
-            }
-            let watch = stream.send.repairable();
-            let marked = self
-                .pool
-                .mark_sacked(&mut stream.chain, range, watch, MAX_PAGES);
-            newly = newly.saturating_add(marked.newly.octets);
-            stream.send.forgive(marked.newly.watched);
-            stream.send.sacked_to = stream.send.sacked_to.latest(block.right);
-        }
-        newly
     }
 
     /// Takes in the receiver's window (rule H2.7). Whether it has opened for a sender that sees it as
@@ -219,7 +121,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// The receiver has octets that never passed here: the engine has nothing to add to them, and
     /// stops acknowledging early (rules H4.6 and H9.2).
     fn went_round(&mut self, echo: Direction, ack: SeqNum) {
-        self.take_ack(echo, ack);
+        let mut news = self.news(echo);
+        self.take_ack(echo, ack, &mut news);
+        self.learn(echo, &mut news, None);
         let stream = self.flow.stream_mut(echo);
         stream.recv.seq_max = stream.recv.seq_max.latest(ack);
         stream.recv.prune_held(stream.chain.end());

@@ -4,11 +4,10 @@ use super::Work;
 use crate::event::DemoteCause;
 use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
-use crate::half::send::SendHalf;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{Checksum, PacketMeta, Sink};
-use crate::time::{Instant, Moment, Stamp};
+use crate::time::{Moment, Stamp};
 use crate::wire::{Flags, IpVersion, Segment, checksum};
 
 /// What became of a segment's data.
@@ -214,21 +213,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && stream.fin().is_none()
             && segment <= u32::from(send.mss())
             && end.at_or_before(send.usable_edge())
-            && send.repairable().is_empty()
+            && send.lost.is_empty()
+            && !self.waits_for_pace(direction, seg.payload_len)
             && self.pipe(direction).saturating_add(seg.payload_len)
                 <= send.congestion.cwnd().max(u32::from(send.mss()))
-    }
-
-    /// Notes that everything up to `end` has been sent to the receiver for the first time.
-    pub(super) fn note_sent(&mut self, direction: Direction, end: SeqNum) {
-        let now = self.now;
-        let timeout = self.rto(direction);
-        let send = &mut self.flow.stream_mut(direction).send;
-        if end.after(send.snd_nxt) {
-            send.snd_nxt = end;
-            send.time_segment(end, Stamp::at(now));
-        }
-        start_timer(send, now, timeout);
     }
 
     /// What about a segment, once it is verified, keeps its direction from being served (rules
@@ -296,14 +284,5 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             | Intake::BeyondFin
             | Intake::NoMemory => SeqRange::default(),
         }
-    }
-}
-
-/// Starts the retransmission timer unless it runs (RFC 6298 section 5.1).
-pub(super) fn start_timer(send: &mut SendHalf, now: Instant, timeout: core::time::Duration) {
-    send.sent_at = Moment::at(now);
-    if !send.timer.is_set() {
-        send.timer = Stamp::at(now.after(timeout));
-        send.progress_at = Stamp::at(now);
     }
 }

@@ -13,12 +13,15 @@ mod feedback;
 mod icmp;
 mod intake;
 mod keepalive;
+mod losses;
+mod news;
 mod output;
-mod repair;
+mod pump;
 mod reset;
 mod segment;
 mod service;
 mod settle;
+mod timeout;
 mod timers;
 
 use crate::config::Config;

@@ -242,7 +242,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 if direct && self.flow.stream(direction).send.snd_nxt == seg.seq {
                     let end = seg.seq_end();
                     let verdict = self.forward(direction, packet, seg, meta, seg.seq);
-                    self.note_sent(direction, end);
+                    self.note_sent(direction, SeqRange::new(seg.seq, end));
                     return verdict;
                 }
                 Verdict::Absorb(AbsorbReason::Stored)

@@ -41,7 +41,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.pay_acks(direction);
         if goes_on {
-            self.note_cwnd_use(direction);
+            self.note_use(direction);
         } else {
             self.pay_acks(echo);
             self.relay_sack(direction, seg);

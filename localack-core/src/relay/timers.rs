@@ -31,6 +31,7 @@ impl Stream {
             self.recv.ack_due,
             self.recv.window_due,
             self.send.timer,
+            self.send.pace_due,
             patience,
         ]
         .into_iter()
@@ -197,9 +198,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let una = stream
             .fin()
             .map_or(stream.send.snd_una, |fin| stream.send.snd_una.earliest(fin));
+        let (watch, snd_nxt) = ([SeqRange::default(); 2], stream.send.snd_nxt);
         let released = self
             .pool
-            .release(&mut stream.chain, una, SeqRange::default(), MAX_PAGES);
+            .release(&mut stream.chain, una, snd_nxt, watch, MAX_PAGES);
         let stored = self.pool.extend(&mut stream.chain, MAX_PAGES);
         stream.recv.prune_held(stream.chain.end());
         if !stored.advanced().is_empty() && stream.acks_early() {

@@ -27,7 +27,8 @@
 //! segment; `shift n|off`, `ts on|off|either`, `sack on|off|either` what both SYNs offer, with
 //! `S.` or `R.` in front for one; `S.w n`, `R.w n` first window fields; `S.ts n` first TSval,
 //! `S.isn n`; `rtt n` of R in ms; `buffer n`, `debt_floor n`, `queue_floor n`, `ack_delay n`,
-//! `give_up n` s, `mtu n`, `blocks n`, `flows n`, `reserved n`, `df allow`; `laws off`.
+//! `controller reno|cubic|bbr` or `controller n` for a vouched rate of `n` octets per second,
+//! `pacing on`; `give_up n` s, `mtu n`, `blocks n`, `flows n`, `reserved n`, `df allow`; `laws off`.
 //!
 //! **Packets**: flags (`S F R P U E C A`, `.` for ACK), then a sequence number `n`, range `a:b` or
 //! series of full segments `a..b`, `ack n`, `wN` (the field), `ts n`, `tsecr n`, `sack a:b c:d`,

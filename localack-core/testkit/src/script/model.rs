@@ -1,5 +1,7 @@
 //! What a script says, parsed.
 
+use localack_core::Controller;
+
 use crate::packet::Flags;
 
 /// A parsed script.
@@ -88,6 +90,8 @@ pub(super) struct Setup {
     pub(super) debt_floor: Option<u32>,
     pub(super) queue_floor: Option<u32>,
     pub(super) ack_delay_ms: Option<u64>,
+    pub(super) controller: Controller,
+    pub(super) pacing: bool,
     pub(super) give_up_s: Option<u64>,
     pub(super) mtu: Option<u16>,
     pub(super) blocks: usize,
@@ -112,6 +116,9 @@ impl Default for Setup {
             debt_floor: None,
             queue_floor: None,
             ack_delay_ms: None,
+            // Scripts are about packets, not about their distances.
+            controller: Controller::Reno,
+            pacing: false,
             give_up_s: None,
             mtu: None,
             blocks: 512,

@@ -2,6 +2,8 @@
 
 use core::str::FromStr;
 
+use localack_core::Controller;
+
 use super::Result;
 use super::words::hex;
 use crate::packet::Flags;
@@ -35,6 +37,15 @@ pub(super) fn parse(line: &str, setup: &mut Setup) -> Result<()> {
             "ip" => {
                 let version = value()?;
                 setup.versions = [version == "v4", version == "v6"];
+            }
+            "pacing" => setup.pacing = value()? == "on",
+            "controller" => {
+                setup.controller = match value()? {
+                    "reno" => Controller::Reno,
+                    "cubic" => Controller::Cubic,
+                    "bbr" => Controller::Bbr,
+                    rate => Controller::provisioned(number(rate)?),
+                };
             }
             "df" => setup.allow_df = value()? == "allow",
             "laws" => setup.laws = value()? == "on",

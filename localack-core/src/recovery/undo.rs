@@ -1,0 +1,133 @@
+//! Whether the last reduction was needless: what was sent again had arrived after all (RFC 4015,
+//! RFC 3522 by timestamps, RFC 2883 and RFC 3708 by D-SACKs, RFC 5682 by what is acknowledged).
+
+use crate::seq::{SeqNum, SeqRange};
+
+/// What was sent again since the last reduction. Plain old data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub(crate) struct Undo {
+    /// SND.UNA at the reduction, while that may be taken back.
+    marker: SeqNum,
+    /// Octets sent again that no D-SACK has shown to be needless.
+    octets: u32,
+    /// TSval of the first repair.
+    tsval: u32,
+    state: u8,
+    spare: [u8; 3],
+}
+
+const NOTHING: u8 = 0;
+/// A reduction may be taken back; nothing was sent again yet.
+const REDUCED: u8 = 1;
+/// Something was sent again.
+const REPAIRED: u8 = 2;
+
+impl Undo {
+    pub(crate) const EMPTY: Self = Self {
+        marker: SeqNum::ZERO,
+        octets: 0,
+        tsval: 0,
+        state: NOTHING,
+        spare: [0; 3],
+    };
+
+    /// A reduction that may turn out needless.
+    pub(crate) const fn begin(snd_una: SeqNum) -> Self {
+        Self {
+            marker: snd_una,
+            state: REDUCED,
+            ..Self::EMPTY
+        }
+    }
+
+    /// `octets` are sent again, in a segment with this TSval.
+    pub(crate) const fn on_repair(&mut self, octets: u32, tsval: u32) {
+        if self.state == REDUCED {
+            self.tsval = tsval;
+            self.state = REPAIRED;
+        }
+        self.octets = self.octets.saturating_add(octets);
+    }
+
+    /// The first new acknowledgement after a repair echoes `tsecr`: true if an earlier transmission
+    /// brought it about (RFC 3522 section 3.2). It never says so of a repair that carried the same
+    /// TSval as the first transmission (rule H3.5).
+    pub(crate) const fn echoes_original(&self, tsecr: u32) -> bool {
+        let behind = self.tsval.wrapping_sub(tsecr);
+        self.state == REPAIRED && tsecr != 0 && behind != 0 && behind < 1 << 31
+    }
+
+    /// A D-SACK reports `range`: true if by now everything that was sent again is known to have been
+    /// there (RFC 3708 section 3).
+    pub(crate) fn on_dsack(&mut self, range: SeqRange, snd_nxt: SeqNum) -> bool {
+        let is_ours = self.state == REPAIRED
+            && range.start().at_or_after(self.marker)
+            && range.end().at_or_before(snd_nxt);
+        if is_ours {
+            self.octets = self.octets.saturating_sub(range.octets());
+        }
+        is_ours && self.octets == 0
+    }
+
+    /// Whether something was sent again that a D-SACK may be about.
+    pub(crate) const fn has_repaired(&self) -> bool {
+        self.state == REPAIRED
+    }
+
+    /// It is too late, or done.
+    pub(crate) const fn end(&mut self) {
+        *self = Self::EMPTY;
+    }
+
+    /// SND.UNA has come so far that the marker would soon look new.
+    pub(crate) const fn catch_up(&mut self, snd_una: SeqNum) {
+        if snd_una.octets_past(self.marker) > 1 << 30 {
+            self.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: u32, end: u32) -> SeqRange {
+        SeqRange::new(SeqNum::new(start), SeqNum::new(end))
+    }
+
+    #[test]
+    fn rfc3522_3_2_only_an_echo_from_before_the_repair_tells() {
+        for base in [1000, u32::MAX] {
+            let tsval = |offset: u32| base.wrapping_add(offset);
+            let mut undo = Undo::begin(SeqNum::new(1));
+            assert!(!undo.echoes_original(tsval(0)), "nothing was sent again");
+            undo.on_repair(1000, tsval(5));
+            undo.on_repair(1000, tsval(50));
+            assert!(undo.echoes_original(tsval(4)));
+            assert!(
+                !undo.echoes_original(tsval(5)),
+                "h3_5: the same TSval says nothing"
+            );
+            assert!(!undo.echoes_original(tsval(6)));
+            undo.end();
+            assert!(!undo.echoes_original(tsval(4)));
+        }
+    }
+
+    #[test]
+    fn rfc3708_3_all_repairs_must_be_reported_as_duplicates() {
+        let nxt = SeqNum::new(10_000);
+        let mut undo = Undo::begin(SeqNum::new(1000));
+        assert!(!undo.on_dsack(range(1000, 2000), nxt));
+        undo.on_repair(1000, 7);
+        undo.on_repair(500, 7);
+        assert!(!undo.on_dsack(range(1000, 2000), nxt));
+        assert!(
+            !undo.on_dsack(range(0, 500), nxt),
+            "from before the reduction"
+        );
+        assert!(!undo.on_dsack(range(10_000, 10_500), nxt), "never sent");
+        assert!(undo.on_dsack(range(3000, 3500), nxt));
+    }
+}

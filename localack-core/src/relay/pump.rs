@@ -1,0 +1,317 @@
+//! What is sent next from custody, and when: repairs first, then new data, as far as the receiver's
+//! window, the congestion window and the pace let it (RFC 5681, RFC 6675).
+
+use super::{MAX_PAGES, Work};
+use crate::congestion::SentNow;
+use crate::flow::FlowFlags;
+use crate::flow::stream::StreamFlags;
+use crate::half::send::SendFlags;
+use crate::pacing::Pace;
+use crate::policy::Direction;
+use crate::pool::Run;
+use crate::recovery::delivery::Sent;
+use crate::seq::SeqRange;
+use crate::sink::{Sink, TransmitKind};
+use crate::time::{Moment, Stamp, micros};
+
+/// Stretches of a chain that the search for the next hole looks at.
+const SEARCH_STEPS: u32 = 16;
+
+/// The next segment from custody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
+    pub(super) range: SeqRange,
+    pub(super) fin: bool,
+    pub(super) kind: TransmitKind,
+}
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Sends what windows and pace allow, until the room of this call is used up.
+    pub(super) fn pump(&mut self, direction: Direction) {
+        if !self.flow.stream(direction).is_active() {
+            return;
+        }
+        self.restart_after_idle(direction);
+        if self
+            .flow
+            .stream(direction)
+            .send
+            .flags
+            .has(SendFlags::TAIL_PROBE_OWED)
+        {
+            self.send_tail_probe(direction);
+        }
+        let mut waits = false;
+        while self.room > 0 && !self.blocked {
+            let Some(plan) = self.plan(direction) else {
+                break;
+            };
+            waits = self.waits_for_pace(direction, plan.range.octets());
+            if waits {
+                break;
+            }
+            if !self.send_plan(direction, plan) {
+                break;
+            }
+        }
+        self.note_use(direction);
+        let (now, pace) = (self.now, self.pace(direction));
+        let send = &mut self.flow.stream_mut(direction).send;
+        let wake = send.pacer.wake_at(now, send.mss().into(), pace);
+        send.pace_due = wake.filter(|_| waits).map_or(Stamp::NEVER, Stamp::at);
+        self.watch_closed_window(direction);
+    }
+
+    /// Whether `pump` would send something if it had room.
+    pub(super) fn has_to_send(&self, direction: Direction) -> bool {
+        let stream = self.flow.stream(direction);
+        stream.is_active()
+            && (stream.send.flags.has(SendFlags::TAIL_PROBE_OWED)
+                || self
+                    .plan(direction)
+                    .is_some_and(|plan| !self.waits_for_pace(direction, plan.range.octets())))
+    }
+
+    /// How fast segments may leave.
+    fn pace(&self, direction: Direction) -> Pace {
+        let send = &self.flow.stream(direction).send;
+        if self.has(FlowFlags::UNPACED) && !send.congestion.needs_pacing() {
+            return Pace::UNPACED;
+        }
+        let rate = send.congestion.pacing_rate(send.srtt_us());
+        Pace::new(rate.unwrap_or(0), send.mss(), self.config.super_segment)
+    }
+
+    /// Whether a segment of so many octets has to wait for its time.
+    pub(super) fn waits_for_pace(&self, direction: Direction, octets: u32) -> bool {
+        let pacer = &self.flow.stream(direction).send.pacer;
+        !pacer.may_send(self.now, octets, self.pace(direction))
+    }
+
+    /// Sends a planned segment and notes that; false if it could not be sent.
+    pub(super) fn send_plan(&mut self, direction: Direction, plan: Plan) -> bool {
+        if !self.send_data(direction, plan.range, plan.fin, plan.kind) {
+            return false;
+        }
+        let end = plan.range.end().advance(u32::from(plan.fin));
+        if plan.kind == TransmitKind::Data {
+            // New data carries the newest acknowledgement with it (rule H5.10).
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .clear(StreamFlags::RELAY_OWED);
+            self.note_sent(direction, SeqRange::new(plan.range.start(), end));
+        } else {
+            self.note_repaired(direction, plan);
+        }
+        true
+    }
+
+    /// A window learned before a silence says little of the path after it (RFC 5681 section 4.1).
+    pub(super) fn restart_after_idle(&mut self, direction: Direction) {
+        let (now, timeout) = (self.now, micros(self.rto(direction)));
+        let segments = self.initial_segments();
+        let send = &mut self.flow.stream_mut(direction).send;
+        let idle = send.sent_at.age_us(now).is_some_and(|age| age > timeout);
+        if send.in_flight() == 0 && idle {
+            send.congestion.on_idle_restart(segments);
+        }
+    }
+
+    /// Notes that `range`, a FIN counted, has been sent to the receiver for the first time.
+    pub(super) fn note_sent(&mut self, direction: Direction, range: SeqRange) {
+        self.note_transmission(direction, range, false);
+        let send = &mut self.flow.stream_mut(direction).send;
+        send.snd_nxt = send.snd_nxt.latest(range.end());
+        self.start_timer(direction);
+    }
+
+    fn note_repaired(&mut self, direction: Direction, plan: Plan) {
+        let end = plan.range.end().advance(u32::from(plan.fin));
+        let octets = plan.range.octets().saturating_add(u32::from(plan.fin));
+        self.note_transmission(direction, SeqRange::new(plan.range.start(), end), true);
+        let stream = self.flow.stream_mut(direction);
+        stream.flags.clear(StreamFlags::FIRST_REPAIR);
+        let (send, tsval) = (&mut stream.send, stream.recv.ts_max);
+        let [again, _] = send.lost.waiting();
+        if !again.is_empty() && plan.range.start().at_or_after(again.end()) {
+            send.lost.skip_again();
+        }
+        send.lost.on_repaired(end, octets);
+        send.undo.on_repair(octets, tsval);
+        self.start_timer(direction);
+    }
+
+    /// What every transmission leaves behind: its time, on the pages it lies in, the pace of the
+    /// next, and what the controller makes of it.
+    pub(super) fn note_transmission(&mut self, direction: Direction, range: SeqRange, again: bool) {
+        let now = self.now;
+        let in_flight = self.pipe(direction);
+        let pace = self.pace(direction);
+        let stream = self.flow.stream_mut(direction);
+        let send = &mut stream.send;
+        send.sent_at = Moment::at(now);
+        let octets = range.octets();
+        let note = send.note_of(now, octets, in_flight, again);
+        self.pool.stamp(&mut stream.chain, range, note);
+        send.pacer.on_sent(now, octets, pace);
+        send.congestion.on_sent(&SentNow {
+            now,
+            octets,
+            in_flight,
+            app_limited: note.flags & Sent::APP_LIMITED != 0,
+        });
+    }
+
+    /// The next segment to send, repairs first, but for what is to tell whether a time-out was
+    /// spurious (RFC 5682).
+    fn plan(&self, direction: Direction) -> Option<Plan> {
+        let send = &self.flow.stream(direction).send;
+        if send.flags.has(SendFlags::FORWARD_NEW)
+            && let Some(plan) = self.plan_new(direction)
+        {
+            return Some(plan);
+        }
+        self.plan_repair(direction)
+            .or_else(|| self.plan_new(direction))
+    }
+
+    /// The next lost segment, as far as the congestion window has room for it. The first of a
+    /// recovery needs none (RFC 6675 section 5, step 4.3).
+    fn plan_repair(&self, direction: Direction) -> Option<Plan> {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        if send.lost.is_empty() {
+            return None;
+        }
+        let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
+        if room < u32::from(send.mss()) && !stream.flags.has(StreamFlags::FIRST_REPAIR) {
+            return None;
+        }
+        let [again, first] = send.lost.waiting();
+        self.repair_in(direction, again)
+            .or_else(|| self.repair_in(direction, first))
+            .or_else(|| self.repair_of_fin(direction, first))
+    }
+
+    /// The first segment of what is not SACKed in `lost`.
+    fn repair_in(&self, direction: Direction, lost: SeqRange) -> Option<Plan> {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let mut rest = lost;
+        for _ in 0..SEARCH_STEPS {
+            match self.pool.unsacked_run(&stream.chain, rest, MAX_PAGES) {
+                Run::Found(run) => {
+                    let end = run
+                        .start()
+                        .advance(self.largest_segment(direction))
+                        .earliest(run.end())
+                        .earliest(send.usable_edge());
+                    let range = SeqRange::new(run.start(), end);
+                    let fin = self.carries_fin(direction, range) && lost.end().after(end);
+                    let plan = Plan {
+                        range,
+                        fin,
+                        kind: TransmitKind::Retransmission,
+                    };
+                    return (!range.is_empty()).then_some(plan);
+                }
+                Run::Skipped(to) => rest = SeqRange::new(to, rest.end()),
+                Run::None => return None,
+            }
+        }
+        None
+    }
+
+    /// The FIN alone, if it is lost and nothing before it is.
+    fn repair_of_fin(&self, direction: Direction, lost: SeqRange) -> Option<Plan> {
+        let stream = self.flow.stream(direction);
+        let fin = stream.fin()?;
+        let bare = lost.contains(fin) && stream.send.snd_nxt.after(fin);
+        let open = self
+            .pool
+            .unsacked_octets(&stream.chain, lost, MAX_PAGES)
+            .octets
+            == 0;
+        let range = SeqRange::new(fin, fin);
+        (bare && open).then_some(Plan {
+            range,
+            fin: true,
+            kind: TransmitKind::Retransmission,
+        })
+    }
+
+    /// Whether a segment of `range` ends right before a FIN that fits the receiver's window.
+    pub(super) fn carries_fin(&self, direction: Direction, range: SeqRange) -> bool {
+        let stream = self.flow.stream(direction);
+        stream.fin() == Some(range.end())
+            && stream.rcv_nxt() == range.end()
+            && range.end().at_or_before(stream.send.usable_edge())
+    }
+
+    /// The next new segment, as far as both windows allow.
+    fn plan_new(&self, direction: Direction) -> Option<Plan> {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let start = send.snd_nxt;
+        let ready = SeqRange::new(start, stream.rcv_nxt());
+        let usable = ready.intersection(SeqRange::new(start, send.usable_edge()));
+        if usable.is_empty() {
+            let bare = SeqRange::new(start, start);
+            let fin = ready.is_empty() && self.carries_fin(direction, bare);
+            return fin.then_some(Plan {
+                range: bare,
+                fin,
+                kind: TransmitKind::Data,
+            });
+        }
+        let pipe = self.pipe(direction);
+        let room = send.congestion.cwnd().saturating_sub(pipe);
+        let octets = usable.octets().min(self.largest_segment(direction));
+        // Sender's silly window avoidance (RFC 1122 section 4.2.3.4): a part of a segment only if
+        // nothing is on its way, it is all there is, or it is half of the largest window.
+        let worthwhile = octets >= u32::from(send.mss())
+            || octets == ready.octets()
+            || octets >= send.wnd_max / 2
+            || send.in_flight() == 0;
+        if !worthwhile || (octets > room && pipe > 0) {
+            return None;
+        }
+        let range = SeqRange::new(start, start.advance(octets));
+        let fin = self.carries_fin(direction, range);
+        Some(Plan {
+            range,
+            fin,
+            kind: TransmitKind::Data,
+        })
+    }
+
+    /// Octets that one packet may carry: a segment, or several where the sink cuts super-segments.
+    fn largest_segment(&self, direction: Direction) -> u32 {
+        let send = &self.flow.stream(direction).send;
+        let mss = u32::from(send.mss()).max(1);
+        let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
+        let most = u32::from(self.config.super_segment).min(room);
+        let segments = most.checked_div(mss).unwrap_or(0).max(1);
+        segments.saturating_mul(mss)
+    }
+
+    /// Notes whether the congestion window is used up: only then may it grow (RFC 7661). In slow
+    /// start half of it is enough, because it doubles while that is delivered.
+    pub(super) fn note_use(&mut self, direction: Direction) {
+        let pipe = self.pipe(direction);
+        let stream = self.flow.stream_mut(direction);
+        let ready = stream.chain.end().after(stream.send.snd_nxt);
+        let send = &mut stream.send;
+        let cwnd = send.congestion.cwnd();
+        let in_slow_start = cwnd < send.congestion.ssthresh();
+        let used = pipe.saturating_add(u32::from(send.mss()));
+        if used > cwnd || (in_slow_start && pipe > cwnd / 2) {
+            send.cwnd_full = send.snd_nxt;
+        }
+        let usable = ready && send.usable_edge().after(send.snd_nxt);
+        if !usable && send.lost.is_empty() && used <= cwnd {
+            send.on_app_limited(pipe);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The timer of a direction: retransmission time-out (RFC 6298), tail loss probe and reordering
+//! (RFC 8985), and the probes of a closed window (RFC 9293 section 3.8.6.1).
+
+use core::time::Duration;
+
+use super::Work;
+use super::pump::Plan;
+use crate::event::Event;
+use crate::flow::FlowFlags;
+use crate::flow::stream::StreamFlags;
+use crate::half::send::{SendFlags, TimerKind};
+use crate::policy::Direction;
+use crate::recovery::rtt::RtoBounds;
+use crate::recovery::undo::Undo;
+use crate::seq::SeqRange;
+use crate::sink::{Sink, TransmitKind};
+use crate::stats::DirectionMode;
+use crate::time::{Moment, Stamp, micros};
+
+/// How long a receiver may hold back the acknowledgement of a lone segment (RFC 8985 section 7.2,
+/// TLP.max_ack_delay), in microseconds.
+const MAX_ACK_DELAY_US: u32 = 200_000;
+/// What a probe waits beyond two round trips, so that timers' grain does not matter, in
+/// microseconds.
+const PROBE_GRAIN_US: u32 = 2_000;
+/// The same of a repair that waits for what is only late.
+const REORDERING_GRAIN_US: u32 = 100;
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// The retransmission time-out now.
+    pub(super) fn rto(&self, direction: Direction) -> Duration {
+        let bound = |duration| u32::try_from(micros(duration)).unwrap_or(u32::MAX);
+        let initial_us = if self.has(FlowFlags::SYN_LOST) {
+            RtoBounds::INITIAL_AFTER_SYN_LOSS_US
+        } else {
+            RtoBounds::DEFAULT.initial_us
+        };
+        let bounds = RtoBounds {
+            initial_us,
+            min_us: bound(self.config.rto_min),
+            max_us: bound(self.config.rto_max),
+            ..RtoBounds::DEFAULT
+        };
+        Duration::from_micros(self.flow.stream(direction).send.rto(&bounds).into())
+    }
+
+    /// Something was sent: the timer runs from now on, if it did not (RFC 6298 section 5.1).
+    pub(super) fn start_timer(&mut self, direction: Direction) {
+        if !self.flow.stream(direction).send.timer.is_set() {
+            self.flow.stream_mut(direction).send.progress_at = Stamp::at(self.now);
+            self.arm(direction);
+        }
+    }
+
+    /// After an acknowledgement: the timer starts anew if something is still on its way, and stops
+    /// if nothing is (RFC 6298 sections 5.2 and 5.3). `wait_us` is how long more losses are waited
+    /// for.
+    pub(super) fn rearm(&mut self, direction: Direction, advanced: bool, wait_us: Option<u32>) {
+        let now = self.now;
+        let send = &mut self.flow.stream_mut(direction).send;
+        if send.in_flight() == 0 {
+            send.timer = Stamp::NEVER;
+        } else if let Some(wait_us) = wait_us {
+            let wait_us = wait_us.saturating_add(REORDERING_GRAIN_US);
+            let at = now.after(Duration::from_micros(wait_us.into()));
+            send.arm(TimerKind::Reordering, at);
+        } else if advanced || send.timer_kind() != TimerKind::Timeout || !send.timer.is_set() {
+            self.arm(direction);
+        }
+    }
+
+    /// Lets the timer run from now: for a probe of the tail where that makes sense, or for the
+    /// time-out.
+    fn arm(&mut self, direction: Direction) {
+        let (now, timeout) = (self.now, self.rto(direction));
+        let probe_us = self.probe_timeout(direction);
+        let timeout_us = micros(timeout);
+        let send = &mut self.flow.stream_mut(direction).send;
+        match probe_us {
+            Some(probe_us) if u64::from(probe_us) < timeout_us => {
+                let at = now.after(Duration::from_micros(probe_us.into()));
+                send.arm(TimerKind::TailProbe, at);
+            }
+            _ => send.arm(TimerKind::Timeout, now.after(timeout)),
+        }
+    }
+
+    /// The probe time-out (PTO, RFC 8985 section 7.2), in microseconds; `None` where a probe would
+    /// tell nothing.
+    fn probe_timeout(&self, direction: Direction) -> Option<u32> {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let out = SendFlags::TAIL_PROBE_OUT | SendFlags::TAIL_PROBE_OWED;
+        if !self.has(FlowFlags::SACK)
+            || stream.flags.has(StreamFlags::RECOVERY)
+            // Until the receiver is known to be there, its sender repeats what it sent (rule H7.2).
+            || stream.mode() == DirectionMode::StoreAndForward
+            || stream.chain.octets_sacked() > 0
+            || send.flags.has(out)
+            || send.doublings() > 0
+        {
+            return None;
+        }
+        let delay = if send.in_flight() <= u32::from(send.mss()) {
+            MAX_ACK_DELAY_US
+        } else {
+            PROBE_GRAIN_US
+        };
+        Some(send.srtt_us()?.saturating_mul(2).saturating_add(delay))
+    }
+
+    /// The timer has expired.
+    pub(super) fn on_timeout(&mut self, direction: Direction) {
+        let kind = self.flow.stream(direction).send.timer_kind();
+        self.flow.stream_mut(direction).send.timer = Stamp::NEVER;
+        match kind {
+            TimerKind::TailProbe if self.flow.stream(direction).send.in_flight() > 0 => {
+                let send = &mut self.flow.stream_mut(direction).send;
+                send.flags.set(SendFlags::TAIL_PROBE_OWED);
+                let at = self.now.after(self.rto(direction));
+                self.flow
+                    .stream_mut(direction)
+                    .send
+                    .arm(TimerKind::Timeout, at);
+            }
+            TimerKind::Reordering => {
+                let mut news = self.news(direction);
+                let wait_us = self.look_for_losses(direction, &mut news);
+                self.rearm(direction, false, wait_us);
+            }
+            TimerKind::Timeout | TimerKind::TailProbe => self.on_silence(direction),
+        }
+    }
+
+    /// The receiver has been silent for a whole time-out.
+    fn on_silence(&mut self, direction: Direction) {
+        let (now, give_up) = (self.now, micros(self.config.give_up_after));
+        let send = &self.flow.stream(direction).send;
+        if send.progress_at.is_set() && u64::from(send.progress_at.age(now)) >= give_up {
+            self.give_up(direction);
+            return;
+        }
+        if send.has_stalled(now) {
+            self.flow.flags.set(FlowFlags::stalled(direction));
+        }
+        let send = &self.flow.stream(direction).send;
+        let head_fits = send.snd_una.before(send.usable_edge()) || self.fin_is_head(direction);
+        let in_flight = send.in_flight();
+        self.flow.stream_mut(direction).send.back_off();
+        if in_flight > 0 && head_fits {
+            self.time_out(direction);
+        } else if in_flight > 0 || self.waits_for_window(direction) {
+            self.flow
+                .stream_mut(direction)
+                .flags
+                .set(StreamFlags::PROBE_OWED);
+        }
+        let timeout = micros(self.rto(direction));
+        let stream = self.flow.stream_mut(direction);
+        let probes = stream.flags.has(StreamFlags::PROBE_OWED);
+        let send = &mut stream.send;
+        if send.in_flight() > 0 || probes {
+            let patience = give_up.saturating_sub(send.progress_at.age(now).into());
+            let wait = Duration::from_micros(timeout.min(patience));
+            send.arm(TimerKind::Timeout, now.after(wait));
+        }
+    }
+
+    /// Everything outstanding counts as lost; whether that is true, the answers to what is sent next
+    /// will tell (F-RTO, RFC 5682 section 3.1).
+    fn time_out(&mut self, direction: Direction) {
+        let now = self.now;
+        self.counters.timeouts = self.counters.timeouts.saturating_add(1);
+        let send = &mut self.flow.stream_mut(direction).send;
+        let is_first = !send.flags.has(SendFlags::TIMED_OUT);
+        let sacked_to = send.sacked_to;
+        send.congestion.on_timeout(now, send.in_flight());
+        self.lose_all(direction);
+        let send = &mut self.flow.stream_mut(direction).send;
+        if is_first {
+            send.undo = Undo::begin(send.snd_una);
+            send.probe_end = sacked_to;
+            send.flags.set(SendFlags::TIMED_OUT | SendFlags::FORWARD);
+        }
+    }
+
+    /// Sends a probe for the tail: new data if there is any, else the last segment again (RFC 8985
+    /// section 7.3). It needs no room in the congestion window.
+    pub(super) fn send_tail_probe(&mut self, direction: Direction) {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let mss = u32::from(send.mss());
+        let ready = SeqRange::new(send.snd_nxt, stream.rcv_nxt());
+        let fits = SeqRange::new(
+            send.snd_nxt,
+            send.usable_edge().earliest(send.snd_nxt.advance(mss)),
+        );
+        let new = ready.intersection(fits);
+        let plan = if new.is_empty() {
+            let tail = send.outstanding();
+            let from = tail.end().retreat(mss.min(tail.octets()));
+            let octets = SeqRange::new(from, tail.end()).intersection(stream.chain.held());
+            Plan {
+                range: octets,
+                fin: self.carries_fin(direction, octets) && tail.end().after(octets.end()),
+                kind: TransmitKind::Retransmission,
+            }
+        } else {
+            Plan {
+                range: new,
+                fin: self.carries_fin(direction, new),
+                kind: TransmitKind::Data,
+            }
+        };
+        let repeats = plan.kind == TransmitKind::Retransmission;
+        if plan.range.is_empty() && !plan.fin {
+            self.flow
+                .stream_mut(direction)
+                .send
+                .flags
+                .clear(SendFlags::TAIL_PROBE_OWED);
+            return;
+        }
+        if !self.send_data(direction, plan.range, plan.fin, plan.kind) {
+            return;
+        }
+        let end = plan.range.end().advance(u32::from(plan.fin));
+        let range = SeqRange::new(plan.range.start(), end);
+        if repeats {
+            self.note_transmission(direction, range, true);
+        } else {
+            self.note_sent(direction, range);
+        }
+        self.counters.tail_probes = self.counters.tail_probes.saturating_add(1);
+        let send = &mut self.flow.stream_mut(direction).send;
+        send.flags.clear(SendFlags::TAIL_PROBE_OWED);
+        send.flags.set(SendFlags::TAIL_PROBE_OUT);
+        if repeats {
+            send.flags.set(SendFlags::TAIL_PROBE_REPEATS);
+        }
+        send.probe_end = send.snd_nxt;
+    }
+
+    /// Starts the persist timer where the receiver's window holds sending back and nothing is on
+    /// its way (RFC 9293 section 3.8.6.1).
+    pub(super) fn watch_closed_window(&mut self, direction: Direction) {
+        let waits = self.waits_for_window(direction);
+        let (now, timeout) = (self.now, self.rto(direction));
+        let send = &mut self.flow.stream_mut(direction).send;
+        if waits && send.in_flight() == 0 && !send.timer.is_set() {
+            send.arm(TimerKind::Timeout, now.after(timeout));
+            send.progress_at = Stamp::at(now);
+        }
+    }
+
+    /// Whether something waits to be sent that the receiver's window does not admit.
+    pub(super) fn waits_for_window(&self, direction: Direction) -> bool {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let data = stream.rcv_nxt().after(send.snd_nxt);
+        let fin = stream.fin() == Some(send.snd_nxt);
+        (data || fin) && send.snd_nxt.at_or_after(send.usable_edge())
+    }
+
+    /// Whether the FIN is all that is not acknowledged, and fits.
+    fn fin_is_head(&self, direction: Direction) -> bool {
+        let stream = self.flow.stream(direction);
+        stream.fin() == Some(stream.send.snd_una)
+    }
+
+    /// Sends the owed probe into the closed window: the first octet that is not acknowledged, or
+    /// the FIN. It moves SND.NXT only if the receiver's window has room for that octet: beyond it
+    /// the receiver may not take it (rule H1.1).
+    pub(super) fn send_probe(&mut self, direction: Direction) {
+        let stream = self.flow.stream(direction);
+        let at = stream.send.snd_una;
+        let range = SeqRange::new(at, at.advance(1)).intersection(stream.chain.held());
+        let fin = range.is_empty() && stream.fin() == Some(at);
+        if !range.is_empty() || fin {
+            let range = if fin { SeqRange::new(at, at) } else { range };
+            if !self.send_data(direction, range, fin, TransmitKind::WindowProbe) {
+                return;
+            }
+            let now = self.now;
+            let end = at.advance(1);
+            let send = &mut self.flow.stream_mut(direction).send;
+            send.sent_at = Moment::at(now);
+            if end.at_or_before(send.wnd_edge) {
+                let again = send.snd_nxt.after(at);
+                let range = SeqRange::new(at, end);
+                if again {
+                    self.note_transmission(direction, range, true);
+                } else {
+                    self.note_sent(direction, range);
+                }
+            }
+        }
+        self.flow
+            .stream_mut(direction)
+            .flags
+            .clear(StreamFlags::PROBE_OWED);
+    }
+
+    /// The debt of a closing direction is old (rule H6.3).
+    pub(super) fn report_slow_close(&mut self, direction: Direction) {
+        let octets = self.flow.stream(direction).debt();
+        if octets > 0 {
+            self.event(Event::SlowClose {
+                flow: self.id,
+                direction,
+                octets,
+            });
+        }
+    }
+}
