@@ -1,5 +1,5 @@
-//! Proportional rate reduction (RFC 6937bis, draft-ietf-tcpm-prr-rfc6937bis): how the window moves
-//! from what it was to the new threshold, clocked by what is delivered.
+//! Proportional rate reduction (RFC 9937, which was draft-ietf-tcpm-prr-rfc6937bis): how the window
+//! moves from what it was to the new threshold, clocked by what is delivered.
 
 /// What recovery has delivered and sent so far. Plain old data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,3 +76,6 @@ impl Prr {
         ack.in_flight.saturating_add(room)
     }
 }
+
+#[cfg(test)]
+mod tests;

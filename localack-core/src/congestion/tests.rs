@@ -49,6 +49,15 @@ fn news(octets: u32, cwnd_limited: bool) -> Ack {
     }
 }
 
+fn sent(octets: u32) -> SentNow {
+    SentNow {
+        now: Instant::ZERO,
+        octets,
+        in_flight: 0,
+        app_limited: false,
+    }
+}
+
 /// A connection in congestion avoidance with a window of `segments`.
 fn avoiding(segments: u32) -> ControllerState {
     let mut state = established(10);
@@ -165,9 +174,15 @@ fn rfc5681_3_1_a_reduction_starts_the_count_anew() {
 fn rfc5681_equation_4_and_rfc6675_a_loss_halves_the_flight() {
     let mut state = established(10);
     state.on_loss(9 * MSS);
-    assert_eq!((state.cwnd(), state.ssthresh()), (4500, 4500));
-    ack(&mut state, 4 * MSS);
-    assert_eq!(state.cwnd(), 4500, "no growth in recovery");
+    assert_eq!(state.ssthresh(), 4500);
+    state.on_sent(&sent(MSS));
+    // In recovery the window follows what is delivered and does not pass the threshold (RFC 9937).
+    for in_flight in [8 * MSS, 5 * MSS, 4 * MSS] {
+        let mut news = news(MSS, true);
+        news.in_flight = in_flight;
+        state.on_ack(&news);
+        assert!(state.cwnd() <= in_flight.max(4500), "{in_flight}");
+    }
     state.on_recovery_exit();
     assert_eq!(state.cwnd(), 4500);
     for _ in 0..4 {
@@ -182,6 +197,7 @@ fn rfc5681_equation_4_and_rfc6675_a_loss_halves_the_flight() {
 fn rfc5681_equation_4_the_threshold_is_at_least_two_segments() {
     let mut state = established(10);
     state.on_loss(MSS);
+    state.on_recovery_exit();
     assert_eq!((state.cwnd(), state.ssthresh()), (2 * MSS, 2 * MSS));
 }
 
@@ -257,33 +273,165 @@ fn a_damaged_tag_falls_back_to_reno() {
     state.window.kind = 77;
     assert_eq!(state.kind(), Kind::Reno);
     state.on_loss(20 * MSS);
-    assert_eq!(state.cwnd(), 10 * MSS);
+    assert_eq!(state.ssthresh(), 10 * MSS);
+}
+
+#[test]
+fn rfc4015_3_2_a_needless_reduction_is_taken_back_once() {
+    let mut state = avoiding(40);
+    state.on_loss(40 * MSS);
+    state.on_recovery_exit();
+    assert_eq!(state.cwnd(), 20 * MSS);
+    state.on_spurious();
+    assert_eq!((state.cwnd(), state.ssthresh()), (40 * MSS, 40 * MSS));
+    state.on_idle_restart(10);
+    state.on_spurious();
+    assert_eq!(state.cwnd(), 10 * MSS, "nothing is left to take back");
+    // A window that has outgrown what it was stays in congestion avoidance.
+    let mut state = established(10);
+    state.on_loss(10 * MSS);
+    state.on_recovery_exit();
+    while state.cwnd() <= 10 * MSS {
+        ack(&mut state, MSS);
+    }
+    state.on_spurious();
+    assert_eq!((state.cwnd(), state.ssthresh()), (11 * MSS, 5 * MSS));
+}
+
+/// Every controller that is built in.
+fn controllers() -> Vec<Controller> {
+    vec![
+        Controller::Reno,
+        #[cfg(feature = "cubic")]
+        Controller::Cubic,
+        #[cfg(feature = "bbr")]
+        Controller::Bbr,
+        Controller::provisioned(1_000_000),
+    ]
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Ack(Ack),
+    Sent(SentNow),
+    Lost(u32),
+    Congestion(u32),
+    TimeOut(u32),
+    RecoveryExit,
+    Spurious,
+    IdleRestart,
+    Threshold(u32),
+    Rate(u32),
+    Switch(usize),
+}
+
+fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
+    let octets = || prop_oneof![4 => 0..100_000_u32, 1 => any::<u32>()];
+    let rtt = || prop::option::of(prop_oneof![1..1_000_000_u32, any::<u32>()]);
+    let ack = (
+        octets(),
+        octets(),
+        octets(),
+        octets(),
+        rtt(),
+        rtt(),
+        any::<(u32, bool)>(),
+    );
+    let ack = ack.prop_map(
+        |(acked, delivered, lost, in_flight, rtt_us, srtt_us, (una, limited))| {
+            Event::Ack(Ack {
+                now: Instant::ZERO,
+                acked,
+                delivered,
+                lost,
+                prior_in_flight: in_flight,
+                in_flight,
+                rtt_us,
+                srtt_us,
+                snd_una: SeqNum::new(una),
+                snd_nxt: SeqNum::new(una.wrapping_add(in_flight)),
+                cwnd_limited: limited,
+                rate: RateSample::default(),
+            })
+        },
+    );
+    let event = prop_oneof![
+        8 => ack,
+        3 => octets().prop_map(|octets| Event::Sent(sent(octets))),
+        1 => octets().prop_map(Event::Lost),
+        1 => octets().prop_map(Event::Congestion),
+        1 => octets().prop_map(Event::TimeOut),
+        1 => Just(Event::RecoveryExit),
+        1 => Just(Event::Spurious),
+        1 => Just(Event::IdleRestart),
+        1 => octets().prop_map(Event::Threshold),
+        1 => any::<u32>().prop_map(Event::Rate),
+        1 => (0..4_usize).prop_map(Event::Switch),
+    ];
+    let passed_us = prop_oneof![8 => 0..100_000_u32, 1 => any::<u32>()];
+    prop::collection::vec((passed_us, event), 0..200)
 }
 
 proptest! {
     #[test]
     fn the_window_stays_between_one_segment_and_its_limit(
-        mss in 1u16..,
-        events in prop::collection::vec((0u8..7, any::<u32>()), 0..200),
+        mss in 1_u16..,
+        first in 0..4_usize,
+        events in events(),
     ) {
+        let controllers = controllers();
+        let choose = |number| *controllers.iter().cycle().nth(number).unwrap_or(&Controller::Reno);
         let mut state = ControllerState::EMPTY;
+        state.nominate(choose(first));
         state.on_established(&start(mss, 10));
-        for (event, number) in events {
+        let least = u32::from(mss);
+        let mut at_us = 0_u64;
+        for (passed_us, event) in events {
+            at_us += u64::from(passed_us);
+            let now = Instant::from_micros(at_us);
             match event {
-                0..=2 => ack(&mut state, number),
-                3 => state.on_loss(number),
-                4 => state.on_timeout(Instant::ZERO, number),
-                5 => state.on_recovery_exit(),
-                _ => state.on_idle_restart(10),
+                Event::Ack(ack) => state.on_ack(&Ack { now, ..ack }),
+                Event::Sent(sent) => state.on_sent(&SentNow { now, ..sent }),
+                Event::Lost(octets) => state.on_lost(&LostNow {
+                    now,
+                    octets,
+                    tx_in_flight: octets,
+                    lost_since_sent: octets,
+                    is_app_limited: false,
+                    sack: true,
+                }),
+                Event::Congestion(in_flight) => state.on_congestion(now, in_flight),
+                Event::TimeOut(in_flight) => state.on_timeout(now, in_flight),
+                Event::RecoveryExit => state.on_recovery_exit(),
+                Event::Spurious => state.on_spurious(),
+                Event::IdleRestart => state.on_idle_restart(10),
+                Event::Threshold(octets) => state.set_threshold(octets),
+                Event::Rate(rate) => {
+                    if let Some(mut vouched) = state.provisioned() {
+                        vouched.rate = rate;
+                        state.set_provisioned(vouched, Some(50_000));
+                    }
+                }
+                Event::Switch(number) => {
+                    state.choose(choose(number), &Start { now, ..start(mss, 10) });
+                }
             }
-            let mss = u32::from(mss);
-            prop_assert!((mss..=window::WINDOW_LIMIT).contains(&state.cwnd()), "{:?}", state);
-            prop_assert!(state.ssthresh() >= 2 * mss);
+            prop_assert!(
+                (least..=window::WINDOW_LIMIT).contains(&state.cwnd()),
+                "{event:?}: {state:?}"
+            );
+            prop_assert!(state.ssthresh() >= 2 * least, "{event:?}: {state:?}");
         }
     }
 }
 
 #[test]
-fn a_controller_costs_sixteen_octets() {
-    assert_eq!(size_of::<ControllerState>(), 16);
+fn a_controller_costs_what_its_words_cost() {
+    let window = 32;
+    let expected = match (cfg!(feature = "bbr"), cfg!(feature = "cubic")) {
+        (true, _) => window + 4 * 28,
+        (false, true) => window + 4 * 16,
+        (false, false) => window + 4 * 3,
+    };
+    assert_eq!(size_of::<ControllerState>(), expected);
 }

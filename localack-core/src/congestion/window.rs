@@ -107,11 +107,17 @@ impl CongestionWindow {
         self.prior_ssthresh = self.ssthresh;
     }
 
-    /// The last reduction was needless: takes it back (RFC 4015 section 3.2).
-    pub(super) fn take_back(&mut self) {
-        self.cwnd = self.cwnd.max(self.prior_cwnd);
-        self.ssthresh = self.ssthresh.max(self.prior_ssthresh);
+    /// The last reduction was needless: takes it back (RFC 4015 section 3.2), once. Whether that was
+    /// of use; a window that has outgrown what it was stays as it is.
+    pub(super) fn take_back(&mut self) -> bool {
         self.episode = OPEN;
+        let is_outgrown = self.cwnd > self.prior_cwnd;
+        if !is_outgrown {
+            self.cwnd = self.prior_cwnd;
+            self.ssthresh = self.ssthresh.max(self.prior_ssthresh);
+        }
+        self.prior_cwnd = 0;
+        !is_outgrown
     }
 
     /// Segments now carry at most `mss` octets. A smaller size shrinks the window in proportion,
