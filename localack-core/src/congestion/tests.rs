@@ -2,6 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
 
 const MSS: u32 = 1000;
 /// The same, as it is told.

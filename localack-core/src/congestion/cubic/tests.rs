@@ -7,6 +7,7 @@ use super::*;
 use crate::recovery::delivery::RateSample;
 use crate::seq::SeqNum;
 use proptest::prelude::*;
+use std::vec::Vec;
 
 const MSS: u32 = 1448;
 const SMSS: u16 = 1448;
