@@ -1,6 +1,7 @@
 //! What an engine keeps besides its flows and blocks.
 
 use crate::flow::table::SlotList;
+use crate::pacing::Shares;
 use crate::pool::PoolHead;
 use crate::stats::Counters;
 use crate::time::Instant;
@@ -14,6 +15,7 @@ pub struct EngineHead {
     pub(crate) ready: ReadyList,
     pub(crate) slots: SlotList,
     pub(crate) pool: PoolHead,
+    pub(crate) shares: Shares,
     pub(crate) clock: Clock,
     /// Flows whose handshake is not complete.
     pub(crate) embryonic: u32,
@@ -33,6 +35,7 @@ impl EngineHead {
         ready: ReadyList::EMPTY,
         slots: SlotList::EMPTY,
         pool: PoolHead::EMPTY,
+        shares: Shares::EMPTY,
         clock: Clock::EMPTY,
         embryonic: 0,
         draining: 0,

@@ -158,8 +158,10 @@ pub struct FlowConfig {
     pub outer_to_inner: Service,
     /// When custody may begin.
     pub custody: Custody,
-    /// Who decides how much may be in flight toward the receivers.
+    /// Who decides how much may be in flight toward the receiver of data from the inner side.
     pub controller: Controller,
+    /// The same of data from the outer side, which goes toward the local hosts.
+    pub inward_controller: Controller,
     /// Whether Reno and CUBIC space their segments out over the round trip (rule H12.1), rather than
     /// send what an acknowledgement allows at once. The other controllers always do.
     pub pacing: bool,
@@ -200,6 +202,7 @@ impl FlowConfig {
             outer_to_inner: Service::Bypass,
             custody: Custody::AfterProof,
             controller: Controller::DEFAULT,
+            inward_controller: Controller::DEFAULT,
             pacing: true,
             buffer_limit: 1 << 20,
             ack_delay: Duration::ZERO,
@@ -213,6 +216,15 @@ impl FlowConfig {
         match direction {
             Direction::InnerToOuter => self.inner_to_outer,
             Direction::OuterToInner => self.outer_to_inner,
+        }
+    }
+
+    /// The controller of one direction.
+    #[must_use]
+    pub const fn controller(&self, direction: Direction) -> Controller {
+        match direction {
+            Direction::InnerToOuter => self.controller,
+            Direction::OuterToInner => self.inward_controller,
         }
     }
 

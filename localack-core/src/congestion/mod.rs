@@ -204,6 +204,14 @@ impl ControllerState {
         }
     }
 
+    /// Keeps what the flow may still send in its turn at a vouched rate.
+    pub(crate) fn set_deficit(&mut self, deficit: u32) {
+        if let Some(mut vouched) = self.provisioned() {
+            vouched.deficit = deficit;
+            vouched.store(&mut self.words);
+        }
+    }
+
     /// Which vouched rate the flow shares; `None` under any other controller.
     pub(crate) fn share(&self) -> Option<u8> {
         (self.kind() == Kind::Provisioned).then(|| controller::share_of(self.window.kind))
@@ -493,7 +501,8 @@ impl ControllerState {
             Kind::Cubic => self.window_pace(srtt_us),
             #[cfg(feature = "bbr")]
             Kind::Bbr => Bbr::load(&self.words).pacing_rate(),
-            Kind::Provisioned => Some(Provisioned::load(&self.words).rate),
+            // Its share paces it.
+            Kind::Provisioned => None,
         }
     }
 

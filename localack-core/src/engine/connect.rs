@@ -15,7 +15,7 @@ use crate::wire::{Flags, Segment, checksum};
 
 /// A sink for work that sends nothing and whose news is told otherwise.
 #[derive(Debug)]
-struct Quiet;
+pub(super) struct Quiet;
 
 impl Sink for Quiet {
     fn transmit(&mut self, _: Transmit<'_>) -> Result<(), SinkFull> {

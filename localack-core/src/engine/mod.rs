@@ -5,11 +5,13 @@ mod info;
 mod slots;
 
 use crate::config::{Config, ConfigError};
+use crate::congestion::Controller;
 use crate::flow::phase::Phase;
 use crate::flow::{FlowId, FlowKey, FlowSlot};
+use crate::pacing::Rest;
 use crate::policy::{Direction, Policy, Port, Service};
 use crate::pool::{BlockSize, Pool};
-use crate::relay::Work;
+use crate::relay::{TurnTaken, Work};
 use crate::sink::{PacketMeta, Sink};
 use crate::stats::{Counters, FlowInfo};
 use crate::storage::Storage;
@@ -134,7 +136,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         }
         while room > 0 && steps > 0 {
             let Some(slot) = self.storage.head.ready.pop_front(self.storage.flows) else {
-                return Poll::Idle;
+                break;
             };
             let before = room;
             let Some((_, done)) = self.work(slot, now, room, sink, |work| work.run()) else {
@@ -152,26 +154,78 @@ impl<'a, P: Policy> Engine<'a, P> {
                 }
             }
         }
-        if self.storage.head.ready.is_empty() {
+        let (room, blocked) = self.serve_shares(now, room, steps, sink);
+        if blocked {
+            return Poll::Blocked;
+        }
+        let waits = self.storage.head.shares.next_at(engine_now);
+        if self.storage.head.ready.is_empty() && waits.is_none_or(|at| at > engine_now) {
             Poll::Idle
         } else {
+            let _ = room;
             Poll::More
         }
+    }
+
+    /// Lets those send whose turn it is at a vouched rate. Answers the room that is left, and
+    /// whether the sink is full.
+    fn serve_shares<S: Sink + ?Sized>(
+        &mut self,
+        wall: Instant,
+        mut room: usize,
+        mut steps: u32,
+        sink: &mut S,
+    ) -> (usize, bool) {
+        let now = self.storage.head.clock.now();
+        while room > 0 && steps > 0 {
+            let Storage { head, flows, .. } = &mut self.storage;
+            let Some(turn) = head.shares.visit(flows, now) else {
+                break;
+            };
+            let before = room;
+            let taken = TurnTaken {
+                share: turn.share,
+                left: turn.octets,
+                ..TurnTaken::default()
+            };
+            let served = self.work(turn.flow, wall, room, sink, |work| work.on_turn(taken));
+            let Some((wants_more, done)) = served else {
+                // Nobody is there: its place in line is void.
+                let Storage { head, flows, .. } = &mut self.storage;
+                head.shares.served(flows, now, turn, 0, Rest::Idle);
+                continue;
+            };
+            room = done.room;
+            let rest = match (done.turn.waits, wants_more) {
+                (true, _) => Rest::Waits,
+                (false, true) => Rest::Interrupted,
+                (false, false) => Rest::Idle,
+            };
+            let Storage { head, flows, .. } = &mut self.storage;
+            head.shares.served(flows, now, turn, done.turn.used, rest);
+            if done.blocked {
+                return (room, true);
+            }
+            if room == before {
+                steps = steps.saturating_sub(1);
+            }
+        }
+        (room, false)
     }
 
     /// When [`Engine::poll`] must be called at the latest; `None` if nothing waits for time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let clock = &self.storage.head.clock;
-        if self.storage.head.ready.is_empty() {
-            self.storage
-                .head
-                .wheel
-                .next_deadline()
-                .map(|at| clock.wall(at))
-        } else {
-            Some(clock.wall(clock.now()))
+        let head = &*self.storage.head;
+        let (clock, now) = (&head.clock, head.clock.now());
+        if !head.ready.is_empty() {
+            return Some(clock.wall(now));
         }
+        [head.wheel.next_deadline(), head.shares.next_at(now)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| clock.wall(at))
     }
 
     /// Asks for another service of one direction of a flow; after [`Engine::drain`] there is none
@@ -200,6 +254,32 @@ impl<'a, P: Policy> Engine<'a, P> {
         };
         state.stream_mut(direction).set_service(service);
         if state.phase() == Phase::Open {
+            self.storage.head.ready.push_back(self.storage.flows, slot);
+        }
+        Ok(())
+    }
+
+    /// Lets another controller take over one direction of a flow, with the window as it is.
+    ///
+    /// # Errors
+    /// [`UnknownFlow`] if the flow is gone.
+    pub fn set_controller(
+        &mut self,
+        flow: FlowId,
+        direction: Direction,
+        controller: Controller,
+        now: Instant,
+    ) -> Result<(), UnknownFlow> {
+        self.advance(now);
+        let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
+        // It waits for its turn at the rate that it may be about to give up.
+        let Storage { head, flows, .. } = &mut self.storage;
+        head.shares.leave(flows, slot);
+        let mut quiet = connect::Quiet;
+        self.work(slot, now, 0, &mut quiet, |work| {
+            work.set_controller(direction, controller);
+        });
+        if self.slot(slot).is_some_and(|state| state.phase() == Phase::Open) {
             self.storage.head.ready.push_back(self.storage.flows, slot);
         }
         Ok(())
@@ -350,6 +430,7 @@ impl<'a, P: Policy> Engine<'a, P> {
             key,
             flow,
             pool: Pool::new(&mut head.pool, blocks, arena, self.block_size),
+            shares: &mut head.shares,
             counters: &mut head.counters,
             config: &self.config,
             sink: &mut *sink,
@@ -357,6 +438,8 @@ impl<'a, P: Policy> Engine<'a, P> {
             wall,
             crowded: head.stalled_blocks > half,
             room,
+            turn: None,
+            share_waits: None,
             blocked: false,
             done: false,
         };
@@ -365,7 +448,9 @@ impl<'a, P: Policy> Engine<'a, P> {
             room: work.room,
             blocked: work.blocked,
             walks: work.walks(),
+            turn: work.turn.unwrap_or_default(),
         };
+        let share_waits = work.share_waits;
         let (ended, has_work, due) = (work.done, work.has_work(), work.flow.next_due(now));
         let stalled_after = work.flow.stalled_blocks();
         let stalled = head.stalled_blocks.saturating_sub(stalled_before);
@@ -379,9 +464,13 @@ impl<'a, P: Policy> Engine<'a, P> {
                 None => head.wheel.disarm(flows, slot),
             }
             if has_work {
+                head.shares.leave(flows, slot);
                 head.ready.push_back(flows, slot);
             } else {
                 head.ready.remove(flows, slot);
+                if let Some(share) = share_waits {
+                    head.shares.join(flows, share, slot);
+                }
             }
         }
         Some((answer, done))
@@ -397,6 +486,8 @@ struct Done {
     blocked: bool,
     /// A walk goes on.
     walks: bool,
+    /// What became of its turn at a vouched rate.
+    turn: TurnTaken,
 }
 
 /// The key of the flow that a segment on `port` belongs to.

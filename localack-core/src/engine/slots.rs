@@ -158,6 +158,7 @@ impl<P> Engine<'_, P> {
         } = &mut self.storage;
         head.wheel.disarm(flows, slot);
         head.ready.remove(flows, slot);
+        head.shares.leave(flows, slot);
         let Some(flow) = usize::try_from(slot)
             .ok()
             .and_then(|slot| flows.get_mut(slot))
@@ -173,7 +174,13 @@ impl<P> Engine<'_, P> {
         head.stalled_blocks = head.stalled_blocks.saturating_sub(flow.stalled_blocks());
         let mut pool = Pool::new(&mut head.pool, blocks, arena, self.block_size);
         for direction in Direction::BOTH {
-            pool.retire(&mut flow.stream_mut(direction).chain);
+            let stream = flow.stream_mut(direction);
+            if stream.chain.has_quota()
+                && let Some(share) = stream.send.congestion.share()
+            {
+                head.shares.close(share);
+            }
+            pool.retire(&mut stream.chain);
         }
         flow.wipe();
         head.slots.free(flows, id);

@@ -73,7 +73,7 @@ impl FlowSlot {
         for direction in Direction::BOTH {
             let stream = self.stream_mut(direction);
             stream.set_service(config.service(direction));
-            stream.send.congestion.nominate(config.controller);
+            stream.send.congestion.nominate(config.controller(direction));
         }
     }
 
@@ -84,12 +84,10 @@ impl FlowSlot {
         } else {
             Custody::AfterProof
         };
+        let controller = |direction| self.stream(direction).send.congestion.controller();
         FlowConfig {
-            controller: self
-                .stream(Direction::InnerToOuter)
-                .send
-                .congestion
-                .controller(),
+            controller: controller(Direction::InnerToOuter),
+            inward_controller: controller(Direction::OuterToInner),
             inner_to_outer: self.stream(Direction::InnerToOuter).service(),
             outer_to_inner: self.stream(Direction::OuterToInner).service(),
             custody,

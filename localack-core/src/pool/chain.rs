@@ -83,6 +83,12 @@ impl Chain {
         self.sacked
     }
 
+    /// Whether the chain may store anything.
+    #[must_use]
+    pub(crate) const fn has_quota(&self) -> bool {
+        self.limit > 0
+    }
+
     /// Blocks that the chain holds.
     #[must_use]
     pub(crate) const fn blocks(&self) -> u32 {

@@ -23,15 +23,19 @@ mod service;
 mod settle;
 mod timeout;
 mod timers;
+mod vouched;
 
 use crate::config::Config;
 use crate::event::Event;
 use crate::flow::{FlowFlags, FlowId, FlowKey, FlowSlot};
+use crate::pacing::Shares;
 use crate::policy::Direction;
 use crate::pool::Pool;
 use crate::sink::Sink;
 use crate::stats::Counters;
 use crate::time::Instant;
+
+pub(crate) use vouched::TurnTaken;
 
 /// Pages of a chain that one step may visit; what is left goes on at the next poll.
 pub(crate) const MAX_PAGES: u32 = 64;
@@ -42,6 +46,7 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) key: FlowKey,
     pub(crate) flow: &'w mut FlowSlot,
     pub(crate) pool: Pool<'w>,
+    pub(crate) shares: &'w mut Shares,
     pub(crate) counters: &'w mut Counters,
     pub(crate) config: &'w Config,
     pub(crate) sink: &'w mut S,
@@ -52,6 +57,10 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) crowded: bool,
     /// Packets that may still be pushed in this call.
     pub(crate) room: usize,
+    /// The flow's turn at a vouched rate, if it has it.
+    pub(crate) turn: Option<TurnTaken>,
+    /// A segment waits for a turn at this vouched rate.
+    pub(crate) share_waits: Option<u8>,
     /// The sink has refused a packet.
     pub(crate) blocked: bool,
     /// The flow's state is of no use any more.

@@ -1,7 +1,7 @@
 //! What is sent next from custody, and when: repairs first, then new data, as far as the receiver's
 //! window, the congestion window and the pace let it (RFC 5681, RFC 6675).
 
-use super::{MAX_PAGES, Work};
+use super::{MAX_PAGES, TurnTaken, Work};
 use crate::congestion::SentNow;
 use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
@@ -32,6 +32,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         self.restart_after_idle(direction);
+        self.follow_share(direction);
         if self
             .flow
             .stream(direction)
@@ -47,7 +48,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 break;
             };
             waits = self.waits_for_pace(direction, plan.range.octets());
-            if waits {
+            if waits || !self.share_lets_pass(direction, plan.range.octets()) {
                 break;
             }
             if !self.send_plan(direction, plan) {
@@ -56,36 +57,65 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.note_use(direction);
         let (now, pace) = (self.now, self.pace(direction));
+        let send = &self.flow.stream(direction).send;
+        let packet = self.packet_octets(direction, send.mss().into());
         let send = &mut self.flow.stream_mut(direction).send;
-        let wake = send.pacer.wake_at(now, send.mss().into(), pace);
+        let wake = send.pacer.wake_at(now, packet, pace);
         send.pace_due = wake.filter(|_| waits).map_or(Stamp::NEVER, Stamp::at);
         self.watch_closed_window(direction);
+    }
+
+    /// It is the flow's turn at a vouched rate. Whether it would send more if there were room.
+    pub(crate) fn on_turn(&mut self, turn: TurnTaken) -> bool {
+        let Some(direction) = self.flow.direction_of(turn.share) else {
+            return false;
+        };
+        self.turn = Some(turn);
+        self.pump(direction);
+        (self.room == 0 || self.blocked) && self.plan(direction).is_some()
     }
 
     /// Whether `pump` would send something if it had room.
     pub(super) fn has_to_send(&self, direction: Direction) -> bool {
         let stream = self.flow.stream(direction);
+        let in_line = self.share_waits.is_some() || self.turn.is_some();
         stream.is_active()
+            && !(in_line && stream.send.congestion.share().is_some())
             && (stream.send.flags.has(SendFlags::TAIL_PROBE_OWED)
                 || self
                     .plan(direction)
                     .is_some_and(|plan| !self.waits_for_pace(direction, plan.range.octets())))
     }
 
-    /// How fast segments may leave.
+    /// How fast segments may leave. At a vouched rate all that is left to keep is the flow's ceiling.
     fn pace(&self, direction: Direction) -> Pace {
         let send = &self.flow.stream(direction).send;
+        if let (Some(share), Some(vouched)) =
+            (send.congestion.share(), send.congestion.provisioned())
+        {
+            return self.shares.ceiling_pace(share, vouched.ceiling());
+        }
         if self.has(FlowFlags::UNPACED) && !send.congestion.needs_pacing() {
             return Pace::UNPACED;
         }
-        let rate = send.congestion.pacing_rate(send.srtt_us());
-        Pace::new(rate.unwrap_or(0), send.mss(), self.config.super_segment)
+        let rate = send.congestion.pacing_rate(send.srtt_us()).unwrap_or(0);
+        let (headers, mss) = (self.header_octets(), send.mss());
+        // Controllers count payload.
+        let wire = u64::from(rate)
+            .saturating_mul(mss.saturating_add(headers).into())
+            .checked_div(mss.into())
+            .and_then(|rate| u32::try_from(rate).ok())
+            .unwrap_or(u32::MAX);
+        let rate = if rate == 0 { 0 } else { wire };
+        let segment = mss.saturating_add(headers);
+        Pace::new(rate, segment, self.config.super_segment)
     }
 
     /// Whether a segment of so many octets has to wait for its time.
     pub(super) fn waits_for_pace(&self, direction: Direction, octets: u32) -> bool {
         let pacer = &self.flow.stream(direction).send.pacer;
-        !pacer.may_send(self.now, octets, self.pace(direction))
+        let packets = self.packet_octets(direction, octets);
+        !pacer.may_send(self.now, packets, self.pace(direction))
     }
 
     /// Sends a planned segment and notes that; false if it could not be sent.
@@ -148,13 +178,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let now = self.now;
         let in_flight = self.pipe(direction);
         let pace = self.pace(direction);
+        let packets = self.packet_octets(direction, range.octets());
         let stream = self.flow.stream_mut(direction);
         let send = &mut stream.send;
         send.sent_at = Moment::at(now);
         let octets = range.octets();
         let note = send.note_of(now, octets, in_flight, again);
         self.pool.stamp(&mut stream.chain, range, note);
-        send.pacer.on_sent(now, octets, pace);
+        send.pacer.on_sent(now, packets, pace);
         send.congestion.on_sent(&SentNow {
             now,
             octets,
@@ -292,7 +323,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let mss = u32::from(send.mss()).max(1);
         let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
         let most = u32::from(self.config.super_segment).min(room);
-        let segments = most.checked_div(mss).unwrap_or(0).max(1);
+        let segments = most.checked_div(mss).unwrap_or(0);
+        // A turn at a vouched rate is used up in whole segments.
+        let packet = mss.saturating_add(self.header_octets().into());
+        let in_turn = self
+            .turn
+            .as_ref()
+            .map_or(u32::MAX, |turn| turn.left.checked_div(packet).unwrap_or(0));
+        let segments = segments.min(in_turn).max(1);
         segments.saturating_mul(mss)
     }
 

@@ -187,7 +187,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.send.wnd_max = stream.send.wnd_max.max(offered);
             stream.send.snd_una = stream.recv.ack_sent;
             stream.send.snd_nxt = stream.send.snd_nxt.latest(stream.recv.ack_sent);
-            self.pool.retire(&mut stream.chain);
+            self.retire(direction);
+            let stream = self.flow.stream_mut(direction);
             stream.set_mode(DirectionMode::Bypass);
             stream.set_service(crate::policy::Service::Bypass);
             stream.send.timer = Stamp::NEVER;

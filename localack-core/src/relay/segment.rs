@@ -239,7 +239,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 if early {
                     self.acknowledge(direction, seg, intake, rcv_nxt);
                 }
-                if direct && self.flow.stream(direction).send.snd_nxt == seg.seq {
+                if direct
+                    && self.flow.stream(direction).send.snd_nxt == seg.seq
+                    && self.share_lets_pass(direction, seg.payload_len)
+                {
                     let end = seg.seq_end();
                     let verdict = self.forward(direction, packet, seg, meta, seg.seq);
                     self.note_sent(direction, SeqRange::new(seg.seq, end));

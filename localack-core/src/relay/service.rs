@@ -92,6 +92,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             rtt_us: stream.send.srtt_us(),
         };
         stream.send.congestion.on_established(&start);
+        self.open_share(direction);
+        let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::StoreAndForward);
         self.flow.flags.clear(FlowFlags::stalled(direction));
         self.begin_custody(direction);
@@ -145,13 +147,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Octets of payload that fit a packet of `mtu` octets.
     pub(super) fn segment_size_at(&self, mtu: u16) -> u16 {
+        mtu.saturating_sub(self.header_octets()).max(1)
+    }
+
+    /// Octets of the headers of every packet with data.
+    pub(super) fn header_octets(&self) -> u16 {
         let headers: u16 = match self.version() {
             IpVersion::V4 => 40,
             IpVersion::V6 => 60,
         };
-        mtu.saturating_sub(headers)
-            .saturating_sub(self.fixed_options())
-            .max(1)
+        headers.saturating_add(self.fixed_options())
     }
 
     /// Octets of options in every segment (RFC 6691).
@@ -209,9 +214,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !reaches && !stream.patience.is_due(now) {
             return;
         }
-        let stream = self.flow.stream_mut(direction);
         // What is stored beyond the promise still belongs to its sender, who will send it again.
-        self.pool.retire(&mut stream.chain);
+        self.retire(direction);
+        let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::Bypass);
         stream.chain.follow(stream.send.snd_nxt);
         stream.recv.ts_recent = stream.recv.ts_max;

@@ -226,6 +226,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let end = plan.range.end().advance(u32::from(plan.fin));
         let range = SeqRange::new(plan.range.start(), end);
+        self.charge_share(direction, range.octets());
         if repeats {
             self.note_transmission(direction, range, true);
         } else {
@@ -281,6 +282,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             if !self.send_data(direction, range, fin, TransmitKind::WindowProbe) {
                 return;
             }
+            self.charge_share(direction, 1);
             let now = self.now;
             let end = at.advance(1);
             let send = &mut self.flow.stream_mut(direction).send;

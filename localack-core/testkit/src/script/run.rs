@@ -113,6 +113,7 @@ fn policy(setup: &Setup, variant: &Variant) -> FlowConfig {
     policy.buffer_limit = setup.buffer.unwrap_or(policy.buffer_limit);
     policy.allow_dont_fragment = setup.allow_df;
     policy.controller = setup.controller;
+    policy.inward_controller = setup.controller;
     policy.pacing = setup.pacing;
     if let Some(delay) = setup.ack_delay_ms {
         policy.ack_delay = Duration::from_millis(delay);
