@@ -9,45 +9,42 @@ use crate::seq::{SeqNum, SeqRange};
 pub(crate) struct Undo {
     /// SND.UNA at the reduction, while that may be taken back.
     marker: SeqNum,
-    /// Octets sent again that no D-SACK has shown to be needless.
-    octets: u32,
     /// TSval of the first repair.
     tsval: u32,
-    state: u8,
-    spare: [u8; 3],
+    /// Octets sent again that no D-SACK has shown to be needless; above them, how far it is.
+    octets_and_state: u32,
 }
 
-const NOTHING: u8 = 0;
 /// A reduction may be taken back; nothing was sent again yet.
-const REDUCED: u8 = 1;
+const REDUCED: u32 = 1 << 31;
 /// Something was sent again.
-const REPAIRED: u8 = 2;
+const REPAIRED: u32 = 1 << 30;
+/// Windows are smaller than this, and so is what is sent again of them before it counts as much.
+const MOST_OCTETS: u32 = REPAIRED.wrapping_sub(1);
 
 impl Undo {
     pub(crate) const EMPTY: Self = Self {
         marker: SeqNum::ZERO,
-        octets: 0,
         tsval: 0,
-        state: NOTHING,
-        spare: [0; 3],
+        octets_and_state: 0,
     };
 
     /// A reduction that may turn out needless.
     pub(crate) const fn begin(snd_una: SeqNum) -> Self {
         Self {
             marker: snd_una,
-            state: REDUCED,
-            ..Self::EMPTY
+            tsval: 0,
+            octets_and_state: REDUCED,
         }
     }
 
     /// `octets` are sent again, in a segment with this TSval.
-    pub(crate) const fn on_repair(&mut self, octets: u32, tsval: u32) {
-        if self.state == REDUCED {
+    pub(crate) fn on_repair(&mut self, octets: u32, tsval: u32) {
+        if self.octets_and_state & REDUCED != 0 {
             self.tsval = tsval;
-            self.state = REPAIRED;
+            self.octets_and_state = REPAIRED;
         }
-        self.octets = self.octets.saturating_add(octets);
+        self.set_octets(self.octets().saturating_add(octets));
     }
 
     /// The first new acknowledgement after a repair echoes `tsecr`: true if an earlier transmission
@@ -55,29 +52,38 @@ impl Undo {
     /// TSval as the first transmission (rule H3.5).
     pub(crate) const fn echoes_original(&self, tsecr: u32) -> bool {
         let behind = self.tsval.wrapping_sub(tsecr);
-        self.state == REPAIRED && tsecr != 0 && behind != 0 && behind < 1 << 31
+        self.has_repaired() && tsecr != 0 && behind != 0 && behind < 1 << 31
     }
 
     /// A D-SACK reports `range`: true if by now everything that was sent again is known to have been
     /// there (RFC 3708 section 3).
     pub(crate) fn on_dsack(&mut self, range: SeqRange, snd_nxt: SeqNum) -> bool {
-        let is_ours = self.state == REPAIRED
+        let is_ours = self.has_repaired()
             && range.start().at_or_after(self.marker)
             && range.end().at_or_before(snd_nxt);
         if is_ours {
-            self.octets = self.octets.saturating_sub(range.octets());
+            self.set_octets(self.octets().saturating_sub(range.octets()));
         }
-        is_ours && self.octets == 0
+        is_ours && self.octets() == 0
     }
 
     /// Whether something was sent again that a D-SACK may be about.
     pub(crate) const fn has_repaired(&self) -> bool {
-        self.state == REPAIRED
+        self.octets_and_state & REPAIRED != 0
     }
 
     /// It is too late, or done.
     pub(crate) const fn end(&mut self) {
         *self = Self::EMPTY;
+    }
+
+    const fn octets(&self) -> u32 {
+        self.octets_and_state & MOST_OCTETS
+    }
+
+    fn set_octets(&mut self, octets: u32) {
+        self.octets_and_state =
+            self.octets_and_state & !MOST_OCTETS | octets.min(MOST_OCTETS);
     }
 
     /// SND.UNA has come so far that the marker would soon look new.

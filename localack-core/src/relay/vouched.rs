@@ -1,0 +1,147 @@
+//! Sending at a rate that the operator vouches for: whether a segment may go now, or its flow has to
+//! wait until its share comes round to it.
+
+use super::Work;
+use crate::congestion::{Controller, Start};
+use crate::flow::FlowSlot;
+use crate::pacing::{Member, ShareNode};
+use crate::policy::Direction;
+use crate::sink::Sink;
+
+/// A flow's turn at a vouched rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TurnTaken {
+    pub(crate) share: u8,
+    /// Octets of IP packets that are left of it.
+    pub(crate) left: u32,
+    /// Octets that it has used.
+    pub(crate) used: u32,
+    /// A segment did not fit what was left.
+    pub(crate) waits: bool,
+}
+
+impl FlowSlot {
+    /// The direction whose data uses `share`.
+    pub(crate) fn direction_of(&self, share: u8) -> Option<Direction> {
+        Direction::BOTH.into_iter().find(|&direction| {
+            let stream = self.stream(direction);
+            stream.is_active() && stream.send.congestion.share() == Some(share)
+        })
+    }
+}
+
+impl ShareNode for FlowSlot {
+    fn member(&self, share: u8) -> Option<Member> {
+        let direction = self.direction_of(share)?;
+        let vouched = self.stream(direction).send.congestion.provisioned()?;
+        Some(Member {
+            deficit: vouched.deficit,
+            floor: vouched.floor(),
+            ceiling: vouched.ceiling(),
+        })
+    }
+
+    fn set_deficit(&mut self, share: u8, deficit: u32) {
+        if let Some(direction) = self.direction_of(share) {
+            let congestion = &mut self.stream_mut(direction).send.congestion;
+            congestion.set_deficit(deficit);
+        }
+    }
+}
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Octets of the IP packets that carry `octets` of payload.
+    pub(super) fn packet_octets(&self, direction: Direction, octets: u32) -> u32 {
+        let mss = u32::from(self.flow.stream(direction).send.mss()).max(1);
+        let headers = u32::from(self.header_octets());
+        let packets = octets.div_ceil(mss).max(1);
+        octets.saturating_add(packets.saturating_mul(headers))
+    }
+
+    /// Octets of payload left out of turn.
+    pub(super) fn charge_share(&mut self, direction: Direction, octets: u32) {
+        if let Some(share) = self.flow.stream(direction).send.congestion.share() {
+            let packets = self.packet_octets(direction, octets);
+            self.shares.charge(share, self.now, packets);
+        }
+    }
+
+    /// Begins to use the vouched rate that the direction's controller names, if it does.
+    pub(super) fn open_share(&mut self, direction: Direction) {
+        let packet = self.header_octets();
+        let congestion = &self.flow.stream(direction).send.congestion;
+        if let (Some(share), Some(vouched)) = (congestion.share(), congestion.provisioned()) {
+            let packet = packet.saturating_add(congestion.mss());
+            let most = self.config.super_segment;
+            self.shares.open(share, vouched.rate, packet, most);
+        }
+    }
+
+    /// Another controller takes over.
+    pub(crate) fn set_controller(&mut self, direction: Direction, controller: Controller) {
+        let serves = self.flow.stream(direction).chain.has_quota();
+        let now = self.now;
+        let initial_segments = self.initial_segments();
+        let send = &mut self.flow.stream_mut(direction).send;
+        if serves && let Some(share) = send.congestion.share() {
+            self.shares.close(share);
+        }
+        let start = Start {
+            now,
+            mss: send.mss(),
+            initial_segments,
+            rtt_us: send.srtt_us(),
+        };
+        send.congestion.choose(controller, &start);
+        if serves {
+            self.open_share(direction);
+        }
+    }
+
+    /// Gives up what the direction holds, and its part of a vouched rate.
+    pub(super) fn retire(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        if stream.chain.has_quota()
+            && let Some(share) = stream.send.congestion.share()
+        {
+            self.shares.close(share);
+        }
+        self.pool.retire(&mut stream.chain);
+    }
+
+    /// Takes in what the direction's share has to give at present.
+    pub(super) fn follow_share(&mut self, direction: Direction) {
+        let send = &mut self.flow.stream_mut(direction).send;
+        if let (Some(share), Some(mut vouched)) =
+            (send.congestion.share(), send.congestion.provisioned())
+        {
+            vouched.rate = self
+                .shares
+                .fair_rate(share, vouched.floor(), vouched.ceiling());
+            let srtt_us = send.srtt_us();
+            send.congestion.set_provisioned(vouched, srtt_us);
+        }
+    }
+
+    /// Whether a segment of `octets` may go now as far as a vouched rate is concerned; it counts as
+    /// sent then.
+    pub(super) fn share_lets_pass(&mut self, direction: Direction, octets: u32) -> bool {
+        let Some(share) = self.flow.stream(direction).send.congestion.share() else {
+            return true;
+        };
+        let packets = self.packet_octets(direction, octets);
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.share == share) {
+            turn.waits = packets > turn.left;
+            if !turn.waits {
+                turn.left = turn.left.saturating_sub(packets);
+                turn.used = turn.used.saturating_add(packets);
+            }
+            return !turn.waits;
+        }
+        let passes = self.shares.pass(share, self.now, packets);
+        if !passes {
+            self.share_waits = Some(share);
+        }
+        passes
+    }
+}
