@@ -49,6 +49,8 @@ pub(crate) struct RingId(u32);
 /// The first of the rings of the shares, and how many there are.
 const FIRST_SHARE: u32 = 2;
 const SHARE_RINGS: u32 = 16;
+/// The first of the rings of the paths.
+const FIRST_PATH: u32 = FIRST_SHARE + SHARE_RINGS;
 
 impl RingId {
     const READY: Self = Self(1);
@@ -63,6 +65,16 @@ impl RingId {
     pub(crate) fn share(self) -> Option<u8> {
         let share = self.0.checked_sub(FIRST_SHARE)?;
         u8::try_from(share).ok().filter(|_| share < SHARE_RINGS)
+    }
+
+    /// The ring of the path in slot `path`.
+    pub(crate) const fn of_path(path: u32) -> Self {
+        Self(path.saturating_add(FIRST_PATH))
+    }
+
+    /// The slot of the path whose ring it is; `None` if it is another list.
+    pub(crate) const fn path(self) -> Option<u32> {
+        self.0.checked_sub(FIRST_PATH)
     }
 }
 
@@ -166,6 +178,22 @@ mod tests {
         }
     }
 
+    impl ReadyLink {
+        /// A link as damage may leave it.
+        pub(crate) const fn damaged(prev: u32, next: u32, list: u32) -> Self {
+            Self {
+                link: ring::tests_support::link(prev, next, list),
+            }
+        }
+    }
+
+    impl ReadyRing {
+        /// A ring as damage may leave it.
+        pub(crate) const fn damaged(head: u32) -> Self {
+            Self { head }
+        }
+    }
+
     #[test]
     fn a_node_waits_at_most_once() {
         let (mut list, mut nodes) = (ReadyList::EMPTY, [ReadyLink::EMPTY; 3]);
@@ -209,6 +237,18 @@ mod tests {
         assert!(ready.push_back(&mut nodes, 1));
         assert_eq!(nodes[1].ring().and_then(RingId::share), None);
         assert_eq!(RingId(18).share(), None, "the paths' rings are no shares");
+    }
+
+    #[test]
+    fn the_rings_of_paths_follow_those_of_shares() {
+        let (mut ring, mut nodes) = (ReadyRing::EMPTY, [ReadyLink::EMPTY; 2]);
+        let id = RingId::of_path(7);
+        assert!(ring.push_back(id, &mut nodes, 1));
+        assert_eq!(nodes[1].ring().and_then(RingId::path), Some(7));
+        assert_eq!(nodes[1].ring().and_then(RingId::share), None);
+        assert_eq!(RingId::of_share(15).path(), None);
+        assert_eq!(RingId::READY.path(), None);
+        assert_eq!(RingId::of_path(0).path(), Some(0));
     }
 
     proptest! {
