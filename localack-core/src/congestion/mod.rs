@@ -401,7 +401,7 @@ impl ControllerState {
             #[cfg(feature = "bbr")]
             Kind::Bbr => {
                 let mut bbr = Bbr::load(&self.words);
-                bbr.on_timeout(&mut self.window, now, in_flight);
+                bbr.on_timeout(&mut self.window);
                 bbr.store(&mut self.words);
             }
             Kind::Provisioned => {

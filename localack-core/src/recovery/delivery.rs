@@ -190,5 +190,5 @@ impl Delivery {
     }
 }
 
-#[cfg(all(test, feature = "bbr"))]
+#[cfg(test)]
 mod tests;

@@ -1,3 +1,4 @@
+#![cfg(feature = "bbr")]
 #![allow(clippy::arithmetic_side_effects)]
 
 use super::*;

@@ -1,0 +1,7 @@
+#![allow(clippy::arithmetic_side_effects)]
+
+mod events;
+mod path;
+mod pipe;
+
+use super::*;
