@@ -42,7 +42,7 @@ pub use block::BlockSlot;
 pub(crate) use chain::Chain;
 pub(crate) use read::Payload;
 pub(crate) use sack::Run;
-pub(crate) use sent::{Expired, Expiry, Newest};
+pub(crate) use sent::{Expiry, Newest};
 
 use block::Link;
 use marks::Marks;

@@ -29,7 +29,8 @@ impl Pool<'_> {
     ///
     /// Blocks are freed once all of their octets are released; the last ones are freed as well
     /// when nothing is left, so an idle stream holds no block. Where SACK marks have to be counted
-    /// at most `max_pages` pages are visited; without any it is O(1).
+    /// at most `max_pages` pages are visited; without any it is O(1), and only two pages are asked
+    /// when they were sent. `snd_nxt` is where what was sent ends, a FIN counted or not.
     ///
     /// If `snd_una` lies past the in-order end, octets went round the engine (rule H9.2) and the
     /// in-order end follows; octets held out of order may then touch it, so call

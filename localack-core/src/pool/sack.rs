@@ -52,7 +52,7 @@ struct Stretch {
 impl Pool<'_> {
     /// Marks `block` as SACKed, as far as it lies in what is stored in order.
     ///
-    /// The caller has cut it to `snd_una .. snd_nxt`. Visits at most `max_pages` pages; pages that
+    /// The caller has cut it to `snd_una .. snd_nxt`, a FIN counted or not. Visits at most `max_pages` pages; pages that
     /// are marked already are skipped by the stretch, so a block that grows, or one that is
     /// reported again and again, costs what is new in it. A mark that a page cannot express is
     /// forgotten: the octets count as not SACKed and may be sent once too often.

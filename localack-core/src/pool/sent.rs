@@ -21,7 +21,7 @@ pub(crate) struct Newest {
 
 impl Newest {
     /// Whether it was sent after `other`; of what was sent at the same time, what comes later in
-    /// sequence (`RACK_sent_after`, RFC 8985 section 5.2).
+    /// sequence (`RACK_sent_after`, RFC 8985 section 6.2, step 2).
     pub(crate) const fn is_after(&self, other: &Self) -> bool {
         let same_time = !other.sent.at.is_after(self.sent.at);
         self.sent.at.is_after(other.sent.at) || (same_time && self.end.after(other.end))
@@ -34,7 +34,7 @@ impl Newest {
 }
 
 /// Which pages count as lost because something that was sent after them has arrived
-/// (`RACK_detect_loss`, RFC 8985 section 6.2).
+/// (`RACK_detect_loss`, RFC 8985 section 6.2, step 5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Expiry {
     /// When the most recently sent of what was delivered left (`RACK.xmit_ts`).
@@ -73,7 +73,8 @@ pub(crate) struct Expired {
 }
 
 impl Pool<'_> {
-    /// Notes a transmission on every page that `range` touches, as far as it is stored in order.
+    /// Notes a transmission on every page that `range` touches, as far as it is stored in order
+    /// (RFC 8985 section 6.1).
     ///
     /// Costs a step per page right after [`Pool::payload`] of the same range, and the next range
     /// needs no search.

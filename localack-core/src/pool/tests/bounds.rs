@@ -1,8 +1,10 @@
 //! What things cost: octets of store per octet held, and steps per call however large the chain.
 
-use super::super::Run;
 use super::super::report::Tally;
+use super::super::{Expiry, Run};
 use super::*;
+use crate::recovery::delivery::Sent;
+use crate::time::{Instant, Stamp};
 
 const ISN: SeqNum = SeqNum::new(u32::MAX - 12_345);
 /// The most that a direction holds in custody in these tests.
@@ -98,6 +100,86 @@ fn reading_on_needs_no_search() {
         let cost = steps(&pool);
         assert!(cost <= 1448_u32.div_ceil(SIZE), "{cost} steps");
     }
+}
+
+/// The note of a first transmission after so many microseconds.
+fn sent(micros: u64) -> Sent {
+    let mut sent = Sent::NEVER;
+    sent.at = Stamp::at(Instant::from_micros(micros));
+    sent
+}
+
+#[test]
+fn stamping_what_was_read_needs_no_search_nor_does_reading_on() {
+    let (mut memory, mut chain) = full();
+    let mut pool = memory.pool();
+    let middle = LARGE / 2 + 77;
+    let _ = pool.payload(&mut chain, range(ISN.advance(middle), 1448));
+    steps(&pool);
+    for segment in 0..1000 {
+        let segment_range = range(ISN.advance(middle + segment * 1448), 1448);
+        let pages = (middle + segment * 1448) % SIZE + 1448;
+        let pages = pages.div_ceil(SIZE);
+        assert_eq!(
+            pool.payload(&mut chain, segment_range).flatten().count(),
+            1448
+        );
+        let cost = steps(&pool);
+        assert!(cost <= 1, "{cost} steps to the next segment");
+        pool.stamp(&mut chain, segment_range, sent(1));
+        let cost = steps(&pool);
+        assert!(cost < 2 * pages, "{cost} steps for {pages} pages");
+    }
+}
+
+#[test]
+fn a_segment_stored_sent_and_acknowledged_costs_the_same_at_any_length() {
+    for custody in [1 << 20, LARGE - (1 << 20)] {
+        let mut memory = Memory::new((LARGE / SIZE) as usize, SIZE as usize);
+        let mut chain = memory.chain(ISN);
+        let mut pool = memory.pool();
+        while chain.held().octets() < custody {
+            let _ = append(&mut pool, &mut chain, &[1; 1448]);
+        }
+        steps(&pool);
+        let mut una = ISN;
+        for segment in 0..500_u64 {
+            let stored = append(&mut pool, &mut chain, &[1; 1448]).advanced();
+            pool.stamp(&mut chain, stored, sent(segment + 1));
+            una = una.advance(1448);
+            let released = release(&mut pool, &mut chain, una, NOWHERE, PAGES);
+            assert!(!released.more);
+            let cost = steps(&pool);
+            assert!(cost <= 64, "{cost} steps with {custody} octets");
+        }
+    }
+}
+
+#[test]
+fn a_search_for_losses_is_bounded_and_jumps_over_what_is_sacked() {
+    let (mut memory, mut chain) = full();
+    let mut pool = memory.pool();
+    let everything = chain.held();
+    pool.stamp(&mut chain, everything, sent(1));
+    steps(&pool);
+    let expiry = Expiry {
+        xmit: Stamp::at(Instant::from_micros(2)),
+        end: chain.end(),
+        reach_us: 10,
+        now: Instant::from_micros(11),
+    };
+    let found = pool.expired(&chain, everything, &expiry, PAGES);
+    assert_eq!((found.octets, found.more), (PAGES * SIZE, true));
+    let cost = steps(&pool);
+    assert!(cost <= 2 * PAGES + LOOKUP, "{cost} steps");
+    let middle = range(ISN.advance(LARGE / 4), LARGE / 2);
+    while sack(&mut pool, &mut chain, middle, NOWHERE, PAGES).more {}
+    steps(&pool);
+    let around = SeqRange::new(middle.start().retreat(SIZE), middle.end().advance(SIZE));
+    let found = pool.expired(&chain, around, &expiry, PAGES);
+    assert_eq!((found.octets, found.more), (2 * SIZE, false));
+    let cost = steps(&pool);
+    assert!(cost <= PAGES * LOOKUP, "{cost} steps");
 }
 
 #[test]

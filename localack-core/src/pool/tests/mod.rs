@@ -4,6 +4,7 @@
 mod bounds;
 mod cases;
 mod model;
+mod sent;
 
 use std::vec;
 use std::vec::Vec;
