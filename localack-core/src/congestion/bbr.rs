@@ -5,10 +5,11 @@
 //! `probe_rtt` are the state machine, `control` is what follows for rate and window, `pack` how it
 //! all lies in a flow slot. Names are the draft's, and so are the numbers, with these exceptions:
 //!
-//! - Losses that come without a queue are tolerated up to [`signals::QUEUELESS_LOSS_PERCENT`], and
-//!   below that the short-term model ignores them (see `signals`).
+//! - Losses that come without a queue are tolerated up to a larger share, and below it the short-term
+//!   model ignores them (`signals`).
 //! - A round trip as short as the known minimum renews it, so that a flow without a queue is spared
-//!   `ProbeRTT` (see `probe_rtt`).
+//!   `ProbeRTT` (`probe_rtt`).
+//! - A probe that has built a queue of its own ends before three rounds are over (`cycle`).
 //! - An ECN echo counts as a loss rate above the threshold; the draft has no response to it.
 //! - State to return to after a spurious recovery is saved when the recovery begins, and not again
 //!   while it lasts: what came after the needless reduction is not worth returning to.
@@ -205,8 +206,11 @@ impl Bbr {
 
     /// Octets were found lost (`HandleLostPacket`).
     pub(super) fn on_lost(&mut self, window: &mut CongestionWindow, lost: &LostNow) {
-        self.note_loss(window);
         self.loss_was_told = true;
+        if lost.octets == 0 {
+            return;
+        }
+        self.note_loss(window);
         self.loss_is_blind |= !lost.sack;
         self.loss_events = self.loss_events.saturating_add(1);
         if self.is_bw_probe_sample {

@@ -190,7 +190,13 @@ impl Bbr {
             && ack.in_flight <= self.full_pipe(window)
     }
 
-    /// The probe has put a quarter of the BDP into a queue that is its own.
+    /// The probe has put a quarter of the BDP, which is all that it adds in a round, into a queue that
+    /// was not there before.
+    ///
+    /// The draft goes on for three rounds without growth. Where a round trip is long, the queue that
+    /// this leaves takes longer to drain than there is until the next probe; it then stands until
+    /// `ProbeRTT`. Where others have a queue already it says nothing, and the draft's rule holds. A
+    /// link that has become faster takes what the probe adds and shows no queue.
     fn has_built_a_queue(&self, window: &CongestionWindow, ack: &Ack) -> bool {
         let enough = percent(self.full_pipe(window), UP_PACING_GAIN);
         self.probe_began_clear && self.phase_rounds > 0 && ack.in_flight > enough

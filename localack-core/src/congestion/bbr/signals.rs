@@ -3,9 +3,12 @@
 //!
 //! The draft holds every loss for congestion. Where packets are lost at random that starves a flow:
 //! each round without a probe costs the share of the loss anew, and above 2 % no probe ever succeeds.
-//! A loss that a queue caused comes with a queue, though, and round trips show it. Without one,
-//! only a share that no random loss explains counts: a buffer too small to be seen loses a fifth of
-//! what a probe sends, and more than half of what Startup does.
+//! Of 20 Mbit/s at 600 ms it leaves 87 % at 1 % of random loss and 6 % at 3 %, of the same at 50 ms
+//! 85 and 21 %. A loss that a queue caused comes with a queue, though, and round trips show it. Without
+//! one, only a share that random loss hardly reaches counts: a buffer too small to be seen loses a
+//! fifth of what a probe sends, and more than half of what Startup does. So the four figures become
+//! 95, 94, 95 and 84 %. The price is paid where many flows meet in such a buffer: ten flows that share
+//! one of a twentieth of the BDP lose 3.9 % instead of 3.2 %.
 
 use super::{Bbr, CongestionWindow, News, Phase, UNBOUNDED, Undo, percent};
 use crate::congestion::window::OPEN;

@@ -120,7 +120,7 @@ impl Told {
 }
 
 #[test]
-fn bbr_5_6_1_the_first_flight_is_paced_by_the_handshake_or_not_at_all() {
+fn bbr_5_6_2_the_first_flight_is_paced_by_the_handshake_or_not_at_all() {
     let paced = Told::new(Some(RTT_US)).state;
     assert_eq!(
         paced.pacing_rate(None),
@@ -135,7 +135,7 @@ fn bbr_5_6_1_the_first_flight_is_paced_by_the_handshake_or_not_at_all() {
 }
 
 #[test]
-fn bbr_5_6_1_the_rate_does_not_fall_before_the_pipe_was_full() {
+fn bbr_5_6_2_the_rate_does_not_fall_before_the_pipe_was_full() {
     let mut told = Told::new(Some(RTT_US));
     told.round(1000, 9000);
     assert_eq!(told.state.pacing_rate(None), Some(277_000));
@@ -143,7 +143,7 @@ fn bbr_5_6_1_the_rate_does_not_fall_before_the_pipe_was_full() {
 }
 
 #[test]
-fn bbr_5_6_1_gains_and_margin() {
+fn bbr_5_6_2_gains_and_margin() {
     let told = Told::cruising();
     assert_eq!(told.state.pacing_rate(None), Some(990_000));
     // Two BDP, and a flight that comes with one acknowledgement is aggregation.
@@ -257,6 +257,22 @@ fn bbr_5_5_10_3_losses_with_a_queue_lower_the_short_term_model() {
 }
 
 #[test]
+fn rfc3168_6_1_2_a_congestion_without_a_loss_is_a_mark() {
+    let mut told = Told::probing();
+    told.state.on_congestion(told.now(), 110 * MSS);
+    assert_eq!(told.bbr().inflight_longterm, 110 * MSS);
+    assert_eq!(told.bbr().phase, Phase::Down);
+    // A loss of which nothing is left once SACKs are taken out is not a mark, either.
+    for octets in [0, MSS] {
+        let mut told = Told::probing();
+        told.lose(octets, 120 * MSS, octets);
+        told.state.on_congestion(told.now(), 110 * MSS);
+        assert_eq!(told.bbr().phase, Phase::Up);
+        assert_eq!(told.bbr().is_loss_in_round, octets > 0);
+    }
+}
+
+#[test]
 fn bbr_5_5_11_2_a_needless_recovery_is_taken_back() {
     let mut told = Told::probing();
     let cwnd = told.state.cwnd();
@@ -290,7 +306,7 @@ fn bbr_5_5_11_2_a_needless_end_of_startup_is_taken_back() {
     told.round(20 * MSS, 20 * MSS);
     assert_eq!(
         (told.bbr().phase, told.bbr().undo),
-        (Phase::Drain, Undo::Startup)
+        (Phase::Down, Undo::Startup)
     );
     told.state.on_spurious();
     assert_eq!(told.bbr().phase, Phase::Startup);
