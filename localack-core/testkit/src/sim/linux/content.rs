@@ -39,32 +39,31 @@ impl Content {
 
     /// The offset of the first of `octets`, which stand at `offset`, that is not the stream's.
     pub(super) fn first_wrong(&self, offset: u64, octets: &[u8]) -> Option<u64> {
-        let at = |index: usize| offset + index as u64;
         match self {
-            Self::Pattern(key) => {
-                let mut index = 0;
-                while index < octets.len() {
-                    let word = mixed(*key, at(index) / 8);
-                    let expected = &word[(at(index) % 8) as usize..];
-                    let rest = &octets[index..];
-                    let length = expected.len().min(rest.len());
-                    if expected[..length] != rest[..length] {
-                        let wrong = (0..length).find(|&i| expected[i] != rest[i])?;
-                        return Some(at(index + wrong));
-                    }
-                    index += length;
-                }
-                None
+            Self::Pattern(_) => {
+                let length = u32::try_from(octets.len()).expect("a packet");
+                difference(offset, octets, &self.octets(offset, length))
             }
             Self::Octets(all) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let expected = all.get(start..).unwrap_or(&[]);
-                let same = octets.iter().zip(expected).take_while(|(a, b)| a == b);
-                let same = same.count();
-                (same < octets.len()).then(|| at(same))
+                difference(
+                    offset,
+                    octets,
+                    &expected[..expected.len().min(octets.len())],
+                )
             }
         }
     }
+}
+
+/// Where `octets`, which stand at `offset`, are not `expected`.
+fn difference(offset: u64, octets: &[u8], expected: &[u8]) -> Option<u64> {
+    if octets == expected {
+        return None;
+    }
+    let same = octets.iter().zip(expected).take_while(|(a, b)| a == b);
+    Some(offset + same.count() as u64)
 }
 
 /// Eight octets of the pattern: a mix in which every bit of key and place counts.

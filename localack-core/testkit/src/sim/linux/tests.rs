@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::sim::{
-    Corrupt, Delay, Duplicate, Links, Loss, Middle, Path, Random, Rate, Reorder, Wire, World,
+    Corrupt, Delay, Duplicate, Links, Loss, Middle, Path, Random, Rate, Reorder, Wire, World, seeds,
 };
 
 mod transfer;
@@ -36,6 +36,11 @@ pub(super) const CLEAN: Net = Net {
 };
 
 impl Net {
+    /// Whether it does more than lose packets.
+    const fn harms(&self) -> bool {
+        self.reorder > 0 || self.duplicate > 0 || self.corrupt > 0
+    }
+
     /// Octets that the network carries in a round trip.
     const fn product(&self) -> u64 {
         self.rtt * self.rate * 125

@@ -44,6 +44,8 @@ pub(super) struct Outcome {
     /// Whether it counts as a duplicate acknowledgement.
     pub(super) duplicate: bool,
     pub(super) dsack: bool,
+    /// A segment that was sent more than once was acknowledged.
+    again: bool,
     /// A segment that was never sent again was delivered, and F-RTO waits for such ones.
     pub(super) original: bool,
     pub(super) echo: Option<u32>,
@@ -78,6 +80,7 @@ impl Sender {
             delivered: 0,
             duplicate: false,
             dsack: false,
+            again: false,
             original: false,
             echo: info.echo.map(|(echo, _)| echo),
             ece: info.ece && self.ecn,
@@ -134,8 +137,7 @@ impl Sender {
             } else if end > self.nxt {
                 faults.add(out.now, FaultKind::SackOfUnsent);
             } else if index == 0 && is_duplicate(info, (start, end)) {
-                self.take_dsack(start, end, out);
-                if self.duplicates > self.stats.segments_retransmitted {
+                if !self.take_dsack(start, end, out) {
                     faults.add(out.now, FaultKind::UnexplainedDsack);
                 }
             } else if end > self.una {
@@ -166,11 +168,16 @@ impl Sender {
         }
     }
 
-    fn take_dsack(&mut self, start: u64, end: u64, out: &mut Outcome) {
-        out.dsack = true;
+    /// Takes a D-SACK; false if more came back than was sent twice, so that it says nothing.
+    fn take_dsack(&mut self, start: u64, end: u64, out: &mut Outcome) -> bool {
         let segments = (end - start).div_ceil(self.mss.max(1).into());
         self.duplicates += segments;
-        if self.undo.marker.is_some_and(|marker| end > marker) && self.undo.unexcused > 0 {
+        if self.duplicates > self.stats.segments_retransmitted {
+            return false;
+        }
+        out.dsack = true;
+        let recent = self.undo.marker.is_some_and(|marker| end > marker) && end <= self.una;
+        if recent && self.undo.unexcused > 0 {
             let segments = i64::try_from(segments).unwrap_or(i64::MAX);
             self.undo.unexcused = (self.undo.unexcused - segments).max(0);
         }
@@ -178,6 +185,7 @@ impl Sender {
             self.tlp = None; // The probe was needless.
         }
         self.rack_dsack();
+        true
     }
 
     /// Segments up to the new SND.UNA; `highest` was the highest reported before.
@@ -193,6 +201,7 @@ impl Sender {
                 continue;
             }
             out.delivered += 1;
+            out.again |= sent.again;
             if !sent.again {
                 out.saw(sent.at);
                 least = least.min(sent.start);
@@ -214,7 +223,8 @@ impl Sender {
 
     /// A round-trip sample, from own times if possible (rule of Karn), else from the echo.
     fn measure(&mut self, info: &AckInfo, out: &Outcome) {
-        let sample = out.first_rtt.or_else(|| {
+        let own = out.first_rtt.filter(|_| !out.again);
+        let sample = own.or_else(|| {
             let (_, age) = info.echo.filter(|_| out.advanced)?;
             Some(age)
         });
@@ -241,7 +251,7 @@ impl Sender {
                 now: out.now,
                 delivered: out.delivered,
                 srtt: self.rtt.smoothed().unwrap_or(0),
-                sample: out.last_rtt,
+                sample: out.last_rtt.filter(|_| !out.again),
                 una: self.una,
                 nxt: self.nxt,
             });

@@ -152,7 +152,7 @@ impl Sender {
             cwr: false,
         };
         self.count(&segment, now);
-        if self.timers.rto.is_none() {
+        if self.timers.rto.is_none() || sent.start == self.una {
             self.timers.rto = Some(after(now, self.rtt.rto()));
         }
         Some(segment)
