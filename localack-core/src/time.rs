@@ -127,6 +127,7 @@ impl Stamp {
 
     /// Microseconds from `earlier` to this point, both within 35 minutes of each other; zero if it is
     /// not after `earlier`, or if either is "never".
+    #[cfg(any(test, feature = "bbr"))]
     pub(crate) const fn since(self, earlier: Self) -> u32 {
         if earlier.is_set() && self.is_after(earlier) {
             self.0.wrapping_sub(earlier.0)
