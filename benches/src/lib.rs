@@ -1,4 +1,7 @@
-//! Shared set-up of the benchmarks: a connection whose packets are ready before the clock starts.
+//! Shared set-up of the benchmarks: a connection whose packets are ready before the clock starts; and
+//! [`goodput`] in virtual time.
+
+pub mod goodput;
 
 use core::time::Duration;
 
