@@ -68,7 +68,8 @@ pub(crate) struct Expired {
     /// Microseconds until the page at the edge expires, if it was sent before the most recently
     /// delivered one.
     pub(crate) wait_us: Option<u32>,
-    /// Whether the range was too long for one call; it may go on from the edge.
+    /// Whether the range was too long for one call. It goes on from the edge, which has moved even if
+    /// there was nothing but SACKed octets before it.
     pub(crate) more: bool,
 }
 

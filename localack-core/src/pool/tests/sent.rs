@@ -373,3 +373,25 @@ fn rfc8985_6_2_step_5_sacked_octets_are_not_lost() {
     assert_eq!((found.edge, found.more), (at(7 * SIZE), false));
     assert_eq!((found.octets, found.last), (SIZE - 10, Some(first(1))));
 }
+
+#[test]
+fn a_search_among_sacked_pages_finds_nothing_but_gets_on() {
+    let (mut memory, mut chain) = stored(300 * SIZE);
+    let mut pool = memory.pool();
+    let everything = chain.held();
+    pool.stamp(&mut chain, everything, first(1));
+    // One report in several steps: only its first page says how far the SACKed pages go.
+    while sack(&mut pool, &mut chain, pages(1, 200), NOWHERE, 64).more {}
+    let expiry = Expiry {
+        xmit: Stamp::at(time(2)),
+        end: at(0),
+        reach_us: 0,
+        now: time(2),
+    };
+    let inside = SeqRange::new(at(2 * SIZE), everything.end());
+    let found = pool.expired(&chain, inside, &expiry, 64);
+    assert_eq!((found.octets, found.last, found.more), (0, None, true));
+    assert_eq!(found.edge, at(66 * SIZE));
+    let around = pool.expired(&chain, everything, &expiry, 3);
+    assert_eq!((around.octets, around.edge), (2 * SIZE, at(202 * SIZE)));
+}
