@@ -298,7 +298,9 @@ impl Pipe {
                 is_outstanding: true,
             });
             let rtt = flow.rtt_ms * MS;
-            self.events.insert((self.now + 1000 * MS, Event::Timer(id)));
+            if before == 0 {
+                self.events.insert((self.now + 1000 * MS, Event::Timer(id)));
+            }
             self.carry(id, number, rtt);
         }
     }
@@ -423,7 +425,12 @@ impl Pipe {
         let now = self.instant();
         let flow = &mut self.flows[id];
         let patience = u64::from(flow.srtt_us.unwrap_or(0)) * 3000;
-        if flow.in_flight == 0 || self.now < flow.progress_at + patience.max(1000 * MS) {
+        let due = flow.progress_at + patience.max(1000 * MS);
+        if flow.in_flight == 0 {
+            return;
+        }
+        if self.now < due {
+            self.events.insert((due, Event::Timer(id)));
             return;
         }
         flow.progress_at = self.now;
