@@ -2,6 +2,7 @@
 
 use crate::flow::table::SlotList;
 use crate::pacing::Shares;
+use crate::path::PathHead;
 use crate::pool::PoolHead;
 use crate::stats::Counters;
 use crate::time::Instant;
@@ -16,6 +17,7 @@ pub struct EngineHead {
     pub(crate) slots: SlotList,
     pub(crate) pool: PoolHead,
     pub(crate) shares: Shares,
+    pub(crate) paths: PathHead,
     pub(crate) clock: Clock,
     /// Flows whose handshake is not complete.
     pub(crate) embryonic: u32,
@@ -36,6 +38,7 @@ impl EngineHead {
         slots: SlotList::EMPTY,
         pool: PoolHead::EMPTY,
         shares: Shares::EMPTY,
+        paths: PathHead::EMPTY,
         clock: Clock::EMPTY,
         embryonic: 0,
         draining: 0,

@@ -47,6 +47,7 @@ mod flow;
 mod half;
 mod head;
 mod pacing;
+mod path;
 mod policy;
 mod pool;
 mod recovery;
@@ -67,6 +68,7 @@ pub use event::{DemoteCause, Event};
 pub use flow::table::IndexSlot;
 pub use flow::{FlowId, FlowKey, FlowSlot};
 pub use head::EngineHead;
+pub use path::PathSlot;
 pub use policy::{
     Admit, Custody, Direction, FlowConfig, Handshake, Policy, Port, Service, SynInfo,
 };

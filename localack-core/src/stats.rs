@@ -42,6 +42,8 @@ pub struct Counters {
     pub tail_probes: u64,
     /// Recoveries and time-outs that turned out needless and were taken back (RFC 4015).
     pub spurious_recoveries: u64,
+    /// Segments sent to learn whether a dead path has come back.
+    pub path_probes: u64,
 }
 
 impl Counters {
@@ -63,6 +65,7 @@ impl Counters {
         timeouts: 0,
         tail_probes: 0,
         spurious_recoveries: 0,
+        path_probes: 0,
     };
 
     pub(crate) fn count_verdict(&mut self, verdict: Verdict) {

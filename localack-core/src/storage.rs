@@ -3,6 +3,7 @@
 use crate::flow::FlowSlot;
 use crate::flow::table::IndexSlot;
 use crate::head::EngineHead;
+use crate::path::PathSlot;
 use crate::pool::BlockSlot;
 
 /// Memory for one engine.
@@ -21,6 +22,9 @@ pub struct Storage<'a> {
     pub blocks: &'a mut [BlockSlot],
     /// The octets in custody.
     pub arena: &'a mut [u8],
+    /// What is known of the paths to receivers, a slot per network; as many as there are networks
+    /// worth remembering, or none.
+    pub paths: &'a mut [PathSlot],
 }
 
 /// Memory of a size known at compile time, for a `static`.
@@ -40,6 +44,7 @@ pub struct StaticStorage<
     index: [IndexSlot; INDEX],
     blocks: [BlockSlot; BLOCKS],
     arena: [u8; ARENA],
+    paths: [PathSlot; FLOWS],
 }
 
 impl<const FLOWS: usize, const INDEX: usize, const BLOCKS: usize, const ARENA: usize>
@@ -54,6 +59,7 @@ impl<const FLOWS: usize, const INDEX: usize, const BLOCKS: usize, const ARENA: u
             index: [IndexSlot::EMPTY; INDEX],
             blocks: [BlockSlot::EMPTY; BLOCKS],
             arena: [0; ARENA],
+            paths: [PathSlot::EMPTY; FLOWS],
         }
     }
 
@@ -65,6 +71,7 @@ impl<const FLOWS: usize, const INDEX: usize, const BLOCKS: usize, const ARENA: u
             index: &mut self.index,
             blocks: &mut self.blocks,
             arena: &mut self.arena,
+            paths: &mut self.paths,
         }
     }
 }

@@ -2,17 +2,18 @@
 
 mod connect;
 mod info;
+mod queues;
 mod slots;
 
 use crate::config::{Config, ConfigError};
 use crate::congestion::Controller;
 use crate::flow::phase::Phase;
 use crate::flow::{FlowId, FlowKey, FlowSlot};
-use crate::pacing::Rest;
+use crate::path::{PathTable, Verdict as PathVerdict};
 use crate::policy::{Direction, Policy, Port, Service};
 use crate::pool::{BlockSize, Pool};
 use crate::relay::{TurnTaken, Work};
-use crate::sink::{PacketMeta, Sink};
+use crate::sink::{PacketMeta, Sink, SinkFull};
 use crate::stats::{Counters, FlowInfo};
 use crate::storage::Storage;
 use crate::time::Instant;
@@ -118,8 +119,9 @@ impl<'a, P: Policy> Engine<'a, P> {
                 .wheel
                 .pop_expired(self.storage.flows, engine_now, &mut steps)
         {
+            let verdicts = self.ask_paths(slot);
             let blocked = self
-                .work(slot, now, room, sink, |work| work.on_timer())
+                .work(slot, now, room, sink, |work| work.on_timer(verdicts))
                 .is_some_and(|(_, done)| {
                     room = done.room;
                     done.blocked
@@ -133,6 +135,10 @@ impl<'a, P: Policy> Engine<'a, P> {
         }
         if steps == 0 {
             return Poll::More;
+        }
+        match self.serve_paths(now, room, &mut steps, sink) {
+            Ok(left) => room = left,
+            Err(SinkFull) => return Poll::Blocked,
         }
         while room > 0 && steps > 0 {
             let Some(slot) = self.storage.head.ready.pop_front(self.storage.flows) else {
@@ -154,78 +160,21 @@ impl<'a, P: Policy> Engine<'a, P> {
                 }
             }
         }
-        let (room, blocked) = self.serve_shares(now, room, steps, sink);
-        if blocked {
+        if self.serve_shares(now, room, steps, sink) == Err(SinkFull) {
             return Poll::Blocked;
         }
-        let waits = self.storage.head.shares.next_at(engine_now);
-        if self.storage.head.ready.is_empty() && waits.is_none_or(|at| at > engine_now) {
-            Poll::Idle
-        } else {
-            let _ = room;
+        if self.next_due().is_some_and(|at| at <= engine_now) {
             Poll::More
+        } else {
+            Poll::Idle
         }
-    }
-
-    /// Lets those send whose turn it is at a vouched rate. Answers the room that is left, and
-    /// whether the sink is full.
-    fn serve_shares<S: Sink + ?Sized>(
-        &mut self,
-        wall: Instant,
-        mut room: usize,
-        mut steps: u32,
-        sink: &mut S,
-    ) -> (usize, bool) {
-        let now = self.storage.head.clock.now();
-        while room > 0 && steps > 0 {
-            let Storage { head, flows, .. } = &mut self.storage;
-            let Some(turn) = head.shares.visit(flows, now) else {
-                break;
-            };
-            let before = room;
-            let taken = TurnTaken {
-                share: turn.share,
-                left: turn.octets,
-                ..TurnTaken::default()
-            };
-            let served = self.work(turn.flow, wall, room, sink, |work| work.on_turn(taken));
-            let Some((wants_more, done)) = served else {
-                // Nobody is there: its place in line is void.
-                let Storage { head, flows, .. } = &mut self.storage;
-                head.shares.served(flows, now, turn, 0, Rest::Idle);
-                continue;
-            };
-            room = done.room;
-            let rest = match (done.turn.waits, wants_more) {
-                (true, _) => Rest::Waits,
-                (false, true) => Rest::Interrupted,
-                (false, false) => Rest::Idle,
-            };
-            let Storage { head, flows, .. } = &mut self.storage;
-            head.shares.served(flows, now, turn, done.turn.used, rest);
-            if done.blocked {
-                return (room, true);
-            }
-            if room == before {
-                steps = steps.saturating_sub(1);
-            }
-        }
-        (room, false)
     }
 
     /// When [`Engine::poll`] must be called at the latest; `None` if nothing waits for time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let head = &*self.storage.head;
-        let (clock, now) = (&head.clock, head.clock.now());
-        if !head.ready.is_empty() {
-            return Some(clock.wall(now));
-        }
-        [head.wheel.next_deadline(), head.shares.next_at(now)]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| clock.wall(at))
+        let clock = &self.storage.head.clock;
+        self.next_due().map(|at| clock.wall(at))
     }
 
     /// Asks for another service of one direction of a flow; after [`Engine::drain`] there is none
@@ -279,7 +228,10 @@ impl<'a, P: Policy> Engine<'a, P> {
         self.work(slot, now, 0, &mut quiet, |work| {
             work.set_controller(direction, controller);
         });
-        if self.slot(slot).is_some_and(|state| state.phase() == Phase::Open) {
+        if self
+            .slot(slot)
+            .is_some_and(|state| state.phase() == Phase::Open)
+        {
             self.storage.head.ready.push_back(self.storage.flows, slot);
         }
         Ok(())
@@ -327,8 +279,8 @@ impl<'a, P: Policy> Engine<'a, P> {
     }
 
     fn advance(&mut self, wall: Instant) -> Instant {
-        let head = &mut *self.storage.head;
-        head.clock.advance(wall, head.wheel.next_deadline())
+        let due = self.next_due();
+        self.storage.head.clock.advance(wall, due)
     }
 
     fn on_tcp<S: Sink + ?Sized>(
@@ -340,6 +292,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         meta: PacketMeta,
         sink: &mut S,
     ) -> Verdict {
+        self.hear(seg.src, port, meta.link);
         let key = key_of(port, seg, meta);
         let Some(slot) = self.find(&key) else {
             return if seg.flags.contains(Flags::SYN)
@@ -402,9 +355,27 @@ impl<'a, P: Policy> Engine<'a, P> {
             .map_or(Verdict::Pass(PassReason::Icmp), |(verdict, _)| verdict)
     }
 
-    /// Lets `job` work on a flow, and then sees to its timer, its place among the ready flows, and
-    /// its end.
+    /// Lets `job` work on a flow, and then sees to its timer, to where it waits, and to its end.
     fn work<S: Sink + ?Sized, T>(
+        &mut self,
+        slot: u32,
+        wall: Instant,
+        room: usize,
+        sink: &mut S,
+        job: impl FnOnce(&mut Work<'_, S>) -> T,
+    ) -> Option<(T, Done)> {
+        let (answer, mut done) = self.work_once(slot, wall, room, sink, job)?;
+        if let Some(direction) = self.hold(slot) {
+            let probe = |work: &mut Work<'_, S>| work.probe_path(direction);
+            if let Some(((), after)) = self.work_once(slot, wall, done.room, sink, probe) {
+                done.room = after.room;
+                done.blocked = after.blocked;
+            }
+        }
+        Some((answer, done))
+    }
+
+    fn work_once<S: Sink + ?Sized, T>(
         &mut self,
         slot: u32,
         wall: Instant,
@@ -418,6 +389,7 @@ impl<'a, P: Policy> Engine<'a, P> {
             flows,
             blocks,
             arena,
+            paths,
             ..
         } = &mut self.storage;
         let now = head.clock.now();
@@ -431,6 +403,7 @@ impl<'a, P: Policy> Engine<'a, P> {
             flow,
             pool: Pool::new(&mut head.pool, blocks, arena, self.block_size),
             shares: &mut head.shares,
+            paths: PathTable::new(&mut head.paths, paths, self.config.hash_key),
             counters: &mut head.counters,
             config: &self.config,
             sink: &mut *sink,
@@ -440,6 +413,7 @@ impl<'a, P: Policy> Engine<'a, P> {
             room,
             turn: None,
             share_waits: None,
+            verdicts: [PathVerdict::BackOff; 2],
             blocked: false,
             done: false,
         };
@@ -463,15 +437,7 @@ impl<'a, P: Policy> Engine<'a, P> {
                 Some(at) => head.wheel.arm(flows, slot, at),
                 None => head.wheel.disarm(flows, slot),
             }
-            if has_work {
-                head.shares.leave(flows, slot);
-                head.ready.push_back(flows, slot);
-            } else {
-                head.ready.remove(flows, slot);
-                if let Some(share) = share_waits {
-                    head.shares.join(flows, share, slot);
-                }
-            }
+            self.line_up(slot, has_work, share_waits);
         }
         Some((answer, done))
     }

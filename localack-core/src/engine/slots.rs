@@ -7,6 +7,7 @@ use crate::flow::key::PackedKey;
 use crate::flow::table::{self, FlowIndex, IndexSlot};
 use crate::flow::{FlowId, FlowKey, FlowSlot};
 use crate::head::EngineHead;
+use crate::path::{PathSlot, PathTable};
 use crate::policy::Direction;
 use crate::pool::{BlockSize, Pool};
 use crate::sink::Sink;
@@ -69,6 +70,7 @@ impl<P> Engine<'_, P> {
         self.storage.index.fill(IndexSlot::EMPTY);
         // Slots and blocks count as never used once the head says so.
         self.storage.flows.fill(FlowSlot::EMPTY);
+        self.storage.paths.fill(PathSlot::EMPTY);
     }
 
     pub(super) fn slot(&self, slot: u32) -> Option<&FlowSlot> {
@@ -155,10 +157,13 @@ impl<P> Engine<'_, P> {
             index,
             blocks,
             arena,
+            paths,
         } = &mut self.storage;
         head.wheel.disarm(flows, slot);
         head.ready.remove(flows, slot);
         head.shares.leave(flows, slot);
+        let now = head.clock.now();
+        PathTable::new(&mut head.paths, paths, self.config.hash_key).withdraw(flows, slot, now);
         let Some(flow) = usize::try_from(slot)
             .ok()
             .and_then(|slot| flows.get_mut(slot))

@@ -53,6 +53,9 @@ impl StreamFlags {
     pub(crate) const RECOVERY: Self = Self(1 << 9);
     /// The first retransmission of this recovery is not out yet and needs no window.
     pub(crate) const FIRST_REPAIR: Self = Self(1 << 10);
+    /// The path to the receiver is dead: the engine probes it for all of its flows, and this one sends
+    /// nothing by itself.
+    pub(crate) const HELD: Self = Self(1 << 11);
     /// `send.probe` into the closed window is owed.
     pub(crate) const PROBE_OWED: Self = Self(1 << 12);
     /// There is urgent data before `recv.urgent` (rule H5.8).
@@ -235,6 +238,12 @@ impl Stream {
             una
         };
         una.latest(early).latest(self.recv.ack_sent)
+    }
+
+    /// Whether the first octet that is not acknowledged, or the FIN, fits the receiver's window.
+    pub(crate) fn head_fits(&self) -> bool {
+        let una = self.send.snd_una;
+        una.before(self.send.usable_edge()) || self.fin() == Some(una)
     }
 
     /// Octets that the sender believes delivered and that the receiver has not acknowledged.

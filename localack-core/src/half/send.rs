@@ -7,6 +7,7 @@ use crate::recovery::delivery::Delivery;
 use crate::recovery::delivery::{RateSample, Sent};
 use crate::recovery::lost::Lost;
 use crate::recovery::min_rtt::MinRtt;
+use crate::recovery::path_mtu::PathMtu;
 use crate::recovery::rack::Rack;
 use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
 use crate::recovery::undo::Undo;
@@ -27,32 +28,67 @@ pub(crate) enum TimerKind {
 /// What is so of loss recovery, beside [`StreamFlags`](crate::flow::stream::StreamFlags).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
-pub(crate) struct SendFlags(u8);
+pub(crate) struct SendFlags(u16);
 
 impl SendFlags {
     /// A tail loss probe is owed to the receiver.
-    pub(crate) const TAIL_PROBE_OWED: u8 = 1;
+    pub(crate) const TAIL_PROBE_OWED: u16 = 1;
     /// A tail loss probe is on its way; `probe_end` is SND.NXT behind it.
-    pub(crate) const TAIL_PROBE_OUT: u8 = 1 << 1;
+    pub(crate) const TAIL_PROBE_OUT: u16 = 1 << 1;
     /// That probe repeated old octets.
-    pub(crate) const TAIL_PROBE_REPEATS: u8 = 1 << 2;
+    pub(crate) const TAIL_PROBE_REPEATS: u16 = 1 << 2;
     /// The time-out may turn out spurious; `probe_end` is what had been SACKed before it (F-RTO).
-    pub(crate) const FORWARD: u8 = 1 << 3;
+    pub(crate) const FORWARD: u16 = 1 << 3;
     /// New data goes before repairs, to find out (RFC 5682 section 2.1, step 2b).
-    pub(crate) const FORWARD_NEW: u8 = 1 << 4;
+    pub(crate) const FORWARD_NEW: u16 = 1 << 4;
     /// What is being recovered from is a time-out.
-    pub(crate) const TIMED_OUT: u8 = 1 << 5;
+    pub(crate) const TIMED_OUT: u16 = 1 << 5;
+    /// Acknowledgements of this stream's data carry ECE: its sender has not answered the last CE mark
+    /// yet. Of a stream that is only watched: the receiver's newest one carried it.
+    pub(crate) const ECHO: u16 = 1 << 6;
+    /// The window was reduced and the receiver does not know it yet: CWR is owed with new data.
+    pub(crate) const CWR_OWED: u16 = 1 << 7;
+    /// The window was reduced for an ECN echo, and nothing is known to be lost; `recover` ends it.
+    pub(crate) const ECN_REDUCED: u16 = 1 << 8;
+    /// Why the timer will expire: two bits that hold a [`TimerKind`].
+    const TIMER: u16 = 0b11 << 14;
+    const TIMER_SHIFT: u32 = 14;
 
-    pub(crate) const fn has(self, flag: u8) -> bool {
+    pub(crate) const fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
     }
 
-    pub(crate) const fn set(&mut self, flags: u8) {
+    pub(crate) const fn set(&mut self, flags: u16) {
         self.0 |= flags;
     }
 
-    pub(crate) const fn clear(&mut self, flags: u8) {
+    pub(crate) const fn clear(&mut self, flags: u16) {
         self.0 &= !flags;
+    }
+
+    pub(crate) const fn put(&mut self, flags: u16, on: bool) {
+        if on {
+            self.set(flags);
+        } else {
+            self.clear(flags);
+        }
+    }
+
+    const fn set_timer(&mut self, kind: TimerKind) {
+        let number = match kind {
+            TimerKind::Timeout => 0,
+            TimerKind::TailProbe => 1,
+            TimerKind::Reordering => 2,
+        };
+        self.0 = self.0 & !Self::TIMER | number << Self::TIMER_SHIFT;
+    }
+
+    const fn timer(self) -> TimerKind {
+        match self.0 >> Self::TIMER_SHIFT {
+            1 => TimerKind::TailProbe,
+            2 => TimerKind::Reordering,
+            _ => TimerKind::Timeout,
+        }
     }
 }
 
@@ -92,7 +128,7 @@ pub(crate) struct SendHalf {
     pub(crate) probe_end: SeqNum,
     pub(crate) rack: Rack,
     pub(crate) undo: Undo,
-    /// When the timer expires, and (below) what for.
+    /// When the timer expires; the flags say what for.
     pub(crate) timer: Stamp,
     /// When the receiver last made progress, or showed that it lives behind a closed window.
     pub(crate) progress_at: Stamp,
@@ -104,9 +140,8 @@ pub(crate) struct SendHalf {
     rate_since: Moment,
     rtt: RttEstimator,
     pub(crate) min_rtt: MinRtt,
-    timer_kind: u8,
     pub(crate) flags: SendFlags,
-    spare: [u8; 2],
+    pub(crate) path_mtu: PathMtu,
     /// When pacing lets something go that waits only for it.
     pub(crate) pace_due: Stamp,
     pub(crate) pacer: Pacer,
@@ -147,9 +182,8 @@ impl SendHalf {
         rate_since: Moment::NEVER,
         rtt: RttEstimator::EMPTY,
         min_rtt: MinRtt::EMPTY,
-        timer_kind: 0,
         flags: SendFlags(0),
-        spare: [0; 2],
+        path_mtu: PathMtu::SETTLED,
         pace_due: Stamp::NEVER,
         pacer: Pacer::EMPTY,
         #[cfg(feature = "bbr")]
@@ -228,20 +262,12 @@ impl SendHalf {
     /// Lets the timer expire `at` a time, for this reason.
     pub(crate) const fn arm(&mut self, kind: TimerKind, at: Instant) {
         self.timer = Stamp::at(at);
-        self.timer_kind = match kind {
-            TimerKind::Timeout => 0,
-            TimerKind::TailProbe => 1,
-            TimerKind::Reordering => 2,
-        };
+        self.flags.set_timer(kind);
     }
 
     /// Why the timer will expire.
     pub(crate) const fn timer_kind(&self) -> TimerKind {
-        match self.timer_kind {
-            1 => TimerKind::TailProbe,
-            2 => TimerKind::Reordering,
-            _ => TimerKind::Timeout,
-        }
+        self.flags.timer()
     }
 
     /// The note of a transmission of `octets`, with `in_flight` octets before it.
@@ -395,9 +421,11 @@ impl SendHalf {
         self.rate_since = Moment::at(now);
     }
 
-    /// Octets that the receiver drains in `micros` microseconds at its measured rate.
+    /// Octets that the receiver drains in `micros` microseconds: at its measured rate, or at the one
+    /// that the operator vouches for where that is more (rule H6.3).
     pub(crate) fn drained_in(&self, micros: u64) -> u32 {
-        let octets = u64::from(self.rate).saturating_mul(micros) / 1_000_000;
+        let vouched = self.congestion.provisioned().map_or(0, |part| part.rate);
+        let octets = u64::from(self.rate.max(vouched)).saturating_mul(micros) / 1_000_000;
         u32::try_from(octets).unwrap_or(u32::MAX)
     }
 
@@ -426,6 +454,7 @@ impl SendHalf {
         self.rack = Rack::EMPTY;
         self.undo = Undo::EMPTY;
         self.flags = SendFlags(0);
+        self.path_mtu = PathMtu::SETTLED;
         self.duplicate_acks = 0;
         self.timer = Stamp::NEVER;
         self.pace_due = Stamp::NEVER;
@@ -437,6 +466,14 @@ impl SendHalf {
         {
             self.delivery = Delivery::EMPTY;
         }
+    }
+
+    /// The two hosts see each other's marks themselves from now on. What the engine has not answered
+    /// yet is theirs to answer: a receiver repeats its echo until it is told that the window was
+    /// reduced (RFC 3168 section 6.1.3).
+    pub(crate) const fn leave_ecn(&mut self) {
+        self.flags
+            .clear(SendFlags::ECHO | SendFlags::CWR_OWED | SendFlags::ECN_REDUCED);
     }
 
     /// Whether `range` is one octet right behind a closed window, sent to learn when it opens.

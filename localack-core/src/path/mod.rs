@@ -54,7 +54,7 @@
 //!   direction does what it does after its own first time-out (everything lost, the loss window,
 //!   timer armed, back-off of one), and from then on runs alone. A task for a direction that is not
 //!   held is ignored.
-//! - *The next deadline* is the sooner of the timers' and [`PathTable::next_deadline`], also for the
+//! - *The next deadline* is the sooner of the timers' and [`PathHead::next_deadline`], also for the
 //!   clock that caps jumps (rule H9.8).
 //!
 //! A flow waits for one path. If both of its directions face dead ones, the second backs off alone.

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use super::key::PathKey;
 use super::slot::{Health, PathSlot};
-use super::table::PathTable;
+use super::table::{PathHead, PathTable};
 use crate::policy::Port;
 use crate::time::{Instant, Stamp};
 use crate::timer::{ReadyNode, ReadyRing, RingId};
@@ -91,6 +91,20 @@ impl Queue {
             Self::Probing => 1,
             Self::Doubts => 2,
         })
+    }
+}
+
+impl PathHead {
+    /// When [`PathTable::next_task`] has something to do; `None` if no flow waits. It may be early,
+    /// and late by less than 2 ms.
+    pub(crate) fn next_deadline(&self, slots: &[PathSlot], now: Instant) -> Option<Instant> {
+        [&self.waking, &self.probing]
+            .into_iter()
+            .filter_map(|list| {
+                let index = usize::try_from(list.front()?).ok()?;
+                slots.get(index)?.acts_at.resolve(now)
+            })
+            .min()
     }
 }
 
@@ -276,15 +290,6 @@ impl PathTable<'_> {
             }
         }
         None
-    }
-
-    /// When [`PathTable::next_task`] has something to do; `None` if no flow waits. It may be early,
-    /// and late by less than 2 ms.
-    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        [&self.head.waking, &self.head.probing]
-            .into_iter()
-            .filter_map(|list| self.slot(list.front()?)?.acts_at.resolve(now))
-            .min()
     }
 
     /// The path that is due first, in the order of urgency of the queues.

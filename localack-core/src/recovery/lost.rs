@@ -92,6 +92,22 @@ impl Lost {
         self.octets = self.octets.saturating_add(octets);
     }
 
+    /// Nothing of what lies before `edge` is lost that was not found so before: it is SACKed.
+    pub(crate) const fn pass(&mut self, edge: SeqNum) {
+        if self.high_rxt.at_or_after(self.edge) {
+            self.high_rxt = edge;
+        }
+        self.edge = edge;
+    }
+
+    /// The same of repairs.
+    pub(crate) const fn pass_again(&mut self, edge: SeqNum) {
+        if self.again_rxt.at_or_after(self.again_edge) {
+            self.again_rxt = edge;
+        }
+        self.again_edge = edge;
+    }
+
     /// Everything outstanding is lost, whatever was sent again of it.
     pub(crate) const fn lose_all(&mut self, outstanding: SeqRange) {
         *self = Self {
@@ -210,6 +226,19 @@ mod tests {
             (4000, [range(3000, 3000), range(5000, 9000)])
         );
         assert_eq!(lost.repaired_from(lost.again_edge()), range(3000, 5000));
+    }
+
+    #[test]
+    fn a_search_among_sacked_octets_gets_on_without_losses() {
+        let mut lost = Lost::nothing_from(seq(0));
+        lost.pass(seq(5000));
+        assert!(lost.is_empty() && lost.edge() == seq(5000));
+        lost.raise(seq(7000), 1000);
+        lost.pass(seq(9000));
+        assert_eq!((lost.octets(), lost.waiting()[1]), (1000, range(5000, 9000)));
+        lost.on_repaired(seq(9000), 1000);
+        lost.pass_again(seq(3000));
+        assert!(lost.is_empty() && lost.again_edge() == seq(3000));
     }
 
     #[test]

@@ -82,8 +82,7 @@ impl Undo {
     }
 
     fn set_octets(&mut self, octets: u32) {
-        self.octets_and_state =
-            self.octets_and_state & !MOST_OCTETS | octets.min(MOST_OCTETS);
+        self.octets_and_state = self.octets_and_state & !MOST_OCTETS | octets.min(MOST_OCTETS);
     }
 
     /// SND.UNA has come so far that the marker would soon look new.

@@ -41,16 +41,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn losses_by_duplicates(&mut self, direction: Direction, news: &mut News) {
         let stream = self.flow.stream(direction);
         let (send, recovering) = (&stream.send, stream.flags.has(StreamFlags::RECOVERY));
+        let segment_end = send.snd_una.advance(u32::from(send.mss()));
         // The duplicates of what was sent again look like a new loss (RFC 6582 section 3.2, step 2).
-        let threshold = send.duplicate_acks >= DUP_THRESH && send.snd_una.after(send.recover);
+        let is_first = send.snd_una.after(send.recover) || send.flags.has(SendFlags::ECN_REDUCED);
+        let threshold = send.duplicate_acks >= DUP_THRESH && is_first;
         // A partial acknowledgement uncovers the next hole (RFC 6582 section 3.2, step 5).
         let partial = recovering && news.acked > 0;
         if (recovering || !threshold) && !partial {
             return;
         }
-        let head = send
-            .snd_una
-            .advance(u32::from(send.mss()))
+        let head = self
+            .size_probe_at_head(direction)
+            .unwrap_or(segment_end)
             .earliest(send.snd_nxt);
         if !head.after(send.lost.edge()) {
             return;
@@ -106,6 +108,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let expired = self.pool.expired(&stream.chain, range, expiry, MAX_PAGES);
         if expired.octets > 0 {
             self.raise_lost_edge(direction, expired.edge, expired.last.as_ref(), news);
+        } else if expired.edge.after(range.start()) {
+            self.flow.stream_mut(direction).send.lost.pass(expired.edge);
         }
         if expired.more {
             Some(0)
@@ -146,6 +150,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.lost
                 .raise_again(SeqRange::new(range.start(), expired.edge), expired.octets);
             news.lost = news.lost.saturating_add(expired.octets);
+        } else if expired.edge.after(range.start()) {
+            let lost = &mut self.flow.stream_mut(direction).send.lost;
+            lost.pass_again(expired.edge);
         }
         if expired.more {
             Some(0)
@@ -186,7 +193,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Reduces the window once for what is outstanding now.
     pub(super) fn reduce(&mut self, direction: Direction) {
         let now = self.now;
+        if self.join_ecn_reduction(direction) {
+            return;
+        }
         self.counters.recoveries = self.counters.recoveries.saturating_add(1);
+        self.owe_cwr(direction);
         let stream = self.flow.stream_mut(direction);
         stream.flags.set(StreamFlags::RECOVERY);
         let send = &mut stream.send;
@@ -220,6 +231,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             counted.reached.latest(range.start())
         };
         let octets = counted.octets.saturating_add(past);
+        let lost = SeqRange::new(range.start(), edge);
+        if self.loses_only_size_probe(direction, lost, octets) {
+            let stream = self.flow.stream_mut(direction);
+            stream.send.lost.raise(edge, octets);
+            stream.flags.set(StreamFlags::FIRST_REPAIR);
+            return;
+        }
+        let stream = self.flow.stream_mut(direction);
         let in_flight = stream.pipe(has_sack);
         let send = &mut stream.send;
         send.on_lost(now, octets, last, in_flight, has_sack);
@@ -258,8 +277,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 | SendFlags::TAIL_PROBE_REPEATS
                 | SendFlags::TAIL_PROBE_OWED
                 | SendFlags::FORWARD
-                | SendFlags::FORWARD_NEW,
+                | SendFlags::FORWARD_NEW
+                | SendFlags::ECN_REDUCED,
         );
+        send.path_mtu.forget();
     }
 
     /// The sender itself has given up waiting for its first octets, up to `end`: they are sent once

@@ -8,6 +8,7 @@
 //! adds the methods of one concern.
 
 mod accept;
+mod ecn;
 mod edit;
 mod feedback;
 mod icmp;
@@ -15,7 +16,9 @@ mod intake;
 mod keepalive;
 mod losses;
 mod news;
+mod outage;
 mod output;
+mod pmtu;
 mod pump;
 mod reset;
 mod segment;
@@ -29,6 +32,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::flow::{FlowFlags, FlowId, FlowKey, FlowSlot};
 use crate::pacing::Shares;
+use crate::path::{PathTable, Verdict};
 use crate::policy::Direction;
 use crate::pool::Pool;
 use crate::sink::Sink;
@@ -47,6 +51,9 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) flow: &'w mut FlowSlot,
     pub(crate) pool: Pool<'w>,
     pub(crate) shares: &'w mut Shares,
+    pub(crate) paths: PathTable<'w>,
+    /// What becomes of each direction whose retransmission timer has expired, inner first.
+    pub(crate) verdicts: [Verdict; 2],
     pub(crate) counters: &'w mut Counters,
     pub(crate) config: &'w Config,
     pub(crate) sink: &'w mut S,

@@ -27,6 +27,8 @@ pub(super) struct News {
     pub(super) lost: u32,
     /// Octets in flight before it.
     pub(super) prior_in_flight: u32,
+    /// It echoes a mark of congestion.
+    pub(super) echoes: bool,
     /// SND.UNA and the highest SACKed edge before it.
     una_before: SeqNum,
     sacked_before: SeqNum,
@@ -62,6 +64,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             delivered: 0,
             lost: 0,
             prior_in_flight: self.pipe(echo),
+            echoes: false,
             una_before: send.snd_una,
             sacked_before: send.sacked_to,
             newest: None,
@@ -116,6 +119,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.flags.set(StreamFlags::WALK_OWED);
         }
         self.flow.flags.clear(FlowFlags::stalled(echo));
+        if self.flow.stream_mut(echo).flags.take(StreamFlags::HELD) {
+            // What was sent into a dead path is lost.
+            self.lose_all(echo);
+        }
     }
 
     /// Marks what the receiver has SACKed. Blocks about what was not sent or is acknowledged already
@@ -187,9 +194,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if self.is_spurious(echo, news, tsecr) {
             self.take_back(echo);
         }
-        let recovered = self.leave_recovery(echo);
+        let recovered = self.leave_recovery(echo) || self.end_ecn_reduction(echo);
         let wait_us = self.look_for_losses(echo, news);
         self.hear_of_tail_probe(echo, news);
+        self.hear_echo(echo, news.echoes);
         let in_flight = self.pipe(echo);
         let send = &mut self.flow.stream_mut(echo).send;
         if news.delivered > 0 || news.lost > 0 {
@@ -291,6 +299,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.undo.end();
         send.flags
             .clear(SendFlags::FORWARD | SendFlags::FORWARD_NEW | SendFlags::TIMED_OUT);
+        send.flags.clear(SendFlags::CWR_OWED);
         send.reset_backoff();
         send.congestion.on_spurious();
         stream

@@ -44,6 +44,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let mut waits = false;
         while self.room > 0 && !self.blocked {
+            if self.send_size_probe(direction) {
+                continue;
+            }
             let Some(plan) = self.plan(direction) else {
                 break;
             };
@@ -197,7 +200,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// The next segment to send, repairs first, but for what is to tell whether a time-out was
     /// spurious (RFC 5682).
     fn plan(&self, direction: Direction) -> Option<Plan> {
-        let send = &self.flow.stream(direction).send;
+        let stream = self.flow.stream(direction);
+        if stream.flags.has(StreamFlags::HELD) {
+            // Nothing but the one segment that probes the path.
+            let probes = stream.flags.has(StreamFlags::FIRST_REPAIR);
+            return probes.then(|| self.plan_repair(direction)).flatten();
+        }
+        let send = &stream.send;
         if send.flags.has(SendFlags::FORWARD_NEW)
             && let Some(plan) = self.plan_new(direction)
         {
@@ -322,7 +331,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &self.flow.stream(direction).send;
         let mss = u32::from(send.mss()).max(1);
         let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
-        let most = u32::from(self.config.super_segment).min(room);
+        // A super-segment with CWR would carry it in each of its segments.
+        let most = if send.flags.has(SendFlags::CWR_OWED) {
+            0
+        } else {
+            u32::from(self.config.super_segment).min(room)
+        };
         let segments = most.checked_div(mss).unwrap_or(0);
         // A turn at a vouched rate is used up in whole segments.
         let packet = mss.saturating_add(self.header_octets().into());

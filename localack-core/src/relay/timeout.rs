@@ -5,9 +5,10 @@ use core::time::Duration;
 
 use super::Work;
 use super::pump::Plan;
+use crate::config::Config;
 use crate::event::Event;
-use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
+use crate::flow::{FlowFlags, FlowSlot};
 use crate::half::send::{SendFlags, TimerKind};
 use crate::policy::Direction;
 use crate::recovery::rtt::RtoBounds;
@@ -15,7 +16,7 @@ use crate::recovery::undo::Undo;
 use crate::seq::SeqRange;
 use crate::sink::{Sink, TransmitKind};
 use crate::stats::DirectionMode;
-use crate::time::{Moment, Stamp, micros};
+use crate::time::{Instant, Moment, Stamp, micros};
 
 /// How long a receiver may hold back the acknowledgement of a lone segment (RFC 8985 section 7.2,
 /// TLP.max_ack_delay), in microseconds.
@@ -26,22 +27,37 @@ const PROBE_GRAIN_US: u32 = 2_000;
 /// The same of a repair that waits for what is only late.
 const REORDERING_GRAIN_US: u32 = 100;
 
-impl<S: Sink + ?Sized> Work<'_, S> {
+impl FlowSlot {
     /// The retransmission time-out now.
-    pub(super) fn rto(&self, direction: Direction) -> Duration {
+    pub(crate) fn rto(&self, config: &Config, direction: Direction) -> Duration {
         let bound = |duration| u32::try_from(micros(duration)).unwrap_or(u32::MAX);
-        let initial_us = if self.has(FlowFlags::SYN_LOST) {
+        let initial_us = if self.flags.has(FlowFlags::SYN_LOST) {
             RtoBounds::INITIAL_AFTER_SYN_LOSS_US
         } else {
             RtoBounds::DEFAULT.initial_us
         };
         let bounds = RtoBounds {
             initial_us,
-            min_us: bound(self.config.rto_min),
-            max_us: bound(self.config.rto_max),
+            min_us: bound(config.rto_min),
+            max_us: bound(config.rto_max),
             ..RtoBounds::DEFAULT
         };
-        Duration::from_micros(self.flow.stream(direction).send.rto(&bounds).into())
+        Duration::from_micros(self.stream(direction).send.rto(&bounds).into())
+    }
+
+    /// Whether something that the receiver's window admits was not acknowledged in time.
+    pub(crate) fn is_silent(&self, direction: Direction, now: Instant) -> bool {
+        let stream = self.stream(direction);
+        let send = &stream.send;
+        let is_due = send.timer.is_due(now) && send.timer_kind() == TimerKind::Timeout;
+        is_due && stream.is_active() && send.in_flight() > 0 && stream.head_fits()
+    }
+}
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// The retransmission time-out now.
+    pub(super) fn rto(&self, direction: Direction) -> Duration {
+        self.flow.rto(self.config, direction)
     }
 
     /// Something was sent: the timer runs from now on, if it did not (RFC 6298 section 5.1).
@@ -97,6 +113,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             || stream.mode() == DirectionMode::StoreAndForward
             || stream.chain.octets_sacked() > 0
             || send.flags.has(out)
+            || send.path_mtu.is_probing()
             || send.doublings() > 0
         {
             return None;
@@ -143,9 +160,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if send.has_stalled(now) {
             self.flow.flags.set(FlowFlags::stalled(direction));
         }
-        let send = &self.flow.stream(direction).send;
-        let head_fits = send.snd_una.before(send.usable_edge()) || self.fin_is_head(direction);
-        let in_flight = send.in_flight();
+        if self.size_probe_timed_out(direction) {
+            return;
+        }
+        self.suspect_black_hole(direction);
+        if self.is_held_by_path(direction) {
+            return;
+        }
+        let stream = self.flow.stream(direction);
+        let (head_fits, in_flight) = (stream.head_fits(), stream.send.in_flight());
         self.flow.stream_mut(direction).send.back_off();
         if in_flight > 0 && head_fits {
             self.time_out(direction);
@@ -168,13 +191,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Everything outstanding counts as lost; whether that is true, the answers to what is sent next
     /// will tell (F-RTO, RFC 5682 section 3.1).
-    fn time_out(&mut self, direction: Direction) {
+    pub(super) fn time_out(&mut self, direction: Direction) {
         let now = self.now;
         self.counters.timeouts = self.counters.timeouts.saturating_add(1);
         let send = &mut self.flow.stream_mut(direction).send;
         let is_first = !send.flags.has(SendFlags::TIMED_OUT);
         let sacked_to = send.sacked_to;
         send.congestion.on_timeout(now, send.in_flight());
+        self.owe_cwr(direction);
         self.lose_all(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         if is_first {
@@ -261,12 +285,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let data = stream.rcv_nxt().after(send.snd_nxt);
         let fin = stream.fin() == Some(send.snd_nxt);
         (data || fin) && send.snd_nxt.at_or_after(send.usable_edge())
-    }
-
-    /// Whether the FIN is all that is not acknowledged, and fits.
-    fn fin_is_head(&self, direction: Direction) -> bool {
-        let stream = self.flow.stream(direction);
-        stream.fin() == Some(stream.send.snd_una)
     }
 
     /// Sends the owed probe into the closed window: the first octet that is not acknowledged, or

@@ -4,6 +4,7 @@ use super::{MAX_PAGES, Work};
 use crate::flow::phase::Phase;
 use crate::flow::stream::{Stream, StreamFlags};
 use crate::flow::{FlowFlags, FlowSlot};
+use crate::path::Verdict;
 use crate::policy::Direction;
 use crate::seq::SeqRange;
 use crate::sink::Sink;
@@ -56,7 +57,8 @@ impl FlowSlot {
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Deals with everything that is due, and then pays what is owed.
-    pub(crate) fn on_timer(&mut self) {
+    pub(crate) fn on_timer(&mut self, verdicts: [Verdict; 2]) {
+        self.verdicts = verdicts;
         if self.flow.phase_due > 0 && self.flow.phase_due <= self.now.as_micros() {
             self.on_phase_due();
         }

@@ -1,6 +1,6 @@
 //! Memory for an engine, on the heap.
 
-use localack_core::{BlockSlot, EngineHead, FlowSlot, IndexSlot, Storage};
+use localack_core::{BlockSlot, EngineHead, FlowSlot, IndexSlot, PathSlot, Storage};
 
 /// Owns what an engine borrows.
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub struct Memory {
     index: Vec<IndexSlot>,
     blocks: Vec<BlockSlot>,
     arena: Vec<u8>,
+    paths: Vec<PathSlot>,
 }
 
 impl Memory {
@@ -22,6 +23,7 @@ impl Memory {
             index: vec![IndexSlot::EMPTY; (2 * flows).next_power_of_two()],
             blocks: vec![BlockSlot::EMPTY; blocks],
             arena: vec![0; blocks * block_size],
+            paths: vec![PathSlot::EMPTY; flows],
         }
     }
 
@@ -33,6 +35,7 @@ impl Memory {
             index: &mut self.index,
             blocks: &mut self.blocks,
             arena: &mut self.arena,
+            paths: &mut self.paths,
         }
     }
 }

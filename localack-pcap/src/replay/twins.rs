@@ -4,7 +4,8 @@ use core::hash::Hasher as _;
 
 use localack_core::{
     BlockSlot, Config, ConfigError, Engine, EngineHead, Event, FlowId, FlowSlot, IndexSlot,
-    Instant, PacketMeta, Poll, Port, Sink, SinkFull, Storage, Transmit, TransmitKind, Verdict,
+    Instant, PacketMeta, PathSlot, Poll, Port, Sink, SinkFull, Storage, Transmit, TransmitKind,
+    Verdict,
 };
 
 use super::options::{Options, ReplayPolicy};
@@ -27,6 +28,7 @@ pub(crate) struct Memory {
     index: Vec<IndexSlot>,
     blocks: Vec<BlockSlot>,
     arena: Vec<u8>,
+    paths: Vec<PathSlot>,
 }
 
 impl Memory {
@@ -38,6 +40,7 @@ impl Memory {
             index: vec![IndexSlot::EMPTY; (2 * options.flows).next_power_of_two()],
             blocks: vec![BlockSlot::EMPTY; blocks],
             arena: vec![0; blocks * BLOCK],
+            paths: vec![PathSlot::EMPTY; options.flows.min(4096)],
         }
     }
 
@@ -53,6 +56,7 @@ impl Memory {
             index: &mut self.index,
             blocks: &mut self.blocks,
             arena: &mut self.arena,
+            paths: &mut self.paths,
         }
     }
 }

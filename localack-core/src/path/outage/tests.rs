@@ -63,6 +63,10 @@ impl Rig {
         (table, &mut self.nodes)
     }
 
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        self.head.next_deadline(&self.slots, now)
+    }
+
     fn on_timeout(&mut self, flow: u32, consecutive: u8, millis: u64) -> Verdict {
         let (mut table, nodes) = self.table();
         table.on_timeout(nodes, flow, &key(1), at(millis), timeout(consecutive))
@@ -96,7 +100,7 @@ impl Rig {
     }
 
     fn deadline(&mut self, millis: u64) -> Option<u64> {
-        let deadline = self.table().0.next_deadline(at(millis))?;
+        let deadline = self.next_deadline(at(millis))?;
         Some(deadline.as_micros() / 1000)
     }
 
@@ -165,7 +169,7 @@ fn rfc6298_5_5_without_a_slot_a_flow_backs_off_as_ever() {
         assert_eq!(verdict, Verdict::BackOff);
     }
     assert!(!table.on_heard(&key(1), at(5000)));
-    assert_eq!(table.next_deadline(at(5000)), None);
+    assert_eq!(table.head.next_deadline(table.slots, at(5000)), None);
 }
 
 #[test]

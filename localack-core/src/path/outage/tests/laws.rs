@@ -73,7 +73,7 @@ fn check(rig: &mut Rig, now: Instant) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(rig.head.any_in_doubt(), in_doubt > 0);
     let waits = rig.nodes.iter().any(|node| node.0.ring().is_some());
-    let deadline = rig.table().0.next_deadline(now);
+    let deadline = rig.next_deadline(now);
     prop_assert_eq!(deadline.is_some(), waits);
     let latest = now.after(Duration::from_micros(PROBE_INTERVAL_US.into()));
     prop_assert!(deadline.is_none_or(|at| at <= latest));
@@ -198,7 +198,7 @@ proptest! {
                         prop_assert!((task.flow as usize) < nodes.len());
                     }
                     prop_assert!(budget > 0, "it went round and round");
-                    let _ = table.next_deadline(now);
+                    let _ = table.head.next_deadline(table.slots, now);
                 }
             }
         }

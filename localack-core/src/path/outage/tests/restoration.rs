@@ -105,7 +105,7 @@ fn run(scenario: Scenario) -> Outcome {
                 agenda.insert((now_us + rtt_us, serial), Happening::Answer(flow));
             }
         }
-        let next_task_us = rig.table().0.next_deadline(now).map(Instant::as_micros);
+        let next_task_us = rig.next_deadline(now).map(Instant::as_micros);
         let next_event_us = agenda.first_key_value().map(|(&(due_us, _), _)| due_us);
         let next_us = next_task_us.into_iter().chain(next_event_us).min();
         now_us = next_us.unwrap_or(end_us).max(now_us + 1);

@@ -1,0 +1,70 @@
+//! A dead path: what one of its flows does while the engine probes it for all of them, and when it
+//! has come back.
+
+use super::Work;
+use crate::flow::stream::StreamFlags;
+use crate::half::send::TimerKind;
+use crate::path::Verdict;
+use crate::policy::Direction;
+use crate::sink::Sink;
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Whether the path is known to be dead, so that this direction waits for it instead of backing
+    /// off. It may be its turn to probe.
+    pub(super) fn is_held_by_path(&mut self, direction: Direction) -> bool {
+        let [inner, outer] = self.verdicts;
+        let verdict = match direction {
+            Direction::InnerToOuter => inner,
+            Direction::OuterToInner => outer,
+        };
+        let held = verdict != Verdict::BackOff;
+        let stream = self.flow.stream_mut(direction);
+        stream.flags.put(StreamFlags::HELD, held);
+        if !held {
+            return false;
+        }
+        stream.flags.clear(StreamFlags::FIRST_REPAIR);
+        // In case nobody calls: the time-out as it is.
+        let at = self.now.after(self.rto(direction));
+        self.flow
+            .stream_mut(direction)
+            .send
+            .arm(TimerKind::Timeout, at);
+        if verdict == Verdict::Probe {
+            self.probe_path(direction);
+        }
+        true
+    }
+
+    /// Sends the first segment once more, to learn whether the path is back.
+    pub(crate) fn probe_path(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        let send = &mut stream.send;
+        if !stream.flags.has(StreamFlags::HELD) || send.in_flight() == 0 {
+            return;
+        }
+        let end = send.snd_una.advance(u32::from(send.mss()));
+        send.lost
+            .lose_head(send.snd_una, end.earliest(send.snd_nxt));
+        stream.flags.set(StreamFlags::FIRST_REPAIR);
+        self.counters.path_probes = self.counters.path_probes.saturating_add(1);
+        self.pump(direction);
+    }
+
+    /// The path has come back: the direction goes on as after a time-out of its own.
+    pub(crate) fn wake(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        if !stream.flags.take(StreamFlags::HELD) || stream.send.in_flight() == 0 {
+            return;
+        }
+        stream.send.reset_backoff();
+        stream.send.back_off();
+        self.time_out(direction);
+        let at = self.now.after(self.rto(direction));
+        self.flow
+            .stream_mut(direction)
+            .send
+            .arm(TimerKind::Timeout, at);
+        self.pump(direction);
+    }
+}
