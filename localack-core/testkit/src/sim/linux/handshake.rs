@@ -110,7 +110,8 @@ impl LinuxHost {
         self.learn(now, packet);
         self.establish(now, packet);
         self.sender.wnd = packet.window.into();
-        self.receiver.acks.now = true;
+        // The application learns of it only now: no data comes with this acknowledgement.
+        self.send_ack(now);
     }
 
     /// The acknowledgement of a SYN-ACK.

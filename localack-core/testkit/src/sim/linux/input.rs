@@ -5,7 +5,7 @@ use localack_core::Instant;
 use super::fault::{FaultKind, Seen};
 use super::host::{Life, LinuxHost};
 use super::position::{FIRST_OCTET, ORIGIN};
-use super::send::ack::AckInfo;
+use super::send::ack::{AckInfo, AckRefused};
 use super::watch::Told;
 use crate::packet::{Decoded, Flags, Packet};
 
@@ -76,6 +76,11 @@ impl LinuxHost {
         }
         let end = seq + u64::from(packet.seq_len());
         let has_data = end > seq;
+        let fin = packet.flags.has(Flags::FIN);
+        if has_data && !packet.flags.has(Flags::SYN) {
+            let faults = &mut self.faults;
+            self.receiver.check(now, seq, &packet.payload, fin, faults);
+        }
         self.judge_options(now, packet);
         if !self.passes_paws(now, packet, seq, end) || !self.is_in_window(now, seq, end) {
             self.challenge(now, has_data);
@@ -102,10 +107,9 @@ impl LinuxHost {
             let length = packet.payload_len().into();
             self.receiver.window.sample(echo, age, length);
         }
-        let fin = packet.flags.has(Flags::FIN);
         let rto = self.sender.rtt.rto();
         let data = (seq, &packet.payload[..], fin);
-        self.receiver.take(now, data, rto, &mut self.faults);
+        self.receiver.take(now, data, rto);
         if has_data {
             self.acknowledge_if_due(now, packet.payload_len().into());
         }
@@ -210,16 +214,21 @@ impl LinuxHost {
             payload: packet.seq_len() > 0,
             ece: packet.flags.has(Flags::ECE),
         };
-        let refused = self.sender.on_ack(now, &info, &mut self.faults);
-        if refused == Ok(()) {
-            let told = Told {
-                ack: info.ack,
-                window: info.window,
-                stamp: packet.options.timestamps.map(|(value, _)| value),
-            };
-            self.watch.tell(now, told, &mut self.faults);
-        }
-        refused == Ok(())
+        let kind = match self.sender.on_ack(now, &info, &mut self.faults) {
+            Ok(()) => {
+                let told = Told {
+                    ack: info.ack,
+                    window: info.window,
+                    stamp: packet.options.timestamps.map(|(value, _)| value),
+                };
+                self.watch.tell(now, told, &mut self.faults);
+                return true;
+            }
+            Err(AckRefused::Unsent) => FaultKind::AckOfUnsent,
+            Err(AckRefused::TooOld) => FaultKind::AckTooOld,
+        };
+        self.faults.add(now, kind);
+        false
     }
 
     /// ECN as a receiver (RFC 3168 section 6.1.3).

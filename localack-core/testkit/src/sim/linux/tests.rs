@@ -7,6 +7,9 @@ use crate::sim::{
     Corrupt, Delay, Duplicate, Links, Loss, Middle, Path, Random, Rate, Reorder, Wire, World, seeds,
 };
 
+mod bench;
+mod receiving;
+mod sending;
 mod transfer;
 
 const MEBIBYTE: u64 = 1 << 20;

@@ -95,14 +95,12 @@ impl Receiver {
         now: Instant,
         (start, payload, fin): (u64, &[u8], bool),
         rto: u64,
-        faults: &mut Faults,
     ) {
         let octets_end = start + payload.len() as u64;
         let end = octets_end + u64::from(fin);
         if end == start {
             return;
         }
-        self.check(now, start, payload, fin, faults);
         if end <= self.rcv_nxt {
             self.repeated(start, end);
             return;
@@ -182,8 +180,16 @@ impl Receiver {
         self.sacks.report(left, right);
     }
 
-    /// Whether the octets are the stream's and the FIN is where it was.
-    fn check(&self, now: Instant, start: u64, payload: &[u8], fin: bool, faults: &mut Faults) {
+    /// Whether the octets of a segment, acceptable or not, are the stream's, and the FIN is where it
+    /// was.
+    pub(super) fn check(
+        &self,
+        now: Instant,
+        start: u64,
+        payload: &[u8],
+        fin: bool,
+        faults: &mut Faults,
+    ) {
         let end = start + payload.len() as u64;
         let beyond = self
             .fin

@@ -107,7 +107,7 @@ impl Sender {
         self.measure(info, &out);
         out.duplicate = !out.advanced && !info.payload && !opened && !self.flight.is_empty();
         self.tail_probe_answered(&out);
-        let lost = self.alert(&out);
+        let lost = self.alert(&mut out);
         self.control_window(&out, lost);
         self.window_probe_answered();
         Ok(())

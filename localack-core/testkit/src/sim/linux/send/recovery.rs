@@ -8,7 +8,7 @@ use super::{Phase, Sender};
 
 impl Sender {
     /// Decides what an acknowledgement means; answers how many segments it shows to be lost.
-    pub(super) fn alert(&mut self, out: &Outcome) -> u32 {
+    pub(super) fn alert(&mut self, out: &mut Outcome) -> u32 {
         let plain = out.reported == 0 && !out.duplicate && !out.ece && !out.dsack;
         if plain && self.phase == Phase::Open {
             return 0;
@@ -86,10 +86,11 @@ impl Sender {
     }
 
     /// A duplicate acknowledgement of a receiver without SACK: one segment has left the network.
-    fn count_duplicate(&mut self, out: &Outcome) {
-        if !self.sack && out.duplicate {
-            let most = self.flight.len().saturating_sub(1 + self.flight.lost());
-            self.flight.reno_sacked = (self.flight.reno_sacked + 1).min(most);
+    fn count_duplicate(&mut self, out: &mut Outcome) {
+        let most = self.flight.len().saturating_sub(1 + self.flight.lost());
+        if !self.sack && out.duplicate && self.flight.reno_sacked < most {
+            self.flight.reno_sacked += 1;
+            out.delivered += 1;
         }
     }
 
@@ -168,7 +169,7 @@ impl Sender {
     }
 
     /// An acknowledgement after a time-out (RFC 5682 section 3.1 for F-RTO).
-    fn after_time_out(&mut self, out: &Outcome) {
+    fn after_time_out(&mut self, out: &mut Outcome) {
         let recovered = self.una >= self.high_seq;
         self.new_first = false;
         if out.advanced && self.undo_time_out(false, out.echo) {

@@ -106,13 +106,12 @@ impl Sender {
 
     fn tail_probe(&mut self, now: Instant) {
         self.timers.rto = Some(after(now, self.rtt.rto()));
-        let end = self.nxt;
+        self.tlp = Some((self.nxt, true));
         if let Some(new) = self.new_segment(now, true) {
             self.forced = Some(new);
             self.tlp = Some((self.nxt, false));
         } else if let Some(last) = self.flight.last_number() {
             self.forced = self.resend(last, now);
-            self.tlp = Some((end, true));
         }
         self.stats.loss_probes += 1;
     }

@@ -114,7 +114,7 @@ impl Sender {
         let fresh = self.flight.is_empty();
         self.nxt = end + u64::from(fin);
         self.flight.push(start, self.nxt, fin, now);
-        if fresh || self.tlp.is_some() {
+        if fresh {
             self.rearm(now);
         } else {
             self.arm_tail_probe(now);
