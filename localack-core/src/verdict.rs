@@ -103,30 +103,28 @@ reasons! {
         Authenticated = 14 "authenticated",
         /// Both ends agreed on an option the engine does not speak, such as MPTCP (rule H11.1).
         NegotiatedOption = 15 "negotiated-option",
-        /// The connection negotiated classic ECN (rule H11.3), which is not handled yet.
-        Ecn = 16 "ecn",
         /// The connection negotiated accurate ECN (rule H11.2).
-        AccurateEcn = 17 "accurate-ecn",
+        AccurateEcn = 16 "accurate-ecn",
         /// Crossed SYNs or another handshake that is not SYN, SYN-ACK, ACK (rule H7.4).
-        UnusualHandshake = 18 "unusual-handshake",
+        UnusualHandshake = 17 "unusual-handshake",
         /// IPv4 options or IPv6 extension headers (rule H10.3).
-        IpOptions = 19 "ip-options",
+        IpOptions = 18 "ip-options",
         /// The sender allows fragmentation and the operator does not allow DF = 1 (rule H10.3).
-        DfClear = 20 "df-clear",
+        DfClear = 19 "df-clear",
         /// The same addresses and ports arrived at the wrong port (rule H9.11).
-        WrongPort = 21 "wrong-port",
+        WrongPort = 20 "wrong-port",
         /// The TCP checksum is wrong: the receiver will judge (rule H5.4).
-        BadChecksum = 22 "bad-checksum",
+        BadChecksum = 21 "bad-checksum",
         /// Outside the receiver's window or acceptable numbers: the receiver will judge (rule H1.9).
-        Unacceptable = 23 "unacceptable",
+        Unacceptable = 22 "unacceptable",
         /// Nothing in the segment had to be changed.
-        Untouched = 24 "untouched",
+        Untouched = 23 "untouched",
         /// No direction of the flow is served at present.
-        BypassService = 25 "bypass-service",
+        BypassService = 24 "bypass-service",
         /// A reset that the receiver may judge for itself (rule H8.4).
-        Reset = 26 "reset",
+        Reset = 25 "reset",
         /// The engine is handing its flows back and adopts no new ones.
-        Draining = 27 "draining",
+        Draining = 26 "draining",
     }
 }
 

@@ -30,10 +30,7 @@ pub(crate) fn syn_info(seg: &Segment) -> SynInfo {
 
 /// Why a connection cannot be served, as its SYN and SYN-ACK together say.
 pub(crate) fn unservable_together(pending: &PendingSyn, syn_ack: &Segment) -> Option<PassReason> {
-    let (ece, cwr) = (
-        syn_ack.flags.contains(Flags::ECE),
-        syn_ack.flags.contains(Flags::CWR),
-    );
+    let cwr = syn_ack.flags.contains(Flags::CWR);
     if let Some(reason) = unservable(syn_ack) {
         Some(reason)
     } else if pending.shares_unusual_option(syn_ack) {
@@ -41,11 +38,17 @@ pub(crate) fn unservable_together(pending: &PendingSyn, syn_ack: &Segment) -> Op
     } else if pending.offers_accurate_ecn() && (syn_ack.accurate_ecn || cwr) {
         // RFC 9768 section 3.1.1: any such answer speaks of accurate ECN.
         Some(PassReason::AccurateEcn)
-    } else if pending.offers_ecn() && ece {
-        Some(PassReason::Ecn)
     } else {
         None
     }
+}
+
+/// Whether the two agree on classic ECN. A SYN-ACK with both flags is a reflection of the SYN, and
+/// no agreement (RFC 3168 section 6.1.1).
+fn agree_on_ecn(pending: &PendingSyn, syn_ack: &Segment) -> bool {
+    pending.offers_ecn()
+        && syn_ack.flags.contains(Flags::ECE)
+        && !syn_ack.flags.contains(Flags::CWR)
 }
 
 impl FlowSlot {
@@ -73,7 +76,10 @@ impl FlowSlot {
         for direction in Direction::BOTH {
             let stream = self.stream_mut(direction);
             stream.set_service(config.service(direction));
-            stream.send.congestion.nominate(config.controller(direction));
+            stream
+                .send
+                .congestion
+                .nominate(config.controller(direction));
         }
     }
 
@@ -120,6 +126,8 @@ impl FlowSlot {
             FlowFlags::TIMESTAMPS,
             pending.timestamps() && syn_ack.options.timestamps.is_some(),
         );
+        self.flags
+            .put(FlowFlags::ECN, agree_on_ecn(&pending, syn_ack));
         self.host_mut(client).mss = pending.mss();
         self.host_mut(client).set_scale(client_scale);
         self.host_mut(server).mss = announced_mss(syn_ack);

@@ -91,6 +91,8 @@ impl FlowFlags {
 
     /// Controllers that need no pacing send at once what their window allows.
     pub(crate) const UNPACED: Self = Self(1 << 12);
+    /// Both ends agreed on classic ECN (RFC 3168 section 6.1.1).
+    pub(crate) const ECN: Self = Self(1 << 13);
 
     /// The flag that says that `direction` is stalled.
     pub(crate) const fn stalled(direction: Direction) -> Self {

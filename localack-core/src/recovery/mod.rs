@@ -3,6 +3,7 @@
 pub(crate) mod delivery;
 pub(crate) mod lost;
 pub(crate) mod min_rtt;
+pub(crate) mod path_mtu;
 pub(crate) mod rack;
 pub(crate) mod rtt;
 pub(crate) mod undo;

@@ -28,6 +28,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if data.is_active() {
             rewrite.set_seq(seq);
             rewrite.set_tsval(data.recv.ts_max);
+            // It was for the engine (rule H11.3).
+            rewrite.set_flags(Flags::NONE, Flags::CWR);
         }
         let echo = direction.reverse();
         if self.flow.stream(echo).is_active() && seg.flags.contains(Flags::ACK) {
@@ -45,7 +47,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Makes the segment acknowledge what the engine acknowledges, and offer what it offers.
     fn edit_feedback(&mut self, echo: Direction, rewrite: &mut Rewrite<'_>) {
         let offer = self.offer(echo);
+        let echoes = self.echo_of(echo);
         let stream = self.flow.stream(echo);
+        rewrite.set_flags(echoes, Flags::ECE.without(echoes));
         rewrite.set_ack(offer.ack);
         rewrite.set_window(offer.window);
         rewrite.set_tsecr(stream.recv.ts_recent);
@@ -65,6 +69,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn freshen_feedback(&self, echo: Direction, seg: &Segment, rewrite: &mut Rewrite<'_>) {
         let newest = &self.flow.stream(echo).send;
         if self.flow.stream(echo.reverse()).is_active() && seg.ack.before(newest.snd_una) {
+            let echoes = self.echo_of(echo);
+            rewrite.set_flags(echoes, Flags::ECE.without(echoes));
             rewrite.set_ack(newest.snd_una);
             rewrite.set_window(newest.window);
             rewrite.set_tsecr(newest.tsecr);

@@ -4,12 +4,13 @@ use super::Work;
 use crate::event::DemoteCause;
 use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
+use crate::half::send::SendFlags;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::Sink;
 use crate::stats::DirectionMode;
 use crate::time::Stamp;
-use crate::wire::Segment;
+use crate::wire::{Flags, Segment};
 
 /// What the acknowledgement part of a segment meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,16 +46,27 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.flow.flags.set(FlowFlags::ASYMMETRIC);
             self.demote(echo.reverse(), DemoteCause::Asymmetric);
         }
+        let has_ecn = self.has(FlowFlags::ECN);
         let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
         let (una, window) = (send.snd_una, send.window);
+        let echoed = send.flags.has(SendFlags::ECHO);
         let is_news = send.note_window(seg.seq, seg.ack, seg.window, shift.octets(seg.window));
         if is_news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;
         }
+        if is_news {
+            let echoes = has_ecn && seg.flags.contains(Flags::ECE);
+            send.flags.put(SendFlags::ECHO, echoes);
+        }
         stream.watch_ack(seg.ack);
         let send = &stream.send;
-        if send.snd_una != una || send.window != window || !seg.options.sack.is_empty() {
+        let same_echo = send.flags.has(SendFlags::ECHO) == echoed;
+        if send.snd_una != una
+            || send.window != window
+            || !seg.options.sack.is_empty()
+            || !same_echo
+        {
             Feedback::News
         } else {
             Feedback::Nothing
@@ -74,6 +86,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return Feedback::Nothing;
         }
         let mut news = self.news(echo);
+        news.echoes = seg.flags.contains(Flags::ECE);
         self.take_ack(echo, seg.ack, &mut news);
         self.take_sack(echo, seg, &mut news);
         let window_before = self.flow.stream(echo).send.wnd_edge;
@@ -82,6 +95,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.count_duplicate(echo, seg, same_window, &mut news);
         let tsecr = seg.options.timestamps.map(|timestamps| timestamps.ecr);
         self.learn(echo, &mut news, tsecr);
+        self.hear_of_size_probe(echo, news.acked);
         if opened {
             Feedback::Opened
         } else {

@@ -4,11 +4,7 @@ use super::Work;
 use crate::policy::Direction;
 use crate::sink::Sink;
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
-use crate::wire::{IcmpError, IcmpKind, IpVersion, Quoted};
-
-/// Least path MTU that is believed (rule H10.1).
-const MTU_FLOOR_V4: u32 = 552;
-const MTU_FLOOR_V6: u32 = 1280;
+use crate::wire::{IcmpError, IcmpKind, Quoted};
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// An error about a segment that travelled in `direction`.
@@ -24,23 +20,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !stream.is_active() || !stream.send.outstanding().contains(error.quoted.seq) {
             return Verdict::Pass(PassReason::Icmp);
         }
-        let floor = match error.version {
-            IpVersion::V4 => MTU_FLOOR_V4,
-            IpVersion::V6 => MTU_FLOOR_V6,
-        };
-        let Ok(mtu) = u16::try_from(mtu) else {
-            return Verdict::Pass(PassReason::Icmp);
-        };
-        let mss = self.segment_size_at(mtu);
-        if u32::from(mtu) < floor || mss >= stream.send.mss() {
-            return Verdict::Pass(PassReason::Icmp);
+        if self.on_packet_too_big(direction, mtu, &error.quoted) {
+            Verdict::Absorb(AbsorbReason::PacketTooBig)
+        } else {
+            Verdict::Pass(PassReason::Icmp)
         }
-        let send = &mut self.flow.stream_mut(direction).send;
-        send.congestion.on_mss_change(mss);
-        // Whatever is in flight was too big as well; it is not lost to congestion (RFC 1191).
-        self.lose_all(direction);
-        self.pump(direction);
-        Verdict::Absorb(AbsorbReason::PacketTooBig)
     }
 
     /// Whether an error is about an acknowledgement that the engine made: its host never sent it

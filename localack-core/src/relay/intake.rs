@@ -204,8 +204,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             seg.payload_len
         };
         let stamped = seg.options.timestamps.is_some() || !self.has(FlowFlags::TIMESTAMPS);
-        let plain = Flags::ACK.union(Flags::PSH).union(Flags::FIN);
+        let ecn = Flags::ECE.union(Flags::CWR);
+        let plain = Flags::ACK.union(Flags::PSH).union(Flags::FIN).union(ecn);
         stamped
+            && self.may_go_with_its_mark(direction, seg)
             && seg.options.unusual.is_empty()
             && seg.flags.without(plain) == Flags::NONE
             && seg.seq == send.snd_nxt
@@ -214,6 +216,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && segment <= u32::from(send.mss())
             && end.at_or_before(send.usable_edge())
             && send.lost.is_empty()
+            && !stream.flags.has(StreamFlags::HELD)
             && !self.waits_for_pace(direction, seg.payload_len)
             && self.pipe(direction).saturating_add(seg.payload_len)
                 <= send.congestion.cwnd().max(u32::from(send.mss()))
@@ -240,6 +243,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// unusual or the delay is zero, else with the second full segment or when the delay ends.
     pub(super) fn schedule_ack(&mut self, direction: Direction, seg: &Segment, intake: Intake) {
         let (delay, now) = (self.flow.ack_delay, self.now);
+        let marked = self.is_marked(seg);
         let stream = self.flow.stream_mut(direction);
         let Intake::InOrder { filled_gap, .. } = intake else {
             stream.flags.set(StreamFlags::ACK_OWED);
@@ -252,6 +256,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             || filled_gap
             || seg.flags.intersects(Flags::PSH.union(Flags::FIN))
             || segments >= 2
+            || marked
             || stream.recv.ack_due.is_set();
         if at_once {
             stream.flags.set(StreamFlags::ACK_OWED);

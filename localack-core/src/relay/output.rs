@@ -21,6 +21,8 @@ struct Draft<'d> {
     ack: SeqNum,
     window: u16,
     flags: Flags,
+    /// May be marked instead of dropped (rule H11.3).
+    ecn_capable: bool,
     urgent: u16,
     timestamps: Option<Timestamps>,
     sack: &'d [SeqRange],
@@ -29,6 +31,8 @@ struct Draft<'d> {
     gso_size: u16,
 }
 
+/// ECN-capable transport (RFC 3168 section 5).
+const ECT_0: u8 = 0b10;
 /// How often an unasked duplicate acknowledgement may be sent (rule H8.6), in microseconds.
 const DUPLICATE_INTERVAL_US: u64 = 100_000;
 /// How long after its last data a sender counts as sending (rule H5.6), in microseconds.
@@ -179,7 +183,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             seq,
             ack: offer.ack,
             window: offer.window,
-            flags: Flags::ACK,
+            flags: Flags::ACK.union(self.echo_of(direction)),
+            ecn_capable: false,
             urgent: 0,
             timestamps: self.timestamps(travels),
             sack: &sack,
@@ -262,7 +267,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             seq: self.flow.stream(direction).send.seq_without_data(),
             ack,
             window,
-            flags: Flags::ACK,
+            flags: Flags::ACK.union(self.echo_of(direction.reverse())),
+            ecn_capable: false,
             urgent: 0,
             timestamps: self.timestamps(direction),
             sack,
@@ -288,11 +294,28 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         fin: bool,
         kind: TransmitKind,
     ) -> bool {
+        let mss = self.flow.stream(direction).send.mss();
+        self.send_segments(direction, range, fin, kind, mss)
+    }
+
+    /// The same in segments of at most `size` octets.
+    pub(super) fn send_segments(
+        &mut self,
+        direction: Direction,
+        range: SeqRange,
+        fin: bool,
+        kind: TransmitKind,
+        size: u16,
+    ) -> bool {
         let (offer, window, ack) = self.ack_fields(direction);
         let stream = self.flow.stream(direction);
         let end = range.end();
         let empties = end == stream.rcv_nxt();
-        let mut flags = Flags::ACK;
+        let is_new = kind == TransmitKind::Data && !range.is_empty();
+        let ecn = self.ecn_of_data(direction, is_new);
+        let mut flags = Flags::ACK
+            .union(self.echo_of(direction.reverse()))
+            .union(ecn.cwr);
         if !range.is_empty() && (empties || self.pool.pushed(&stream.chain, range)) {
             flags = flags.union(Flags::PSH);
         }
@@ -307,7 +330,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if urgent > 0 {
             flags = flags.union(Flags::URG);
         }
-        let mss = stream.send.mss();
         let draft = Draft {
             kind,
             travels: direction,
@@ -315,18 +337,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             ack,
             window,
             flags,
+            ecn_capable: ecn.capable,
             urgent: u16::try_from(urgent).unwrap_or(u16::MAX),
             timestamps: self.timestamps(direction),
             sack: &[],
             payload: range,
-            gso_size: if range.octets() > u32::from(mss) {
-                mss
+            gso_size: if range.octets() > u32::from(size) {
+                size
             } else {
                 0
             },
         };
         let sent = self.emit(&draft);
         if sent {
+            self.note_cwr(direction, ecn.cwr);
             self.note_ack_fields(direction, offer);
         }
         sent
@@ -350,6 +374,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             } else {
                 Flags::RST
             },
+            ecn_capable: false,
             urgent: 0,
             timestamps: None,
             sack: &[],
@@ -455,7 +480,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             timestamps: draft.timestamps,
             sack: draft.sack,
             hop_limit: host.hop_limit(),
-            traffic_class: host.traffic_class(),
+            traffic_class: host.traffic_class() | if draft.ecn_capable { ECT_0 } else { 0 },
             flow_label: host.flow_label(),
             // A packet without fragments to come may always forbid them (rule H10.3).
             dont_fragment: true,

@@ -119,6 +119,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         if acceptable {
             self.hear(direction, seg);
+            self.note_marks(direction, seg, intake);
         }
         let verdict = if is_keepalive {
             self.on_keepalive(direction, packet, seg, meta)

@@ -219,6 +219,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::Bypass);
         stream.chain.follow(stream.send.snd_nxt);
+        stream.send.leave_ecn();
         stream.recv.ts_recent = stream.recv.ts_max;
         stream.send.timer = Stamp::NEVER;
         stream.recv.ack_due = Stamp::NEVER;

@@ -113,12 +113,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             || stream.mode() == DirectionMode::StoreAndForward
             || stream.chain.octets_sacked() > 0
             || send.flags.has(out)
-            || send.path_mtu.is_probing()
             || send.doublings() > 0
         {
             return None;
         }
-        let delay = if send.in_flight() <= u32::from(send.mss()) {
+        let is_lone = send.in_flight() <= u32::from(send.mss()) || send.path_mtu.is_probing();
+        let delay = if is_lone {
             MAX_ACK_DELAY_US
         } else {
             PROBE_GRAIN_US
@@ -131,6 +131,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let kind = self.flow.stream(direction).send.timer_kind();
         self.flow.stream_mut(direction).send.timer = Stamp::NEVER;
         match kind {
+            TimerKind::TailProbe if self.size_probe_timed_out(direction) => {}
             TimerKind::TailProbe if self.flow.stream(direction).send.in_flight() > 0 => {
                 let send = &mut self.flow.stream_mut(direction).send;
                 send.flags.set(SendFlags::TAIL_PROBE_OWED);
