@@ -147,6 +147,7 @@ impl Witness {
                 self.judge_timestamps(port, packet, &mut faults);
             }
             if let Origin::Made(_) = origin {
+                self.judge_ecn(port, origin, packet, &mut faults);
                 self.judge_made(
                     port,
                     packet,
@@ -318,6 +319,22 @@ impl Witness {
         }
     }
 
+    /// New data alone is ECN-capable, and alone says CWR (H11.3, RFC 3168 sections 6.1.4 to 6.1.6).
+    fn judge_ecn(&self, port: Port, origin: Origin, packet: &Packet, faults: &mut Vec<String>) {
+        let agreed = self.of(port).ecn && self.of(port.other()).ecn;
+        let new = origin == Origin::Made(TransmitKind::Data) && !packet.payload.is_empty();
+        let field = packet.ip.traffic_class & 3;
+        if field != 0 && !(agreed && new && field == 2) {
+            faults.push(format!("ECN field {field} (H11.3)"));
+        }
+        if packet.flags.has(Flags::CWR) && !(agreed && new) {
+            faults.push("CWR on what is no new data (H11.3)".to_owned());
+        }
+        if packet.flags.has(Flags::ECE) && !agreed {
+            faults.push("ECE without agreement on ECN (H11.3)".to_owned());
+        }
+    }
+
     /// What only packets made by the engine must obey.
     fn judge_made(
         &self,
@@ -365,7 +382,12 @@ impl Witness {
             faults.push("hop limit, DSCP or flow label are not the host's own (H9.5)".to_owned());
         }
         let only_ack = packet.payload.is_empty() && !packet.flags.has(Flags::FIN);
-        if only_ack && packet.flags != Flags::ACK {
+        let echo = if source.ecn && target.ecn {
+            Flags::ACK | Flags::ECE
+        } else {
+            Flags::ACK
+        };
+        if only_ack && packet.flags != Flags::ACK && packet.flags != echo {
             faults.push(format!(
                 "a pure ACK with flags {} (section 2.1)",
                 packet.flags

@@ -37,6 +37,8 @@ pub(super) struct Account {
     mss_option: Option<u16>,
     /// Whether its SYN permits SACK.
     pub(super) sack_permitted: bool,
+    /// Whether its SYN or SYN-ACK speaks of classic ECN.
+    pub(super) ecn: bool,
     /// Whether its SYN has a timestamp.
     pub(super) timestamps: bool,
     /// First sequence number it has not sent; a FIN counts.
@@ -69,6 +71,9 @@ impl Account {
         self.mss_option = syn.options.mss;
         self.sack_permitted = syn.options.sack_permitted;
         self.timestamps = syn.options.timestamps.is_some();
+        // A SYN has both flags, a SYN-ACK only the first (RFC 3168 section 6.1.1).
+        let reduced = syn.flags.has(Flags::CWR);
+        self.ecn = syn.flags.has(Flags::ECE) && reduced != syn.flags.has(Flags::ACK);
         self.last = Some(syn.clone());
         self.looks.insert(look(syn));
         self.note_stamp(syn);

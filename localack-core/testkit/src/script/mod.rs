@@ -35,7 +35,8 @@
 //! `len n`, `data 'A'` (a fill; the default depends on each octet's number), `up n`. What an
 //! arriving packet leaves out is what its host last said. Also, for arriving packets: `badsum`,
 //! `frag`, `df0`, `ipopt`, `odd` (options at odd offsets), `opt HEX`, `nots`, `partial`, `verified`,
-//! `ttl n`, `tos n`, `ece` by flag; and `I raw HEX`, `O ptb mtu n seq n`.
+//! `ttl n`, `tos n`, `ecn n` (the ECN field alone, 0 to 3); and `I raw HEX`, `O ptb mtu n seq n [len n]`
+//! (packet-too-big about a segment of S's; with `I`, of R's).
 //!
 //! **Outcomes** after `=>`, separated by `;`, may go on in lines that begin with `=>` or `;`: a
 //! verdict (`pass slug`, `forward`, `absorb slug`, `drop slug`; the slug may be left out), packets,

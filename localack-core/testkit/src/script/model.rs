@@ -146,9 +146,13 @@ pub(super) enum Action {
     Handshake,
     Packet(Side, Box<PacketSpec>),
     Raw(Side, Vec<u8>),
+    /// A router beyond the engine as seen from this side's peer answers it.
     TooBig {
+        from: Side,
         mtu: u32,
         seq: Term,
+        /// Payload octets of the packet that it quotes; a full segment if not said.
+        len: Option<i64>,
     },
     Tick,
     Check {
@@ -232,6 +236,8 @@ pub(super) struct PacketSpec {
     pub(super) len: Option<Number>,
     pub(super) hop_limit: Option<u8>,
     pub(super) traffic_class: Option<u8>,
+    /// The ECN field alone.
+    pub(super) ecn: Option<u8>,
     pub(super) options: Vec<u8>,
     pub(super) bad_checksum: bool,
     pub(super) checksum_vouched: bool,

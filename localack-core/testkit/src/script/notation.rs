@@ -30,6 +30,9 @@ pub(super) fn describe(packet: &Packet, from: Side, hosts: &[Host; 2]) -> String
     for &(left, right) in &packet.options.sack {
         write!(text, " {}:{}", peer.relative(left), peer.relative(right)).expect("to a string");
     }
+    if packet.ip.traffic_class & 3 != 0 {
+        write!(text, " ecn {}", packet.ip.traffic_class & 3).expect("to a string");
+    }
     if packet.flags.has(Flags::URG) {
         write!(text, " up {}", packet.urgent).expect("to a string");
     }

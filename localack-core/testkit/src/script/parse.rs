@@ -140,9 +140,15 @@ fn action(words: &[&str]) -> Result<Action> {
             side(from).ok_or("a packet arrives from I or O")?,
             hex(octets)?,
         ),
-        ["O", "ptb", "mtu", mtu, "seq", seq] => Action::TooBig {
+        [from @ ("I" | "O"), "ptb", "mtu", mtu, "seq", seq, rest @ ..] => Action::TooBig {
+            from: side(from).ok_or("I or O")?,
             mtu: mtu.parse().map_err(|_| format!("{mtu} is not an MTU"))?,
             seq: term(seq)?,
+            len: match rest {
+                [] => None,
+                ["len", len] => Some(len.parse().map_err(|_| format!("{len} is no length"))?),
+                _ => return Err("ptb mtu n seq n len n".into()),
+            },
         },
         [from, fields @ ..] => {
             let from = side(from).ok_or_else(|| format!("{from} is no action"))?;

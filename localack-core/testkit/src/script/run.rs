@@ -153,10 +153,16 @@ fn perform(
             verdicts.push(rig.arrives(*from, octets.clone(), PacketMeta::default(), left)?);
             input = Some(octets.clone());
         }
-        Action::TooBig { mtu, seq } => {
-            let quoted = quote(rig, *seq, step.at_ms);
+        Action::TooBig {
+            from,
+            mtu,
+            seq,
+            len,
+        } => {
+            let len = len.unwrap_or(setup.mss.into());
+            let quoted = quote(rig, from.other(), *seq, len, step.at_ms);
             let octets = packet_too_big(&quoted, *mtu);
-            verdicts.push(rig.arrives(Side::R, octets.clone(), PacketMeta::default(), left)?);
+            verdicts.push(rig.arrives(*from, octets.clone(), PacketMeta::default(), left)?);
             input = Some(octets);
         }
         Action::Check { reverse, facts } => check::check(rig, *reverse, facts)?,
@@ -295,17 +301,17 @@ fn meta(spec: &PacketSpec) -> PacketMeta {
     }
 }
 
-/// A segment of S's as a router beyond the engine would quote it.
-fn quote(rig: &mut Rig<'_>, seq: Term, at_ms: i64) -> Packet {
+/// A segment of a side's as a router beyond the engine would quote it.
+fn quote(rig: &mut Rig<'_>, of: Side, seq: Term, len: i64, at_ms: i64) -> Packet {
     let spec = PacketSpec {
         place: Some(Place::At(Number::Is(seq))),
         len: Some(Number::Is(Term {
             symbol: None,
-            offset: 1000,
+            offset: len,
         })),
         ..PacketSpec::default()
     };
-    rig.imagines(Side::S, &spec, at_ms)
+    rig.imagines(of, &spec, at_ms)
 }
 
 /// SYN, SYN-ACK and the third ACK, each of which must pass bit for bit.

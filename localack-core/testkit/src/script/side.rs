@@ -196,7 +196,7 @@ impl Host {
         let v6 = self.address.is_ipv6();
         IpFields {
             hop_limit: spec.hop_limit.unwrap_or(hop_limit),
-            traffic_class: spec.traffic_class.unwrap_or(traffic_class),
+            traffic_class: spec.traffic_class.unwrap_or(traffic_class) | spec.ecn.unwrap_or(0),
             flow_label: if v6 { flow_label } else { 0 },
             identification: 0,
             dont_fragment: !spec.may_fragment && !spec.fragment,

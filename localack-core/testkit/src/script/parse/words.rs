@@ -76,6 +76,7 @@ pub(super) fn packet(words: &[&str]) -> Result<PacketSpec> {
             "up" => spec.urgent = Some(small(value()?)?),
             "ttl" => spec.hop_limit = Some(small(value()?)?),
             "tos" => spec.traffic_class = Some(small(value()?)?),
+            "ecn" => spec.ecn = Some(small::<u8>(value()?)? & 3),
             "opt" => spec.options.extend(hex(value()?)?),
             "dsack" => {
                 let word = value()?;

@@ -39,6 +39,17 @@ fn fact(rig: &Rig<'_>, reverse: bool, name: &str) -> Result<String, String> {
             .map(|(_, _, count)| count.to_string())
             .ok_or(format!("no counter {path}"));
     }
+    let counters = rig.engine().counters();
+    let counted = match name {
+        "recoveries" => Some(counters.recoveries),
+        "spurious" => Some(counters.spurious_recoveries),
+        "timeouts" => Some(counters.timeouts),
+        "tail-probes" => Some(counters.tail_probes),
+        _ => None,
+    };
+    if let Some(count) = counted {
+        return Ok(count.to_string());
+    }
     let flow = rig.flow().ok_or("there is no flow")?;
     let from = if reverse { Side::R } else { Side::S };
     let direction = flow.direction(rig.direction(from));
