@@ -59,11 +59,8 @@ impl Pace {
         }
     }
 
-    /// Another rate with the same bursts.
+    /// Another rate, none if zero, with the same bursts.
     pub(crate) const fn at_rate(self, rate: u32) -> Self {
-        if rate == 0 {
-            return Self::UNPACED;
-        }
         Self { rate, ..self }
     }
 
@@ -153,7 +150,7 @@ impl Pacer {
     ///
     /// Half a quantum may leave then, or the packet if that is more: a timer is needed at most
     /// twice per quantum, however small the packets, and may come half a quantum late before any of
-    /// the rate is lost.
+    /// the rate is lost. Half a quantum must last a microsecond for that, the step of the clock.
     pub(crate) fn wake_at(&self, now: Instant, octets: u32, pace: Pace) -> Option<Instant> {
         if self.may_send(now, octets, pace) {
             return None;

@@ -12,8 +12,6 @@ use crate::timer::ReadyRing;
 
 /// Of the rate, one part in so many is never promised to floors, so that flows without one move.
 const UNPROMISED: u32 = 32;
-/// The level that windows follow falls by one part in so many of its distance at each turn.
-const HOLD: u32 = 16;
 /// Octets of the largest turn: of a floor that is far above the level.
 const LARGEST_TURN: u32 = 1 << 30;
 /// Octets that a flow may save for a later turn: the largest packet.
@@ -51,8 +49,6 @@ pub(super) struct Share {
     floors_high: u32,
     /// Octets per second of a flow that is neither at its floor nor at its ceiling.
     level: u32,
-    /// The level, but slow to fall.
-    held_level: u32,
     /// Octets that must be allowed before the first flow of the ring is visited.
     need: u32,
     /// Turns until the round ends.
@@ -75,7 +71,6 @@ impl Share {
         floors_low: 0,
         floors_high: 0,
         level: 0,
-        held_level: 0,
         need: 0,
         turns_left: 0,
         entitled: 0,
@@ -99,6 +94,19 @@ impl Share {
 
     pub(super) fn pace(&self) -> Pace {
         Pace::new(self.rate, self.segment, self.super_segment)
+    }
+
+    /// How a flow keeps a ceiling, in octets per second. It may save twice what the share sends at
+    /// once: otherwise it would lose what it is entitled to while others have their turns.
+    pub(super) fn ceiling_pace(&self, ceiling: u32) -> Pace {
+        if ceiling == u32::MAX {
+            return Pace::UNPACED;
+        }
+        let ceiling = ceiling.max(1);
+        let rate = if self.rate == 0 { ceiling } else { self.rate };
+        Pace::new(rate, self.segment, self.super_segment)
+            .doubled()
+            .at_rate(ceiling)
     }
 
     /// The octets that may leave now.
@@ -146,17 +154,9 @@ impl Share {
         self.level.max(self.least_level()).min(self.whole())
     }
 
-    /// The octets per second that a flow is entitled to.
+    /// The octets per second that a flow with these bounds is entitled to.
     pub(super) fn entitlement(&self, floor: u32, ceiling: u32) -> u32 {
-        clamp(self.level(), floor, ceiling)
-    }
-
-    /// The rate that a flow's window should admit. It falls slowly: what is on its way was sent
-    /// when the flow may have had more, and flows that come for a packet must not close the windows
-    /// of those that stay.
-    pub(super) fn fair_rate(&self, floor: u32, ceiling: u32) -> u32 {
-        let level = self.held_level.max(self.level());
-        clamp(level, floor, ceiling).min(self.whole())
+        self.level().max(floor).min(ceiling).clamp(1, self.whole())
     }
 
     /// A flow has joined the ring.
@@ -171,19 +171,14 @@ impl Share {
         };
     }
 
-    /// A flow has left the ring.
+    /// A flow has left the ring. What it leaves is found by the next round.
     pub(super) fn on_leave(&mut self, member: &Member) {
-        let (level, part) = (self.level(), self.part(member));
         self.backlogged = self.backlogged.saturating_sub(1);
         self.set_floors(self.floors().saturating_sub(member.floor.into()));
-        self.turns_left = self.turns_left.min(self.backlogged);
         if self.ring.is_empty() {
             self.backlogged = 0;
             self.set_floors(0);
         }
-        self.level = part
-            .checked_div(self.backlogged)
-            .map_or(self.whole(), |part| level.saturating_add(part));
     }
 
     /// What a member is entitled to.
@@ -193,7 +188,7 @@ impl Share {
 
     /// The first flow of the ring begins a turn. Answers what it may send in it.
     pub(super) fn begin_turn(&mut self, member: &Member) -> u32 {
-        if self.turns_left == 0 {
+        if self.turns_left == 0 || self.turns_left > self.backlogged {
             self.turns_left = self.backlogged.max(1);
             (self.entitled, self.elastic) = (0, 0);
         }
@@ -213,12 +208,6 @@ impl Share {
         if self.turns_left == 0 {
             self.level = self.next_level(level);
         }
-        let fall = self.held_level.saturating_sub(level).div_ceil(HOLD);
-        self.held_level = self
-            .held_level
-            .saturating_sub(fall)
-            .max(level)
-            .min(self.whole());
         member.deficit.min(LARGEST_SAVING).saturating_add(turn)
     }
 
@@ -228,7 +217,7 @@ impl Share {
         let spare = self.whole().saturating_sub(self.entitled);
         let excess = self.entitled.saturating_sub(self.whole());
         let rise = spare.checked_div(self.backlogged).unwrap_or(0);
-        let fall = excess.checked_div(self.elastic).unwrap_or(0).min(level / 2);
+        let fall = excess.checked_div(self.elastic).unwrap_or(0);
         level.saturating_add(rise).saturating_sub(fall)
     }
 
@@ -253,11 +242,6 @@ impl Share {
     }
 }
 
-/// The level within floor and ceiling; the ceiling counts more.
-fn clamp(level: u32, floor: u32, ceiling: u32) -> u32 {
-    level.max(floor).min(ceiling).max(1)
-}
-
 #[cfg(test)]
 impl Share {
     /// Flows in the ring and the sum of their floors.
@@ -266,10 +250,10 @@ impl Share {
     }
 
     /// A share as damage may leave it.
-    pub(super) const fn damaged(ring: ReadyRing, pacer: Pacer, words: [u32; 12]) -> Self {
+    pub(super) const fn damaged(ring: ReadyRing, pacer: Pacer, words: [u32; 11]) -> Self {
         let [rate, sizes, members, backlogged, words @ ..] = words;
-        let [floors_low, floors_high, level, held_level, words @ ..] = words;
-        let [need, turns_left, entitled, elastic] = words;
+        let [floors_low, floors_high, level, need, words @ ..] = words;
+        let [turns_left, entitled, elastic] = words;
         let [a, b, c, d] = sizes.to_le_bytes();
         Self {
             ring,
@@ -282,7 +266,6 @@ impl Share {
             floors_low,
             floors_high,
             level,
-            held_level,
             need,
             turns_left,
             entitled,

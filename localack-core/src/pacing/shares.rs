@@ -85,19 +85,14 @@ impl Shares {
     /// share's rate.
     pub(crate) fn fair_rate(&self, share: u8, floor: u32, ceiling: u32) -> u32 {
         self.slot(share)
-            .map_or(1, |slot| slot.fair_rate(floor, ceiling))
+            .map_or(1, |slot| slot.entitlement(floor, ceiling))
     }
 
-    /// How a flow of the share keeps its ceiling. It may save more than a turn: otherwise it would
-    /// lose what it is entitled to while others have theirs. The share bounds the bursts.
+    /// How a flow of the share keeps its ceiling, in octets per second; `u32::MAX` is none. The share
+    /// bounds the bursts.
     pub(crate) fn ceiling_pace(&self, share: u8, ceiling: u32) -> Pace {
-        match self.slot(share) {
-            Some(slot) if ceiling < u32::MAX && slot.pace() == Pace::UNPACED => {
-                Pace::new(ceiling.max(1), u16::MAX, 0)
-            }
-            Some(slot) if ceiling < u32::MAX => slot.pace().doubled().at_rate(ceiling.max(1)),
-            _ => Pace::UNPACED,
-        }
+        self.slot(share)
+            .map_or(Pace::UNPACED, |slot| slot.ceiling_pace(ceiling))
     }
 
     /// Whether a packet of `octets` that has just arrived may go on at once: nobody waits, and the

@@ -134,6 +134,37 @@ fn a_packet_larger_than_a_quantum_waits_for_a_full_one() {
 }
 
 #[test]
+fn no_number_of_packets_puts_a_sender_off_for_more_than_the_horizon() {
+    let pace = Pace::new(1, 1500, 0);
+    let mut pacer = Pacer::EMPTY;
+    for _ in 0..10 {
+        pacer.on_sent(at(START), 1_000_000, pace);
+        assert_eq!(pacer.allowance(at(START), pace), 0, "nor sets it free");
+    }
+    let horizon_us = HORIZON >> TICK_BITS;
+    assert_eq!(pacer.allowance(at(START + horizon_us), pace), 0);
+    assert_eq!(pacer.allowance(at(START + horizon_us + 5_000_000), pace), 5);
+}
+
+#[test]
+fn the_end_of_a_span_of_ticks_is_like_any_other_time() {
+    // Ticks modulo 2^64 begin anew each 2^48 microseconds.
+    let now = at((1 << 48) - 1000);
+    let pace = Pace::new(1_000_000, 1500, 0);
+    assert_eq!(
+        Pacer::EMPTY.allowance(now, pace),
+        3000,
+        "nothing was sent yet"
+    );
+    let mut pacer = Pacer::EMPTY;
+    pacer.set(present(now));
+    // Done exactly where zero would say that nothing was sent.
+    pacer.on_sent(now, 1000, pace);
+    assert_eq!(pacer.allowance(now, pace), 0);
+    assert_eq!(pacer.allowance(at((1 << 48) + 1001), pace), 1000);
+}
+
+#[test]
 fn without_a_rate_nothing_waits() {
     let pace = Pace::new(0, 1500, 0);
     let mut pacer = Pacer::EMPTY;
@@ -189,6 +220,8 @@ proptest! {
 
     #[test]
     fn a_sender_that_looks_when_told_gets_all_of_its_rate(pace in paces(), part in 1u32..=8) {
+        // The clock has no finer steps than microseconds.
+        prop_assume!(pace.quantum() / 2 >= pace.rate / 1_000_000 + 1);
         let octets = (pace.quantum() / 2 / part).max(1);
         let span = (300 * pace.ticks(pace.quantum())) >> TICK_BITS;
         let (sent, looks) = greedy(octets, pace, 0, START + span);

@@ -93,6 +93,103 @@ fn a_ceiling_just_below_the_fair_part_is_reached() {
 }
 
 #[test]
+fn a_ceiling_is_reached_by_one_that_waits_a_round_for_each_turn() {
+    let mut bounds = vec![(0, NONE); 9];
+    bounds.push((RATE / 100 * 9, RATE / 100 * 9));
+    let bench = settle(&bounds);
+    let ceiling = u64::from(RATE / 100 * 9);
+    assert!(bench.rate(9) >= ceiling * 99 / 100, "{}", bench.rate(9));
+    assert_near(&bench, &bounds, 2);
+}
+
+#[test]
+fn a_low_ceiling_still_has_turns_that_are_good_for_a_packet() {
+    let mut bench = Bench::new(RATE, vec![Node::greedy(), Node::greedy().bounded(0, 1)]);
+    bench.gather();
+    bench.shares.leave(&mut bench.nodes, 0);
+    assert_eq!(bench.nodes[1].member.deficit, SEGMENT.into());
+}
+
+#[test]
+fn a_ceiling_is_a_limit_whatever_the_share() {
+    for rate in [0, RATE] {
+        let shares = Bench::new(rate, vec![Node::greedy()]).shares;
+        assert_eq!(shares.ceiling_pace(0, NONE), Pace::UNPACED);
+        for ceiling in [0, 1, RATE / 2] {
+            let (pace, mut pacer) = (shares.ceiling_pace(0, ceiling), Pacer::EMPTY);
+            let (burst, later) = (pacer.allowance(at(START), pace), at(START + SECOND / 1000));
+            assert_eq!(burst, 6000);
+            pacer.on_sent(at(START), burst, pace);
+            let more = pacer.allowance(later, pace);
+            assert!(more.abs_diff(ceiling / 1000) <= 1, "{more} at {ceiling}");
+        }
+    }
+}
+
+#[test]
+fn who_joins_takes_a_part_of_the_level_at_once() {
+    let mut bench = Bench::new(RATE, vec![Node::greedy(); 5]);
+    for flows in 1..=5 {
+        assert!(bench.shares.join(&mut bench.nodes, 0, flows - 1));
+        let level = bench.shares.fair_rate(0, 0, NONE);
+        assert!(level.abs_diff(RATE / flows) <= 1, "{level} of {flows}");
+    }
+    for flows in (0..5).rev() {
+        bench.shares.leave(&mut bench.nodes, flows);
+        let level = bench.shares.fair_rate(0, 0, NONE);
+        assert!(
+            level.abs_diff(RATE / flows.max(1)) <= 1,
+            "{level} of {flows}"
+        );
+    }
+}
+
+#[test]
+fn the_level_finds_what_floors_and_ceilings_leave() {
+    // Every flow uses its turns up; only the level is looked at.
+    let hundredth = RATE / 100;
+    let mut bench = Bench::new(RATE, vec![Node::greedy(); 5]);
+    for (node, (floor, ceiling)) in
+        bench
+            .nodes
+            .iter_mut()
+            .zip([(0, 30), (0, 30), (0, 30), (0, 100), (60, 100)])
+    {
+        (node.member.floor, node.member.ceiling) = (floor * hundredth, ceiling * hundredth);
+    }
+    let mut now = at(START);
+    // Who is in line, and the level in hundredths of the rate.
+    for (flows, level) in [
+        (&[0, 1, 2, 3][..], 25),
+        (&[1, 2, 3], 40),
+        (&[1, 2, 3, 4], 13),
+        (&[1, 3, 4], 20),
+        (&[0, 3], 70),
+        (&[3, 4], 50 - 10),
+        (&[0], 100),
+    ] {
+        for flow in 0..5 {
+            if flows.contains(&flow) {
+                bench.shares.join(&mut bench.nodes, 0, flow);
+            } else {
+                bench.shares.leave(&mut bench.nodes, flow);
+            }
+        }
+        for _ in 0..200 {
+            now = bench.shares.next_at(now).unwrap();
+            let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+            let sent = turn.octets;
+            bench
+                .shares
+                .served(&mut bench.nodes, now, turn, sent, Rest::Waits);
+        }
+        let (found, level) = (bench.shares.fair_rate(0, 0, NONE), level * hundredth);
+        let near = found.abs_diff(level) <= hundredth;
+        assert!(near, "{found}, not {level}, for {flows:?}");
+    }
+}
+
+#[test]
 fn a_window_of_its_fair_rate_does_not_keep_a_flow_from_what_ceilings_leave() {
     let mut nodes = vec![Node::greedy().bounded(0, RATE / 20); 9];
     nodes.push(Node::new(Source::Window(600_000)));

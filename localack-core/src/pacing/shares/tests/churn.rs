@@ -99,7 +99,12 @@ fn a_flow_that_is_wiped_or_waits_elsewhere_is_not_served() {
     );
     bench.shares.leave(&mut bench.nodes, 0);
     assert_eq!(ready.pop_front(&mut bench.nodes), Some(0));
+    bench.nodes[0].member.deficit = 77;
     assert!(bench.shares.join(&mut bench.nodes, 0, 0));
+    assert_eq!(
+        bench.nodes[0].member.deficit, 0,
+        "what an old turn left is void"
+    );
     assert!(
         !bench.shares.join(&mut bench.nodes, 0, 0),
         "it waits already"

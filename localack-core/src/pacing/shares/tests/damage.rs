@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::timer::ReadyRing;
 
 /// A share whose ring begins at `head` (0 to 7, none if more), and which says anything of itself.
-fn damaged(head: u32, sent_at: u64, words: [u32; 12]) -> Share {
+fn damaged(head: u32, sent_at: u64, words: [u32; 11]) -> Share {
     let (mut ring, mut pacer) = (ReadyRing::EMPTY, Pacer::EMPTY);
     ring.push_back(RingId::of_share(0), &mut [ReadyLink::EMPTY; 8], head);
     pacer.on_sent(at(sent_at), u32::MAX, Pace::new(words[0], SEGMENT, 0));
@@ -18,7 +18,7 @@ proptest! {
 
     #[test]
     fn damage_neither_panics_nor_loops(
-        states in prop::collection::vec((0u32..12, any::<u64>(), any::<[u32; 12]>()), SHARES),
+        states in prop::collection::vec((0u32..12, any::<u64>(), any::<[u32; 11]>()), SHARES),
         waiting: u32,
         first: u32,
         deficits in prop::collection::vec(any::<[u32; 3]>(), 6),
@@ -85,4 +85,40 @@ fn a_flow_that_a_damaged_ring_has_lost_can_join_again() {
     assert!(bench.shares.join(&mut bench.nodes, 0, 1));
     let turn = bench.shares.visit(&mut bench.nodes, at(START)).unwrap();
     assert_eq!(turn.flow, 1);
+}
+
+#[test]
+fn wrong_counts_are_right_again_once_nobody_waits() {
+    let mut bench = Bench::new(20 * MBIT, vec![Node::greedy(); 2]);
+    bench.gather();
+    let (rate, sizes) = (20 * MBIT, SEGMENT.into());
+    // 77 flows wait with floors beyond every rate, in a round that never ends.
+    let words = [rate, sizes, 2, 77, 5, 1, 0, 0, u32::MAX, 0, 0];
+    bench.shares.shares[0] = Share::damaged(bench.shares.shares[0].ring, Pacer::EMPTY, words);
+    assert!(bench.shares.fair_rate(0, 0, u32::MAX) < rate / 2000);
+    bench.shares.leave(&mut bench.nodes, 0);
+    bench.shares.leave(&mut bench.nodes, 1);
+    assert_eq!(bench.shares.shares[0].load(), (0, 0));
+    assert_eq!(bench.shares.fair_rate(0, 0, u32::MAX), rate);
+}
+
+#[test]
+fn a_round_without_end_ends() {
+    let ceiling = 2 * MBIT;
+    let mut bench = Bench::new(20 * MBIT, vec![Node::greedy(); 2]);
+    bench.nodes[0].member.ceiling = ceiling;
+    bench.gather();
+    let words = [20 * MBIT, SEGMENT.into(), 2, 2, 0, 0, 0, 0, u32::MAX, 0, 0];
+    bench.shares.shares[0] = Share::damaged(bench.shares.shares[0].ring, Pacer::EMPTY, words);
+    let mut now = at(START);
+    for _ in 0..50 {
+        now = bench.shares.next_at(now).unwrap();
+        let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+        let sent = turn.octets;
+        bench
+            .shares
+            .served(&mut bench.nodes, now, turn, sent, Rest::Waits);
+    }
+    let level = bench.shares.fair_rate(0, 0, u32::MAX);
+    assert!(level.abs_diff(18 * MBIT) < MBIT, "{level}");
 }

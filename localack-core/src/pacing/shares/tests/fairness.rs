@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 #[test]
 fn the_head_has_room_for_it() {
-    assert_eq!(size_of::<Share>(), 60);
-    assert_eq!(size_of::<Shares>(), 968);
+    assert_eq!(size_of::<Share>(), 56);
+    assert_eq!(size_of::<Shares>(), 904);
 }
 
 #[test]
@@ -121,6 +121,66 @@ fn a_turn_that_was_interrupted_goes_on() {
 }
 
 #[test]
+fn what_is_left_of_a_turn_is_saved_for_the_next_if_no_packet_fits() {
+    let mut bench = Bench::new(1000 * MBIT, vec![Node::greedy(), Node::greedy()]);
+    bench.gather();
+    let mut now = at(START);
+    let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+    bench
+        .shares
+        .served(&mut bench.nodes, now, turn, 14_000, Rest::Waits);
+    assert_eq!(bench.nodes[0].member.deficit, 1000);
+    // Of the other's turn 14,900 octets are used, in as many visits as its rate needs.
+    for (sent, left) in [(7400, 7600), (7500, 100)] {
+        now = bench.shares.next_at(now).unwrap();
+        let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+        assert_eq!(turn.flow, 1);
+        bench
+            .shares
+            .served(&mut bench.nodes, now, turn, sent, Rest::Waits);
+        assert_eq!(bench.nodes[1].member.deficit, left);
+    }
+    // What is left is no good for a packet: no visit for that.
+    assert_eq!(bench.nodes[0].member.deficit, 16_000);
+    now = bench.shares.next_at(now).unwrap();
+    let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+    assert_eq!(turn.flow, 0);
+}
+
+#[test]
+fn a_flow_whose_packet_does_not_fit_gives_its_turn_away() {
+    let mut bench = Bench::new(1000 * MBIT, vec![Node::greedy(), Node::greedy()]);
+    bench.gather();
+    let mut now = at(START);
+    let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+    bench
+        .shares
+        .served(&mut bench.nodes, now, turn, 15_000, Rest::Waits);
+    for (flow, sent) in [(1, 0), (0, 7500), (0, 7500), (1, 0)] {
+        now = bench.shares.next_at(now).unwrap();
+        let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+        assert_eq!((turn.flow, turn.octets), (flow, 7500));
+        bench
+            .shares
+            .served(&mut bench.nodes, now, turn, sent, Rest::Waits);
+    }
+}
+
+#[test]
+fn a_flow_that_never_sends_saves_no_more_than_a_packet() {
+    let mut bench = Bench::new(0, vec![Node::greedy()]);
+    bench.gather();
+    let now = at(START);
+    for _ in 0..100 {
+        let turn = bench.shares.visit(&mut bench.nodes, now).unwrap();
+        bench
+            .shares
+            .served(&mut bench.nodes, now, turn, 0, Rest::Waits);
+    }
+    assert_eq!(bench.nodes[0].member.deficit, 65_535 + 3000);
+}
+
+#[test]
 fn a_flow_that_becomes_idle_saves_nothing() {
     let mut bench = Bench::new(1000 * MBIT, vec![Node::greedy(), Node::greedy()]);
     bench.gather();
@@ -214,9 +274,14 @@ fn the_first_flow_sets_the_rate_until_the_last_is_gone() {
     assert!(shares.pass(3, at(START), 3000));
     shares.close(3);
     shares.close(3);
-    shares.open(3, 2 * MBIT, SEGMENT, 0);
+    shares.open(3, 2 * MBIT, SEGMENT / 2, 0);
     assert_eq!(shares.fair_rate(3, 0, u32::MAX), 2 * MBIT);
     assert!(!shares.pass(3, at(START), 1));
+    assert!(
+        !shares.pass(3, at(START + SECOND), 1501),
+        "packets are smaller now"
+    );
+    assert!(shares.pass(3, at(START + SECOND), 1500));
 }
 
 #[test]
@@ -231,8 +296,6 @@ fn without_a_rate_nobody_waits_but_for_their_turn() {
             .shares
             .served(&mut bench.nodes, at(START), turn, 1500, Rest::Waits);
     }
-    // Nothing of a limit is left in the pacing of a ceiling, either.
-    assert_eq!(bench.shares.ceiling_pace(0, u32::MAX), Pace::UNPACED);
 }
 
 proptest! {
