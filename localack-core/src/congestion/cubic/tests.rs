@@ -477,6 +477,21 @@ fn rfc5681_4_1_after_idling_slow_start_leads_to_a_new_stage() {
 }
 
 #[test]
+fn rfc9438_4_2_slow_start_is_no_part_of_a_stage() {
+    let mut flow = Flow::after_loss(20, 100_000);
+    // The stage has begun, and W_est is still its first window.
+    flow.ack(1, true);
+    flow.state.on_idle_restart(10);
+    while flow.state.cwnd() < flow.state.ssthresh() {
+        flow.now_us += 1_000_000;
+        flow.ack(MSS, true);
+    }
+    flow.now_us += 1_000_000;
+    flow.ack(MSS, true);
+    assert_eq!(flow.cubic().stage.age_us, 0, "its time begins here");
+}
+
+#[test]
 fn h12_1_dividing_acknowledgements_gains_nothing() {
     for (segments, rtt_us) in [(20, 5_000), (200, 200_000)] {
         let mut whole = Flow::after_loss(segments, rtt_us);
@@ -492,6 +507,19 @@ fn h12_1_dividing_acknowledgements_gains_nothing() {
             let (least, most) = (divided.state.cwnd(), whole.state.cwnd());
             assert!(least <= most + 2 && most - least.min(most) <= MSS);
         }
+    }
+}
+
+#[test]
+fn rfc3465_2_1_an_ack_of_more_than_a_window_counts_for_one() {
+    for (segments, rtt_us) in [(20, 5_000), (200, 600_000)] {
+        let mut flow = Flow::after_loss(segments, rtt_us);
+        flow.ack(MSS, true);
+        let mut window = flow;
+        let cwnd = flow.state.cwnd();
+        window.ack(cwnd, true);
+        flow.ack(50 * cwnd, true);
+        assert_eq!(flow.state.cwnd(), window.state.cwnd());
     }
 }
 

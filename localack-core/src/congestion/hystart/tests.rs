@@ -16,16 +16,21 @@ struct Sender {
     /// Sent when the last round ended, which ends this one.
     end: SeqNum,
     now_us: u64,
+    cwnd_limited: bool,
 }
 
 impl Sender {
     fn new() -> Self {
+        Self::with_initial_window(10)
+    }
+
+    fn with_initial_window(segments: u32) -> Self {
         let mut state = ControllerState::EMPTY;
         state.nominate(Controller::Cubic);
         state.on_established(&Start {
             now: Instant::ZERO,
             mss: 1000,
-            initial_segments: 10,
+            initial_segments: segments,
             rtt_us: None,
         });
         let una = SeqNum::new(u32::MAX - 20_000);
@@ -35,6 +40,7 @@ impl Sender {
             nxt: una.advance(state.cwnd()),
             end: una.advance(state.cwnd()),
             now_us: 1,
+            cwnd_limited: true,
         }
     }
 
@@ -52,7 +58,7 @@ impl Sender {
             srtt_us: rtt_us,
             snd_una: self.una,
             snd_nxt: self.nxt,
-            cwnd_limited: true,
+            cwnd_limited: self.cwnd_limited,
             rate: RateSample::default(),
         });
         self.nxt = self.una.advance(self.state.cwnd());
@@ -99,7 +105,7 @@ fn rfc9406_4_2_an_eighth_more_delay_begins_conservative_slow_start_for_five_roun
     // The round before is what counts: 89.999 + 89.999 / 8.
     let partial = sender.round(8, 101_249);
     assert!(partial > 0.25 && partial < 1.0, "in the middle of a round");
-    for _ in 1..CSS_ROUNDS {
+    for _ in 1..5 {
         assert!(sender.is_slow_start());
         let growth = sender.round(8, 101_249);
         assert!((growth - 0.25).abs() < 0.01, "{growth}");
@@ -157,7 +163,7 @@ fn rfc9406_4_2_shorter_round_trips_resume_slow_start() {
     assert_eq!(sender.round(8, 69_999), 1.0);
     // It is HyStart++ again that ends it, with five rounds to go.
     sender.round(8, 90_000);
-    for _ in 1..CSS_ROUNDS {
+    for _ in 1..5 {
         assert!(sender.is_slow_start());
         sender.round(8, 90_000);
     }
@@ -220,7 +226,7 @@ fn rfc9406_4_2_after_a_needless_reduction_the_initial_slow_start_goes_on() {
 fn rfc9406_idling_after_the_exit_does_not_begin_it_again() {
     let mut sender = Sender::new();
     sender.round(8, 50_000);
-    for _ in 0..=CSS_ROUNDS {
+    for _ in 0..=5 {
         sender.round(8, 70_000);
     }
     assert!(!sender.is_slow_start());
@@ -231,4 +237,19 @@ fn rfc9406_idling_after_the_exit_does_not_begin_it_again() {
     sender.round(8, 50_000);
     sender.round(8, 200_000);
     assert_eq!(sender.state.ssthresh(), threshold);
+}
+
+#[test]
+fn rfc5681_equation_4_the_threshold_it_leaves_is_at_least_two_segments() {
+    let mut sender = Sender::with_initial_window(1);
+    sender.cwnd_limited = false;
+    // Nine samples in each round of ninety octets, once the first window is acknowledged.
+    for (rtt_us, acks) in [(50_000, 150), (80_000, 100)] {
+        for _ in 0..acks {
+            sender.nxt = sender.nxt.earliest(sender.una.advance(100));
+            sender.ack(10, Some(rtt_us));
+        }
+    }
+    assert_eq!(sender.state.cwnd(), MSS);
+    assert_eq!(sender.state.ssthresh(), 2 * MSS);
 }

@@ -72,6 +72,14 @@ fn rfc9937_packet_conservation_while_losses_go_on_and_slow_start_when_it_is_safe
     lazy.on_ack(&news(3 * MSS, 4 * MSS, false, 10 * MSS));
     lazy.on_sent(MSS);
     assert_eq!(lazy.on_ack(&news(MSS, 4 * MSS, false, 10 * MSS)), 7 * MSS);
+    // Nor do repairs that had to go out make it less than one for one.
+    let mut early = Prr::begin(20 * MSS);
+    early.on_ack(&news(100, 4 * MSS, false, 10 * MSS));
+    early.on_sent(MSS);
+    assert_eq!(
+        early.on_ack(&news(100, 4 * MSS, false, 10 * MSS)),
+        4 * MSS + 100
+    );
     // Up to the threshold and not beyond.
     assert_eq!(
         prr.on_ack(&news(9 * MSS, 9 * MSS, true, 10 * MSS)),
