@@ -43,6 +43,8 @@ scripts! {
     t14_out_of_order = "t14";
     /// H4.1.
     t15_reneging_receiver = "t15";
+    /// H10.1, RFC 1191, RFC 5927, RFC 8201.
+    t17_path_mtu = "t17";
     /// H7.1, H7.3, invariant 20.
     t18_third_ack_lost_beyond_the_engine = "t18";
     /// H3.6, H7.2.
@@ -55,8 +57,15 @@ scripts! {
     t22_demotion = "t22";
     /// H9.2, H9.3, H4.6.
     t23_one_way_view = "t23";
+    /// H11.3, RFC 3168.
+    t24_ecn = "t24";
     /// H8.7, section 2.5.
     t25_receiver_vanishes = "t25";
+
+    /// H10.1, RFC 4821, RFC 8899.
+    h10_1_black_holes_and_probes_of_size = "blackhole";
+    /// H11.2, H11.3, H5.10, RFC 3168.
+    ecn_marks_echoes_and_answers = "ecn";
 
     /// H6.4, H6.1, invariant 17.
     closing_in_every_order = "close";
@@ -66,7 +75,7 @@ scripts! {
     loss_recovery = "recovery";
     /// H7.1 to H7.9, H9.3.
     handshakes = "handshake";
-    /// H11.1, H11.2, H11.3, H10.3, H5.8, H5.9.
+    /// H11.1, H11.2, H10.3, H5.8, H5.9.
     refusals_and_demotions = "refusals";
     /// Invariants 14, 24 and 30, H5.4.
     what_passes_untouched = "pass";

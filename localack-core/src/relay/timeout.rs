@@ -65,6 +65,26 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !self.flow.stream(direction).send.timer.is_set() {
             self.flow.stream_mut(direction).send.progress_at = Stamp::at(self.now);
             self.arm(direction);
+            return;
+        }
+        let send = &self.flow.stream(direction).send;
+        let was_lone = send.in_flight() <= u32::from(send.mss()).saturating_mul(2);
+        if was_lone && send.timer_kind() == TimerKind::Timeout {
+            self.hasten_probe(direction);
+        }
+    }
+
+    /// The first segment of a flight waits for an acknowledgement that may be delayed; with a second
+    /// one behind it, it need not (RFC 8985 section 7.2).
+    fn hasten_probe(&mut self, direction: Direction) {
+        let now = self.now;
+        let Some(probe_us) = self.probe_timeout(direction) else {
+            return;
+        };
+        let at = now.after(Duration::from_micros(probe_us.into()));
+        let send = &mut self.flow.stream_mut(direction).send;
+        if send.timer.resolve(now).is_some_and(|due| at < due) {
+            send.arm(TimerKind::TailProbe, at);
         }
     }
 
