@@ -72,11 +72,6 @@ impl Pace {
         }
     }
 
-    /// Octets of the largest burst; `u32::MAX` if there is no limit.
-    pub(crate) const fn quantum(self) -> u32 {
-        self.quantum
-    }
-
     /// Ticks that `octets` take, rounded up so that no rounding ever adds to the rate.
     fn ticks(self, octets: u32) -> u64 {
         let rate = u64::from(self.rate);

@@ -81,7 +81,7 @@ fn the_remainders_of_single_packets_do_not_add_up() {
 fn a_timer_comes_at_most_twice_per_quantum_and_may_be_late() {
     for (rate, packet) in [(20 * MBIT, 1500), (1000 * MBIT, 1500), (1000 * MBIT, 40)] {
         let pace = Pace::new(rate, 1500, 0);
-        let quantum = u64::from(pace.quantum());
+        let quantum = u64::from(pace.quantum);
         let half_us = quantum * 1_000_000 / u64::from(rate) / 2;
         let ideal = u64::from(rate / 10);
         for late in [0, 1, half_us / 2, half_us - 2] {
@@ -204,11 +204,11 @@ proptest! {
         let mut least = i128::MAX;
         for (bits, wide, octets) in steps {
             now += wide & ((1 << bits) - 1);
-            let octets = octets.min(pace.quantum());
+            let octets = octets.min(pace.quantum);
             loop {
                 let beyond = sent * 1_000_000 - i128::from(pace.rate) * i128::from(now - START);
                 least = least.min(beyond);
-                prop_assert!(beyond - least <= i128::from(pace.quantum()) * 1_000_000);
+                prop_assert!(beyond - least <= i128::from(pace.quantum) * 1_000_000);
                 if !pacer.may_send(at(now), octets, pace) {
                     break;
                 }
@@ -221,15 +221,15 @@ proptest! {
     #[test]
     fn a_sender_that_looks_when_told_gets_all_of_its_rate(pace in paces(), part in 1u32..=8) {
         // The clock has no finer steps than microseconds.
-        prop_assume!(pace.quantum() / 2 >= pace.rate / 1_000_000 + 1);
-        let octets = (pace.quantum() / 2 / part).max(1);
-        let span = (300 * pace.ticks(pace.quantum())) >> TICK_BITS;
+        prop_assume!(pace.quantum / 2 > pace.rate / 1_000_000);
+        let octets = (pace.quantum / 2 / part).max(1);
+        let span = (300 * pace.ticks(pace.quantum)) >> TICK_BITS;
         let (sent, looks) = greedy(octets, pace, 0, START + span);
         let ideal = u128::from(pace.rate) * u128::from(span) / 1_000_000;
-        prop_assert!(u128::from(sent) <= ideal + u128::from(pace.quantum()));
-        prop_assert!(u128::from(sent + 2 * u64::from(pace.quantum())) >= ideal, "{} of {}", sent, ideal);
+        prop_assert!(u128::from(sent) <= ideal + u128::from(pace.quantum));
+        prop_assert!(u128::from(sent + 2 * u64::from(pace.quantum)) >= ideal, "{} of {}", sent, ideal);
         // Each look but the first is worth as many packets as half a quantum holds.
-        let least = u64::from(pace.quantum() / 2 / octets * octets);
+        let least = u64::from(pace.quantum / 2 / octets * octets);
         prop_assert!(looks <= sent / least + 2, "{} looks for {} octets", looks, sent);
     }
 
@@ -246,7 +246,7 @@ proptest! {
         if is_near {
             pacer.set(present(at(START)).wrapping_add(near).max(1));
         }
-        let octets = octets.min(pace.quantum());
+        let octets = octets.min(pace.quantum);
         match pacer.ready_at(at(START), octets, pace) {
             None => {
                 prop_assert!(pacer.may_send(at(START), octets, pace));
@@ -275,7 +275,7 @@ proptest! {
     ) {
         let (mut pacer, pace) = (Pacer { low, high }, Pace::new(rate, segment, super_segment));
         for octets in [octets, 0, u32::MAX] {
-            prop_assert!(pacer.allowance(at(now), pace) <= pace.quantum());
+            prop_assert!(pacer.allowance(at(now), pace) <= pace.quantum);
             for wake in [pacer.ready_at(at(now), octets, pace), pacer.wake_at(at(now), octets, pace)] {
                 prop_assert!(wake.is_none_or(|wake| wake > at(now) || now == u64::MAX));
             }

@@ -200,7 +200,8 @@ impl Bench {
     }
 
     fn quantum(&self) -> u64 {
-        self.shares.shares[0].pace().quantum().into()
+        let pace = self.shares.shares[0].pace();
+        Pacer::EMPTY.allowance(at(START), pace).into()
     }
 
     /// Lets flows join that have something to send; when the next may have.
