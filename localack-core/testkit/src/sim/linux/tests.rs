@@ -8,6 +8,9 @@ use crate::sim::{
 };
 
 mod bench;
+mod goodput;
+mod others;
+mod reading;
 mod receiving;
 mod sending;
 mod transfer;

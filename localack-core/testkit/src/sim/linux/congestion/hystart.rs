@@ -88,3 +88,54 @@ impl HyStart {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use localack_core::Instant;
+
+    use super::*;
+
+    /// A round trip of `segments` samples of `rtt`; true when slow start is over.
+    fn round(hystart: &mut HyStart, number: u64, segments: u64, rtt: u64) -> bool {
+        let (first, next) = (number * 1000, number * 1000 + 1000);
+        (1..=segments).any(|segment| {
+            hystart.ends_slow_start(&Growth {
+                now: Instant::ZERO,
+                delivered: 1,
+                srtt: rtt,
+                sample: Some(rtt),
+                una: first + segment,
+                nxt: next,
+            })
+        })
+    }
+
+    #[test]
+    fn rfc9406_4_3_longer_round_trips_end_slow_start_after_five_rounds() {
+        let mut hystart = HyStart::new(true);
+        assert!(!round(&mut hystart, 1, 10, 50_000) && !round(&mut hystart, 2, 20, 56_000));
+        assert_eq!(hystart.divisor(), 1, "below an eighth of the round trip");
+        assert!(!round(&mut hystart, 3, 20, 63_000));
+        assert_eq!(hystart.divisor(), 4);
+        for number in 4..8 {
+            assert!(!round(&mut hystart, number, 20, 64_000));
+        }
+        assert!(round(&mut hystart, 8, 20, 64_000));
+    }
+
+    #[test]
+    fn rfc9406_4_3_shorter_round_trips_resume_slow_start() {
+        let mut hystart = HyStart::new(true);
+        round(&mut hystart, 1, 10, 50_000);
+        round(&mut hystart, 2, 7, 90_000);
+        assert_eq!(hystart.divisor(), 1, "on fewer than eight samples");
+        round(&mut hystart, 3, 10, 120_000);
+        assert_eq!(hystart.divisor(), 4);
+        round(&mut hystart, 4, 10, 60_000);
+        assert_eq!(hystart.divisor(), 1);
+        assert_eq!(
+            (HyStart::new(true).limit(), HyStart::new(false).limit()),
+            (u32::MAX, 8)
+        );
+    }
+}

@@ -201,7 +201,7 @@ fn the_oracle_notices_octets_and_ends_of_streams_that_are_wrong() {
     let options = bench_options(&bench);
     let mut payload = Content::Pattern(2).octets(u64::from(seq) - 1, 10);
     payload[7] ^= 1;
-    bench.packet(Flags::ACK, seq, 1, 500, options.clone(), payload);
+    bench.packet(Flags::ACK, seq, 1, 500, options, payload);
     assert_eq!(bench.faults(), [FaultKind::WrongOctet(u64::from(seq) + 6)]);
     bench.octets(seq + 10, 10, Flags::FIN);
     bench.octets(seq + 20, 1, Flags::PSH);

@@ -282,6 +282,21 @@ fn rfc9293_3_8_6_1_a_closed_window_is_probed_and_opens() {
 }
 
 #[test]
+fn paced_segments_are_spread_over_half_a_round_trip_of_slow_start() {
+    let mut bench = Bench::open(
+        LinuxHost::connect(LinuxConfig {
+            paced: true,
+            ..LinuxConfig::default()
+        })
+        .send_endless(),
+    );
+    bench.until(199);
+    let times: Vec<u64> = bench.all().iter().skip(1).map(|seen| seen.at_ms).collect();
+    // Ten segments at twice ten segments in 100 ms.
+    assert_eq!(times, [100, 105, 110, 115, 120, 125, 130, 135, 140, 145]);
+}
+
+#[test]
 fn the_send_buffer_limits_what_is_in_flight() {
     let config = LinuxConfig {
         send_buffer: 64 << 10,
