@@ -26,10 +26,11 @@ const BLOCK_SIZE: usize = 2048;
 /// Slots for the connections of one run, which come one after the other.
 const FLOWS: usize = 4;
 
-/// How much the engine may hold for a connection: four bandwidth-delay products, so that it is never
-/// the buffer that limits, but at most 64 MiB; where two products are more than that, two.
+/// How much the engine may hold for a connection: eight bandwidth-delay products, for what is lost
+/// again and again is held for as many round trips, but at most 64 MiB; where two products are more
+/// than that, two.
 fn buffer_limit(cell: &Cell) -> u32 {
-    let octets = (4 * cell.bdp()).min((2 * cell.bdp()).max(64 << 20));
+    let octets = (8 * cell.bdp()).min((2 * cell.bdp()).max(64 << 20));
     u32::try_from(octets.max(1 << 20)).expect("below 2^29 on every path of the matrix")
 }
 
@@ -120,17 +121,20 @@ fn links(cell: &Cell, seed: u64, meter: Meter) -> Links {
 /// it never ends. Their buffers do not limit it, but where the scenario says so.
 fn hosts(cell: &Cell, number: u16, octets: Option<u32>) -> [LinuxHost; 2] {
     let address = |text: &str, port| SocketAddr::new(text.parse().expect("a literal"), port);
-    let ample = usize::try_from(8 * cell.bdp()).expect("64 bits");
-    let ample = ample.max(6 << 20);
+    let buffer = |products: u64| {
+        let octets = usize::try_from(products * cell.bdp()).expect("64 bits");
+        octets.max(6 << 20)
+    };
     let sender = LinuxConfig {
         own: address("192.0.2.10", 40_000 + number),
         peer: address("203.0.113.20", 443),
         isn: 0x2f6b_3d15 + 0x0100_0000 * u32::from(number),
         send_buffer: match cell.scenario {
             Scenario::SmallSndbuf => SMALL_BUFFER,
-            Scenario::Bulk | Scenario::Resume => ample,
+            Scenario::Bulk | Scenario::Resume => buffer(8),
         },
-        receive_buffer_max: ample,
+        // Half of it is window, and what is lost again and again holds up as many round trips.
+        receive_buffer_max: buffer(32),
         paced: Contender::TEXTBOOKS.contains(&cell.contender),
         hystart: cell.contender == Contender::TextbookHystart,
         ..LinuxConfig::default()
