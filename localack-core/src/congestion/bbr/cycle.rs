@@ -1,7 +1,6 @@
 //! `ProbeBW`: a cycle of slowing down, cruising, filling the pipe and trying for more.
 
 use super::control::UP_PACING_GAIN;
-use super::signals::is_loss_rate_too_high;
 use super::{Bbr, CongestionWindow, News, Phase, UNBOUNDED, percent};
 use crate::congestion::Ack;
 use crate::congestion::window::WINDOW_LIMIT;
@@ -106,8 +105,8 @@ impl Bbr {
             }
         }
         let sample = &ack.rate;
-        let is_safe = sample.is_known
-            && !is_loss_rate_too_high(sample.lost, sample.tx_in_flight, self.loss_threshold());
+        let is_safe =
+            sample.is_known && !self.is_loss_too_high(window, sample.lost, sample.tx_in_flight);
         if is_safe && self.inflight_longterm != UNBOUNDED {
             self.inflight_longterm = self.inflight_longterm.max(sample.tx_in_flight);
             if self.phase == Phase::Up {

@@ -1,7 +1,6 @@
 //! The first search for the bandwidth: Startup doubles the rate each round until it no longer pays,
 //! Drain empties the queue that this left behind.
 
-use super::signals::is_loss_rate_too_high;
 use super::{Bbr, CongestionWindow, News, Phase, Undo, percent};
 use crate::congestion::Ack;
 use crate::congestion::window::{AFTER_TIMEOUT, TIMED_OUT};
@@ -64,7 +63,7 @@ impl Bbr {
     /// SACK lets only one be seen, and a mark is a queue by itself.
     fn check_startup_high_loss(&mut self, window: &CongestionWindow, ack: &Ack) {
         let is_high = self.loss_events >= STARTUP_FULL_LOSSES
-            && is_loss_rate_too_high(ack.rate.lost, ack.rate.tx_in_flight, self.loss_threshold());
+            && self.is_loss_too_high(window, ack.rate.lost, ack.rate.tx_in_flight);
         // A round of losses began with the first of them, so that recovery has lasted for all of it.
         let has_timed_out = matches!(window.episode, TIMED_OUT | AFTER_TIMEOUT);
         if self.is_marked || !has_timed_out && (is_high || self.loss_is_blind) {
