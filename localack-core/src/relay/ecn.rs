@@ -113,8 +113,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// it did.
     pub(super) fn end_ecn_reduction(&mut self, direction: Direction) -> bool {
         let send = &mut self.flow.stream_mut(direction).send;
-        let ends =
-            send.flags.has(SendFlags::ECN_REDUCED) && send.snd_una.at_or_after(send.recover);
+        let ends = send.flags.has(SendFlags::ECN_REDUCED) && send.snd_una.at_or_after(send.recover);
         if ends {
             send.flags.clear(SendFlags::ECN_REDUCED);
             send.congestion.on_recovery_exit();

@@ -26,6 +26,17 @@ const SAFE_V4: [u16; 2] = [1280, 576];
 /// Path MTUs that are common, for routers that do not say which it is (RFC 1191 section 7.1).
 const PLATEAUS: [u16; 8] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, FLOOR_V4];
 
+/// Whether a larger size is to be tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SizeProbe {
+    /// Not at present.
+    None,
+    /// As soon as the congestion window has room for it: what is smaller waits until then.
+    Soon,
+    /// With these octets, in a segment of this size.
+    Now(SeqRange, u16),
+}
+
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// A router says that a segment in flight was too big; whether that is believed.
     pub(super) fn on_packet_too_big(
@@ -153,45 +164,56 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         Some(SeqRange::new(start, send.probe_end))
     }
 
-    /// Sends the next new octets as a segment of a larger size, if it is time to try one and nothing else
-    /// is being found out; whether it did.
-    pub(super) fn send_size_probe(&mut self, direction: Direction) -> bool {
-        if self.flow.stream(direction).send.path_mtu.is_settled() {
-            return false;
-        }
-        let (now, largest) = (self.now, self.segment_size(direction));
-        let stream = self.flow.stream_mut(direction);
-        let send = &mut stream.send;
-        send.path_mtu.end_wait(now);
-        if send.path_mtu.phase() != Phase::Searching {
-            return false;
-        }
-        let Some(size) = send.path_mtu.candidate(send.mss(), largest) else {
-            send.path_mtu.wait(now);
-            return false;
-        };
-        let busy = SendFlags::TAIL_PROBE_OWED | SendFlags::TAIL_PROBE_OUT | SendFlags::FORWARD;
-        let calm = !stream
-            .flags
-            .any(StreamFlags::RECOVERY.or(StreamFlags::HELD))
-            && send.lost.is_empty()
-            && !send.flags.has(busy);
+    /// Whether the next new octets are to go as one segment of a larger size: if it is time to try one,
+    /// and nothing else is being found out.
+    pub(super) fn plan_size_probe(&self, direction: Direction) -> SizeProbe {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
+        if send.path_mtu.phase() != Phase::Searching {
+            return SizeProbe::None;
+        }
+        let largest = self.segment_size(direction);
+        let Some(size) = send.path_mtu.candidate(send.mss(), largest) else {
+            return SizeProbe::None;
+        };
+        let busy = SendFlags::TAIL_PROBE_OWED
+            | SendFlags::TAIL_PROBE_OUT
+            | SendFlags::FORWARD
+            | SendFlags::ECN_REDUCED;
+        let held = StreamFlags::RECOVERY.or(StreamFlags::HELD);
+        let calm = !stream.flags.any(held) && send.lost.is_empty() && !send.flags.has(busy);
         let needed = u32::from(size);
-        let start = send.snd_nxt;
         let limit = stream.rcv_nxt().earliest(send.usable_edge());
+        if !calm || limit.octets_past(send.snd_nxt) < needed {
+            return SizeProbe::None;
+        }
         let pipe = self.pipe(direction);
-        let room = send.congestion.cwnd().saturating_sub(pipe);
-        if !calm
-            || limit.octets_past(start) < needed
-            || (room < needed && pipe > 0)
-            || self.waits_for_pace(direction, needed)
-        {
+        if pipe > 0 && send.congestion.cwnd().saturating_sub(pipe) < needed {
+            return SizeProbe::Soon;
+        }
+        let end = send.snd_nxt.advance(needed);
+        SizeProbe::Now(SeqRange::new(send.snd_nxt, end), size)
+    }
+
+    /// Sends the next new octets as a segment of a larger size, if it is time; whether it did.
+    pub(super) fn send_size_probe(&mut self, direction: Direction) -> bool {
+        let (now, largest) = (self.now, self.segment_size(direction));
+        let send = &mut self.flow.stream_mut(direction).send;
+        if send.path_mtu.is_settled() {
             return false;
         }
-        let range = SeqRange::new(start, start.advance(needed));
-        if !self.send_segments(direction, range, false, TransmitKind::Data, size) {
+        send.path_mtu.end_wait(now);
+        if send.path_mtu.phase() == Phase::Searching
+            && send.path_mtu.candidate(send.mss(), largest).is_none()
+        {
+            send.path_mtu.wait(now);
+        }
+        let SizeProbe::Now(range, size) = self.plan_size_probe(direction) else {
+            return false;
+        };
+        if self.waits_for_pace(direction, range.octets())
+            || !self.send_segments(direction, range, false, TransmitKind::Data, size)
+        {
             return false;
         }
         let stream = self.flow.stream_mut(direction);

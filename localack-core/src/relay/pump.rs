@@ -1,6 +1,7 @@
 //! What is sent next from custody, and when: repairs first, then new data, as far as the receiver's
 //! window, the congestion window and the pace let it (RFC 5681, RFC 6675).
 
+use super::pmtu::SizeProbe;
 use super::{MAX_PAGES, TurnTaken, Work};
 use crate::congestion::SentNow;
 use crate::flow::FlowFlags;
@@ -293,6 +294,17 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn plan_new(&self, direction: Direction) -> Option<Plan> {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
+        match self.plan_size_probe(direction) {
+            SizeProbe::None => {}
+            SizeProbe::Soon => return None,
+            SizeProbe::Now(range, _) => {
+                return Some(Plan {
+                    range,
+                    fin: false,
+                    kind: TransmitKind::Data,
+                });
+            }
+        }
         let start = send.snd_nxt;
         let ready = SeqRange::new(start, stream.rcv_nxt());
         let usable = ready.intersection(SeqRange::new(start, send.usable_edge()));
