@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::congestion::Controller;
 use crate::flow::id::FlowId;
 use crate::flow::key::FlowKey;
 use crate::policy::{Direction, Service};
@@ -221,6 +222,20 @@ pub struct DirectionInfo {
     pub custody: u32,
     /// Smoothed round-trip time to the receiver, zero if unknown.
     pub srtt: Duration,
+    /// Right edge of the receiver's own window.
+    pub window_edge: SeqNum,
+    /// Shortest round-trip time of the last minutes, zero if unknown.
+    pub min_rtt: Duration,
+    /// Who decides how much may be in flight.
+    pub controller: Controller,
+    /// Slow-start threshold, in octets.
+    pub ssthresh: u32,
+    /// Octets found lost that wait to be sent again.
+    pub lost: u32,
+    /// Octets that the receiver has SACKed.
+    pub sacked: u32,
+    /// Octets per second that the receiver has acknowledged of late.
+    pub rate: u32,
     /// Congestion window toward the receiver, in octets.
     pub cwnd: u32,
     /// Estimate of the octets on their way to the receiver (RFC 6675 pipe).

@@ -51,6 +51,13 @@ impl<P> Engine<'_, P> {
                 .blocks()
                 .saturating_mul(self.block_size.octets()),
             srtt: Duration::from_micros(send.srtt_us().unwrap_or(0).into()),
+            window_edge: send.wnd_edge,
+            min_rtt: Duration::from_micros(send.min_rtt.us().unwrap_or(0).into()),
+            controller: send.congestion.controller(),
+            ssthresh: send.congestion.ssthresh(),
+            lost: send.lost.octets(),
+            sacked: stream.chain.octets_sacked(),
+            rate: send.rate,
             cwnd: send.congestion.cwnd(),
             pipe: stream.pipe(flow.flags.has(FlowFlags::SACK)),
             mss: send.mss(),

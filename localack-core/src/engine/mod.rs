@@ -437,7 +437,8 @@ impl<'a, P: Policy> Engine<'a, P> {
                 Some(at) => head.wheel.arm(flows, slot, at),
                 None => head.wheel.disarm(flows, slot),
             }
-            self.line_up(slot, has_work, share_waits);
+            let in_turn = done.turn != TurnTaken::default();
+            self.line_up(slot, has_work, share_waits, in_turn);
         }
         Some((answer, done))
     }

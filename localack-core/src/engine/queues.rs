@@ -43,7 +43,13 @@ impl<P: Policy> Engine<'_, P> {
     }
 
     /// After work on a flow: it goes where it waits for what is next.
-    pub(super) fn line_up(&mut self, slot: u32, has_work: bool, share_waits: Option<u8>) {
+    pub(super) fn line_up(
+        &mut self,
+        slot: u32,
+        has_work: bool,
+        share_waits: Option<u8>,
+        in_turn: bool,
+    ) {
         let held = self.slot(slot).is_some_and(|flow| is_held(flow).is_some());
         let Storage {
             head, flows, paths, ..
@@ -59,8 +65,13 @@ impl<P: Policy> Engine<'_, P> {
             return;
         }
         head.ready.remove(flows, slot);
-        if let Some(share) = share_waits {
-            head.shares.join(flows, share, slot);
+        match share_waits {
+            Some(share) => {
+                head.shares.join(flows, share, slot);
+            }
+            // Its turn goes on as long as it says so itself.
+            None if in_turn => {}
+            None => head.shares.leave(flows, slot),
         }
     }
 

@@ -227,12 +227,14 @@ impl Stream {
             && self.ack_point().after(self.recv.ack_sent)
     }
 
-    /// What may be acknowledged to the sender now: everything stored where custody has begun,
+    /// What may be acknowledged to the sender now: everything stored where custody has begun (but
+    /// not up to where a walk has stopped for now, because SACKed octets go on there, and an
+    /// acknowledgement that ends before them takes them back, rule H4.2),
     /// else what was promised and what the receiver has acknowledged itself. Never the FIN before
     /// the receiver does (rule H6.1), and never less than before (invariant 3).
     pub(crate) fn ack_point(&self) -> SeqNum {
         let una = self.send.snd_una;
-        let early = if self.acks_early() {
+        let early = if self.acks_early() && !self.flags.has(StreamFlags::WALK_OWED) {
             self.rcv_nxt()
         } else {
             una

@@ -19,8 +19,10 @@ pub(crate) struct Undo {
 const REDUCED: u32 = 1 << 31;
 /// Something was sent again.
 const REPAIRED: u32 = 1 << 30;
-/// Windows are smaller than this, and so is what is sent again of them before it counts as much.
-const MOST_OCTETS: u32 = REPAIRED.wrapping_sub(1);
+/// The first of it was what the marker names, so that its acknowledgement can be told.
+const HEAD_FIRST: u32 = 1 << 29;
+/// More octets than are ever sent again count as this many.
+const MOST_OCTETS: u32 = HEAD_FIRST.wrapping_sub(1);
 
 impl Undo {
     pub(crate) const EMPTY: Self = Self {
@@ -38,21 +40,27 @@ impl Undo {
         }
     }
 
-    /// `octets` are sent again, in a segment with this TSval.
-    pub(crate) fn on_repair(&mut self, octets: u32, tsval: u32) {
+    /// `range` is sent again, in a segment with this TSval.
+    pub(crate) fn on_repair(&mut self, range: SeqRange, tsval: u32) {
         if self.octets_and_state & REDUCED != 0 {
             self.tsval = tsval;
             self.octets_and_state = REPAIRED;
+            if range.start().at_or_before(self.marker) {
+                self.octets_and_state |= HEAD_FIRST;
+            }
         }
-        self.set_octets(self.octets().saturating_add(octets));
+        self.set_octets(self.octets().saturating_add(range.octets()));
     }
 
-    /// The first new acknowledgement after a repair echoes `tsecr`: true if an earlier transmission
-    /// brought it about (RFC 3522 section 3.2). It never says so of a repair that carried the same
-    /// TSval as the first transmission (rule H3.5).
-    pub(crate) const fn echoes_original(&self, tsecr: u32) -> bool {
+    /// An acknowledgement of something new, with SND.UNA at `una` before it, echoes `tsecr`: true if
+    /// an earlier transmission of what was repaired first brought it about (RFC 3522 section 3.2).
+    /// Only the first that acknowledges the repair can tell, and only if the repair was of SND.UNA:
+    /// what is acknowledged before it may be older repairs. It never says so of a repair that carried
+    /// the same TSval as the first transmission (rule H3.5).
+    pub(crate) fn echoes_original(&self, tsecr: u32, una: SeqNum) -> bool {
         let behind = self.tsval.wrapping_sub(tsecr);
-        self.has_repaired() && tsecr != 0 && behind != 0 && behind < 1 << 31
+        let is_first = self.octets_and_state & HEAD_FIRST != 0 && una == self.marker;
+        is_first && self.has_repaired() && tsecr != 0 && behind != 0 && behind < 1 << 31
     }
 
     /// A D-SACK reports `range`: true if by now everything that was sent again is known to have been
@@ -105,19 +113,32 @@ mod tests {
     fn rfc3522_3_2_only_an_echo_from_before_the_repair_tells() {
         for base in [1000, u32::MAX] {
             let tsval = |offset: u32| base.wrapping_add(offset);
-            let mut undo = Undo::begin(SeqNum::new(1));
-            assert!(!undo.echoes_original(tsval(0)), "nothing was sent again");
-            undo.on_repair(1000, tsval(5));
-            undo.on_repair(1000, tsval(50));
-            assert!(undo.echoes_original(tsval(4)));
+            let una = SeqNum::new(1);
+            let mut undo = Undo::begin(una);
+            assert!(!undo.echoes_original(tsval(0), una), "nothing was sent again");
+            undo.on_repair(range(1, 1001), tsval(5));
+            undo.on_repair(range(1001, 2001), tsval(50));
+            assert!(undo.echoes_original(tsval(4), una));
             assert!(
-                !undo.echoes_original(tsval(5)),
+                !undo.echoes_original(tsval(5), una),
                 "h3_5: the same TSval says nothing"
             );
-            assert!(!undo.echoes_original(tsval(6)));
+            assert!(!undo.echoes_original(tsval(6), una));
             undo.end();
-            assert!(!undo.echoes_original(tsval(4)));
+            assert!(!undo.echoes_original(tsval(4), una));
         }
+    }
+
+    #[test]
+    fn rfc3522_3_2_an_older_repair_at_the_front_tells_nothing() {
+        let una = SeqNum::new(1);
+        let mut undo = Undo::begin(una);
+        undo.on_repair(range(5001, 6001), 50);
+        assert!(!undo.echoes_original(4, una), "the front was repaired before the reduction");
+        let mut undo = Undo::begin(una);
+        undo.on_repair(range(1, 1001), 50);
+        assert!(!undo.echoes_original(4, SeqNum::new(1001)), "not the first acknowledgement");
+        assert!(undo.echoes_original(4, una));
     }
 
     #[test]
@@ -125,8 +146,8 @@ mod tests {
         let nxt = SeqNum::new(10_000);
         let mut undo = Undo::begin(SeqNum::new(1000));
         assert!(!undo.on_dsack(range(1000, 2000), nxt));
-        undo.on_repair(1000, 7);
-        undo.on_repair(500, 7);
+        undo.on_repair(range(1000, 2000), 7);
+        undo.on_repair(range(3000, 3500), 7);
         assert!(!undo.on_dsack(range(1000, 2000), nxt));
         assert!(
             !undo.on_dsack(range(0, 500), nxt),

@@ -264,7 +264,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if news.acked > 0 && self.flow.flags.has(FlowFlags::TIMESTAMPS) {
             let send = &self.flow.stream(echo).send;
-            spurious |= tsecr.is_some_and(|tsecr| send.undo.echoes_original(tsecr));
+            spurious |= tsecr.is_some_and(|tsecr| send.undo.echoes_original(tsecr, news.una_before));
         }
         let send = &mut self.flow.stream_mut(echo).send;
         if send.flags.has(SendFlags::FORWARD) {

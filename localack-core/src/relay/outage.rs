@@ -1,12 +1,15 @@
 //! A dead path: what one of its flows does while the engine probes it for all of them, and when it
 //! has come back.
 
+use core::time::Duration;
+
 use super::Work;
 use crate::flow::stream::StreamFlags;
 use crate::half::send::TimerKind;
 use crate::path::Verdict;
 use crate::policy::Direction;
 use crate::sink::Sink;
+use crate::time::micros;
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Whether the path is known to be dead, so that this direction waits for it instead of backing
@@ -24,12 +27,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return false;
         }
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
-        // In case nobody calls: the time-out as it is.
-        let at = self.now.after(self.rto(direction));
-        self.flow
-            .stream_mut(direction)
-            .send
-            .arm(TimerKind::Timeout, at);
+        // In case nobody calls: the time-out as it is, or the end of all patience.
+        let (now, timeout) = (self.now, micros(self.rto(direction)));
+        let give_up = micros(self.config.give_up_after);
+        let send = &mut self.flow.stream_mut(direction).send;
+        let patience = give_up.saturating_sub(send.progress_at.age(now).into());
+        let wait = Duration::from_micros(timeout.min(patience));
+        send.arm(TimerKind::Timeout, now.after(wait));
         if verdict == Verdict::Probe {
             self.probe_path(direction);
         }

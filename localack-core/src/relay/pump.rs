@@ -43,7 +43,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         {
             self.send_tail_probe(direction);
         }
-        let mut waits = false;
+        let mut waits = None;
         while self.room > 0 && !self.blocked {
             if self.send_size_probe(direction) {
                 continue;
@@ -51,8 +51,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let Some(plan) = self.plan(direction) else {
                 break;
             };
-            waits = self.waits_for_pace(direction, plan.range.octets());
-            if waits || !self.share_lets_pass(direction, plan.range.octets()) {
+            let octets = plan.range.octets();
+            waits = self.waits_for_pace(direction, octets).then_some(octets);
+            if waits.is_some() || !self.share_lets_pass(direction, plan.range.octets()) {
                 break;
             }
             if !self.send_plan(direction, plan) {
@@ -60,12 +61,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             }
         }
         self.note_use(direction);
-        let (now, pace) = (self.now, self.pace(direction));
-        let send = &self.flow.stream(direction).send;
-        let packet = self.packet_octets(direction, send.mss().into());
+        let due = waits.and_then(|octets| {
+            let packets = self.packet_octets(direction, octets);
+            let pacer = &self.flow.stream(direction).send.pacer;
+            pacer.wake_at(self.now, packets, self.pace(direction))
+        });
         let send = &mut self.flow.stream_mut(direction).send;
-        let wake = send.pacer.wake_at(now, packet, pace);
-        send.pace_due = wake.filter(|_| waits).map_or(Stamp::NEVER, Stamp::at);
+        send.pace_due = due.map_or(Stamp::NEVER, Stamp::at);
         self.watch_closed_window(direction);
     }
 
@@ -172,7 +174,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.lost.skip_again();
         }
         send.lost.on_repaired(end, octets);
-        send.undo.on_repair(octets, tsval);
+        send.undo.on_repair(plan.range, tsval);
         self.start_timer(direction);
     }
 

@@ -301,7 +301,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         rcv_nxt: SeqNum,
     ) {
         self.schedule_ack(direction, seg, intake);
-        if !self.flow.stream(direction).flags.has(StreamFlags::ACK_OWED) {
+        let flags = self.flow.stream(direction).flags;
+        if !flags.has(StreamFlags::ACK_OWED) || flags.has(StreamFlags::WALK_OWED) {
             return;
         }
         let repeated = self.repeated(direction, seg, rcv_nxt, intake);

@@ -91,6 +91,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
             return;
         }
+        if stream.flags.has(StreamFlags::WALK_OWED) {
+            // What the walk finds is acknowledged with the rest.
+            return;
+        }
         if stream.flags.has(StreamFlags::ACK_OWED) {
             let kind = self.kind_of_ack(direction);
             self.send_ack(direction, kind, SeqRange::default());

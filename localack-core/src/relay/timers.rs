@@ -206,12 +206,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .release(&mut stream.chain, una, snd_nxt, watch, MAX_PAGES);
         let stored = self.pool.extend(&mut stream.chain, MAX_PAGES);
         stream.recv.prune_held(stream.chain.end());
-        if !stored.advanced().is_empty() && stream.acks_early() {
+        let more = released.more || stored.more();
+        stream.flags.put(StreamFlags::WALK_OWED, more);
+        if !more && stream.ack_point().after(stream.recv.ack_sent) {
             stream.flags.set(StreamFlags::ACK_OWED);
         }
-        stream
-            .flags
-            .put(StreamFlags::WALK_OWED, released.more || stored.more());
     }
 
     /// Whether a walk was cut short and goes on at the next poll.

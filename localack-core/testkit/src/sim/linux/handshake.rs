@@ -142,6 +142,7 @@ impl LinuxHost {
         let sender = &mut self.sender;
         sender.stamps = config.timestamps && offered.timestamps.is_some();
         sender.sack = config.sack && offered.sack_permitted;
+        self.receiver.sacks.enabled = sender.sack;
         sender.ecn = config.ecn && self.handshake.ecn;
         let stamp_octets = if sender.stamps { 12 } else { 0 };
         let theirs = offered.mss.unwrap_or(536).max(48);

@@ -114,6 +114,11 @@ impl Receiver {
         }
         if start > self.rcv_nxt {
             self.take_early(start, end);
+            // Without SACK each answer must look like the one before.
+            let held = self.held();
+            if self.sacks.enabled && self.window.grow(end - start, held) {
+                self.acks.window_grew();
+            }
             return;
         }
         if start < self.rcv_nxt {

@@ -6,6 +6,8 @@ const MOST: usize = 4;
 /// The blocks to report, most recent first.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Sacks {
+    /// Both ends permitted SACK.
+    pub(in super::super) enabled: bool,
     recent: Vec<(u64, u64)>,
     duplicate: Option<(u64, u64)>,
 }

@@ -135,7 +135,7 @@ impl ReceiveWindow {
         u16::try_from(window / self.unit()).expect("limited")
     }
 
-    /// A segment arrived in order: more may be announced. True if the threshold grew.
+    /// A segment arrived, in order or early: more may be announced. True if the threshold grew.
     pub(in super::super) fn grow(&mut self, length: u64, held: u64) -> bool {
         let room = self.limit.min(self.limit.saturating_sub(held));
         let room = room.saturating_sub(self.threshold);
