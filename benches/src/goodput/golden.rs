@@ -119,7 +119,7 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::goodput::{Cell, Contender};
+    use crate::goodput::{Cell, Contender, checked};
 
     fn row() -> Row {
         let mut row = Row::of(&Cell::bulk(600, 20, 0, Contender::Bbr), 1);
@@ -154,6 +154,13 @@ mod tests {
         assert_eq!(compared(custody(1_240_000)), (0, 0));
         assert_eq!(compared(custody(1_260_000)), (1, 0));
         assert_eq!(compared(custody(700_000)), (0, 1));
+    }
+
+    #[test]
+    fn the_golden_file_has_the_cells_that_are_checked() {
+        let golden: Vec<String> = read(&file()).unwrap().iter().map(Row::name).collect();
+        let cells: Vec<String> = checked().iter().map(Cell::name).collect();
+        assert_eq!(golden, cells);
     }
 
     #[test]
