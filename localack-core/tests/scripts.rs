@@ -43,6 +43,8 @@ scripts! {
     t14_out_of_order = "t14";
     /// H4.1.
     t15_reneging_receiver = "t15";
+    /// H4.3, RFC 2883, invariant 10.
+    t16_dsack_does_not_leak = "t16";
     /// H10.1, RFC 1191, RFC 5927, RFC 8201.
     t17_path_mtu = "t17";
     /// H7.1, H7.3, invariant 20.
@@ -62,6 +64,14 @@ scripts! {
     /// H8.7, section 2.5.
     t25_receiver_vanishes = "t25";
 
+    /// RFC 8985 section 6, RFC 6675.
+    rfc8985_6_losses_by_time_and_order = "rack";
+    /// RFC 8985 section 7.
+    rfc8985_7_tail_loss_probes = "tlp";
+    /// RFC 3522, RFC 4015, RFC 5682, RFC 3708, H3.5.
+    rfc4015_needless_reductions_are_taken_back = "undo";
+    /// RFC 3042.
+    rfc3042_limited_transmit = "limited";
     /// H10.1, RFC 4821, RFC 8899.
     h10_1_black_holes_and_probes_of_size = "blackhole";
     /// H11.2, H11.3, H5.10, RFC 3168.

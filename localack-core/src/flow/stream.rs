@@ -278,10 +278,13 @@ impl Stream {
         let arrived = if sack {
             self.chain.octets_sacked()
         } else {
-            // No more than was in flight when the first of them came: they may be made up.
+            // No more than was in flight when the first of them came, and before that two segments
+            // (limited transmit, RFC 3042): they may be made up.
+            let segment = u32::from(self.send.mss());
+            let in_recovery = self.send.recover.octets_past(self.send.snd_una);
             u32::from(self.send.duplicate_acks)
-                .saturating_mul(self.send.mss().into())
-                .min(self.send.recover.octets_past(self.send.snd_una))
+                .saturating_mul(segment)
+                .min(in_recovery.max(segment.saturating_mul(2)))
         };
         self.send
             .in_flight()

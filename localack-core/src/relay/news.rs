@@ -29,6 +29,8 @@ pub(super) struct News {
     pub(super) prior_in_flight: u32,
     /// It echoes a mark of congestion.
     pub(super) echoes: bool,
+    /// Where what was sent again ended before it.
+    repaired_to: SeqNum,
     /// SND.UNA and the highest SACKed edge before it.
     una_before: SeqNum,
     sacked_before: SeqNum,
@@ -65,6 +67,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             lost: 0,
             prior_in_flight: self.pipe(echo),
             echoes: false,
+            repaired_to: send.lost.repaired_from(send.snd_una).end(),
             una_before: send.snd_una,
             sacked_before: send.sacked_to,
             newest: None,
@@ -275,7 +278,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let repaired = news
                 .newest
                 .is_some_and(|newest| newest.sent.is_retransmitted());
-            if original && (has_sack || !repaired) {
+            // All that was sent again was acknowledged before, and now something that was not (RFC
+            // 5682 section 2.1, step 3b).
+            let beyond = send.flags.has(SendFlags::FORWARD_NEW)
+                && news.acked > 0
+                && news.una_before.at_or_after(news.repaired_to);
+            if beyond || (original && (has_sack || !repaired)) {
                 spurious = true;
             } else if news.acked > 0 && !send.flags.has(SendFlags::FORWARD_NEW) {
                 send.flags.set(SendFlags::FORWARD_NEW);

@@ -69,7 +69,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let send = &self.flow.stream(direction).send;
         let was_lone = send.in_flight() <= u32::from(send.mss()).saturating_mul(2);
-        if was_lone && send.timer_kind() == TimerKind::Timeout {
+        if was_lone && send.timer_kind() != TimerKind::Reordering {
             self.hasten_probe(direction);
         }
     }
@@ -113,11 +113,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let timeout_us = micros(timeout);
         let send = &mut self.flow.stream_mut(direction).send;
         match probe_us {
-            Some(probe_us) if u64::from(probe_us) < timeout_us => {
-                let at = now.after(Duration::from_micros(probe_us.into()));
-                send.arm(TimerKind::TailProbe, at);
+            // Where the time-out would come first, the probe takes its place (RFC 8985 section 7.2).
+            Some(probe_us) => {
+                let wait = Duration::from_micros(timeout_us.min(probe_us.into()));
+                send.arm(TimerKind::TailProbe, now.after(wait));
             }
-            _ => send.arm(TimerKind::Timeout, now.after(timeout)),
+            None => send.arm(TimerKind::Timeout, now.after(timeout)),
         }
     }
 
