@@ -162,6 +162,10 @@ pub struct FlowConfig {
     pub controller: Controller,
     /// The same of data from the outer side, which goes toward the local hosts.
     pub inward_controller: Controller,
+    /// Whether a flow may begin with half of what an earlier one to the same network could use
+    /// (Careful Resume), instead of the usual initial window. Paced, and taken back at the first
+    /// sign that the path has less to give.
+    pub careful_resume: bool,
     /// Whether Reno and CUBIC space their segments out over the round trip (rule H12.1), rather than
     /// send what an acknowledgement allows at once. The other controllers always do.
     pub pacing: bool,
@@ -203,6 +207,7 @@ impl FlowConfig {
             custody: Custody::AfterProof,
             controller: Controller::DEFAULT,
             inward_controller: Controller::DEFAULT,
+            careful_resume: false,
             pacing: true,
             buffer_limit: 1 << 20,
             ack_delay: Duration::ZERO,

@@ -45,6 +45,8 @@ pub struct Counters {
     pub spurious_recoveries: u64,
     /// Segments sent to learn whether a dead path has come back.
     pub path_probes: u64,
+    /// Flows that began where an earlier one to the same network left off.
+    pub resumptions: u64,
 }
 
 impl Counters {
@@ -67,6 +69,7 @@ impl Counters {
         tail_probes: 0,
         spurious_recoveries: 0,
         path_probes: 0,
+        resumptions: 0,
     };
 
     pub(crate) fn count_verdict(&mut self, verdict: Verdict) {

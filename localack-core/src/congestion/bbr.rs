@@ -174,6 +174,23 @@ impl Bbr {
         bbr
     }
 
+    /// An earlier flow could use twice this rate: it counts as measured, as long as nothing is.
+    pub(super) fn jump(&mut self, rate: u32) {
+        let [_, latest] = &mut self.max_bw;
+        *latest = (*latest).max(rate);
+        self.pacing_rate = self.pacing_rate.max(rate);
+    }
+
+    /// It could not: what was measured since is what the path has queued, and drains.
+    pub(super) const fn retreat(&mut self) {
+        self.max_bw = [0, self.bw_latest];
+        self.full_bw_reached = true;
+        self.full_bw_now = true;
+        if matches!(self.phase, Phase::Startup) {
+            self.phase = Phase::Drain;
+        }
+    }
+
     /// Segments were handed to the path (`OnTransmit`).
     pub(super) fn on_sent(&mut self, window: &mut CongestionWindow, sent: &SentNow) {
         let filled = sent.in_flight.saturating_add(sent.octets);

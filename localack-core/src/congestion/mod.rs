@@ -217,6 +217,44 @@ impl ControllerState {
         (self.kind() == Kind::Provisioned).then(|| controller::share_of(self.window.kind))
     }
 
+    /// The flow may use so large a window and so high a rate from now on, although it has not grown
+    /// there itself (Careful Resume).
+    pub(crate) fn jump(&mut self, cwnd: u32, rate: u32) {
+        self.set_cwnd(cwnd);
+        #[cfg(feature = "bbr")]
+        if self.kind() == Kind::Bbr {
+            let mut bbr = Bbr::load(&self.words);
+            bbr.jump(rate);
+            bbr.store(&mut self.words);
+        }
+        #[cfg(not(feature = "bbr"))]
+        let _ = rate;
+    }
+
+    /// The jump was too far: what it led to measure counts for nothing.
+    pub(crate) fn retreat(&mut self, cwnd: u32) {
+        self.set_cwnd(cwnd);
+        self.window.ssthresh = self.window.cwnd;
+        #[cfg(feature = "bbr")]
+        if self.kind() == Kind::Bbr {
+            let mut bbr = Bbr::load(&self.words);
+            bbr.retreat();
+            bbr.store(&mut self.words);
+        }
+    }
+
+    /// The window becomes so many octets. Nothing happens at a vouched rate.
+    pub(crate) fn set_cwnd(&mut self, octets: u32) {
+        if self.kind() != Kind::Provisioned {
+            self.window.cwnd = octets.clamp(self.window.segment(), window::WINDOW_LIMIT);
+        }
+    }
+
+    /// The threshold becomes so many octets.
+    pub(crate) fn end_retreat(&mut self, ssthresh: u32) {
+        self.window.ssthresh = ssthresh.max(self.window.segment().saturating_mul(2));
+    }
+
     /// The threshold that earlier flows to the same place learned (RFC 9040), in octets.
     pub(crate) fn set_threshold(&mut self, octets: u32) {
         let least = self.window.segment().saturating_mul(2);

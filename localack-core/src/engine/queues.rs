@@ -4,8 +4,8 @@
 use core::net::IpAddr;
 
 use super::Engine;
+use crate::flow::FlowSlot;
 use crate::flow::stream::StreamFlags;
-use crate::flow::{FlowKey, FlowSlot};
 use crate::pacing::Rest;
 use crate::path::{PathKey, PathTable, TaskKind, Timeout, Verdict};
 use crate::policy::{Direction, Policy, Port};
@@ -13,16 +13,6 @@ use crate::relay::TurnTaken;
 use crate::sink::{LinkId, Sink, SinkFull};
 use crate::storage::Storage;
 use crate::time::{Instant, Stamp, micros};
-
-/// The path to the receiver of a direction's data.
-pub(crate) fn path_of(key: &FlowKey, direction: Direction) -> PathKey {
-    let to = direction.source().other();
-    let receiver = match to {
-        Port::Inner => key.inner(),
-        Port::Outer => key.outer(),
-    };
-    PathKey::new(receiver, to, key.link())
-}
 
 impl<P: Policy> Engine<'_, P> {
     /// When there is something to do, on the engine's clock.
@@ -80,7 +70,7 @@ impl<P: Policy> Engine<'_, P> {
     pub(super) fn hold(&mut self, slot: u32) -> Option<Direction> {
         let flow = self.slot(slot)?;
         let direction = is_held(flow)?;
-        let key = path_of(&flow.key.unpack()?, direction);
+        let key = PathKey::to_receiver(&flow.key.unpack()?, direction);
         let Storage {
             head, flows, paths, ..
         } = &mut self.storage;
@@ -133,7 +123,7 @@ impl<P: Policy> Engine<'_, P> {
                     consecutive: flow.stream(direction).send.doublings().saturating_add(1),
                     waited_us: u32::try_from(waited).unwrap_or(u32::MAX),
                 };
-                (path_of(&key, direction), timeout)
+                (PathKey::to_receiver(&key, direction), timeout)
             });
         let Some((key, timeout)) = asked else {
             return Verdict::BackOff;

@@ -177,6 +177,15 @@ impl<P> Engine<'_, P> {
             head.embryonic = head.embryonic.saturating_sub(1);
         }
         head.stalled_blocks = head.stalled_blocks.saturating_sub(flow.stalled_blocks());
+        if let Some(key) = flow.key.unpack() {
+            let mut table = PathTable::new(&mut head.paths, paths, self.config.hash_key);
+            for (path, lesson) in Direction::BOTH
+                .iter()
+                .filter_map(|&direction| flow.lesson(&key, direction))
+            {
+                table.learn(&path, now, &lesson);
+            }
+        }
         let mut pool = Pool::new(&mut head.pool, blocks, arena, self.block_size);
         for direction in Direction::BOTH {
             let stream = flow.stream_mut(direction);

@@ -69,6 +69,8 @@ impl FlowSlot {
         self.flags
             .put(FlowFlags::ALLOW_DF, config.allow_dont_fragment);
         self.flags.put(FlowFlags::UNPACED, !config.pacing);
+        self.flags
+            .put(FlowFlags::CAREFUL_RESUME, config.careful_resume);
         self.flags.put(
             FlowFlags::CUSTODY_AFTER_HANDSHAKE,
             config.custody == Custody::AfterHandshake,
@@ -98,6 +100,7 @@ impl FlowSlot {
             outer_to_inner: self.stream(Direction::OuterToInner).service(),
             custody,
             pacing: !self.flags.has(FlowFlags::UNPACED),
+            careful_resume: self.flags.has(FlowFlags::CAREFUL_RESUME),
             buffer_limit: self.buffer_limit,
             ack_delay: core::time::Duration::from_micros(self.ack_delay.into()),
             allow_dont_fragment: self.flags.has(FlowFlags::ALLOW_DF),

@@ -94,6 +94,9 @@ impl FlowFlags {
     /// Both ends agreed on classic ECN (RFC 3168 section 6.1.1).
     pub(crate) const ECN: Self = Self(1 << 13);
 
+    /// A flow may begin where an earlier one to the same network left off (rule H12.5).
+    pub(crate) const CAREFUL_RESUME: Self = Self(1 << 15);
+
     /// The flag that says that `direction` is stalled.
     pub(crate) const fn stalled(direction: Direction) -> Self {
         match direction {

@@ -2,6 +2,7 @@
 
 use crate::congestion::{ControllerState, LostNow};
 use crate::pacing::Pacer;
+use crate::path::Resume;
 #[cfg(feature = "bbr")]
 use crate::recovery::delivery::Delivery;
 use crate::recovery::delivery::{RateSample, Sent};
@@ -145,6 +146,7 @@ pub(crate) struct SendHalf {
     /// When pacing lets something go that waits only for it.
     pub(crate) pace_due: Stamp,
     pub(crate) pacer: Pacer,
+    pub(crate) resume: Resume,
     #[cfg(feature = "bbr")]
     delivery: Delivery,
     pub(crate) congestion: ControllerState,
@@ -186,6 +188,7 @@ impl SendHalf {
         path_mtu: PathMtu::SETTLED,
         pace_due: Stamp::NEVER,
         pacer: Pacer::EMPTY,
+        resume: Resume::EMPTY,
         #[cfg(feature = "bbr")]
         delivery: Delivery::EMPTY,
         congestion: ControllerState::EMPTY,
@@ -368,6 +371,11 @@ impl SendHalf {
         self.reset_backoff();
     }
 
+    /// What a round trip was for others, as long as none was measured here; in microseconds.
+    pub(crate) fn expect_round_trip(&mut self, srtt_us: u32) {
+        self.rtt.on_sample(srtt_us);
+    }
+
     /// The retransmission timer expired.
     pub(crate) fn back_off(&mut self) {
         self.backoff.double();
@@ -459,6 +467,7 @@ impl SendHalf {
         self.timer = Stamp::NEVER;
         self.pace_due = Stamp::NEVER;
         self.pacer = Pacer::EMPTY;
+        self.resume = Resume::EMPTY;
         self.progress_at = Stamp::NEVER;
         self.rate_since = Moment::NEVER;
         self.rate_octets = 0;

@@ -4,7 +4,8 @@ use core::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
-use crate::policy::Port;
+use crate::flow::FlowKey;
+use crate::policy::{Direction, Port};
 
 /// Octets of the hash input: prefix, link, version and port.
 const HASH_INPUT: usize = 8 + 4 + 2;
@@ -58,6 +59,16 @@ impl PathKey {
             },
             reserved: 0,
         }
+    }
+
+    /// The path to the receiver of a direction's data.
+    pub(crate) fn to_receiver(key: &FlowKey, direction: Direction) -> Self {
+        let port = direction.source().other();
+        let receiver = match port {
+            Port::Inner => key.inner(),
+            Port::Outer => key.outer(),
+        };
+        Self::new(receiver, port, key.link())
     }
 
     /// The port that the receivers are reached through.

@@ -76,6 +76,8 @@ pub(crate) struct Standing {
     pub(crate) snd_nxt: SeqNum,
     /// More could be sent if the congestion window were larger.
     pub(crate) cwnd_limited: bool,
+    /// The receiver's window, and not the congestion window, holds sending back.
+    pub(crate) receiver_limited: bool,
 }
 
 /// What the controller must do.
@@ -135,6 +137,24 @@ impl Resume {
         if !self.is_confirmed(at) {
             return Answer::Keep;
         }
+        self.jump_by(at, saved, max_jump)
+    }
+
+    /// The same before anything was sent: the handshake that has just passed here stands for the
+    /// initial window, and the policy bounds the first flight by what was saved instead (rule H12.1).
+    pub(crate) fn jump_at_once(
+        &mut self,
+        at: &Standing,
+        saved: Option<Saved>,
+        max_jump: u32,
+    ) -> Answer {
+        if self.phase() != Phase::Reconnaissance {
+            return Answer::Keep;
+        }
+        self.jump_by(at, saved, max_jump)
+    }
+
+    fn jump_by(&mut self, at: &Standing, saved: Option<Saved>, max_jump: u32) -> Answer {
         self.stop();
         let (Some(saved), Some(rtt_us)) = (saved, at.min_rtt_us.or(at.srtt_us)) else {
             return Answer::Keep;
@@ -192,6 +212,12 @@ impl Resume {
             return self.retreat(at);
         }
         let filled = at.in_flight.saturating_add(at.mss) > at.cwnd;
+        if at.receiver_limited && !filled {
+            // A receiver that opens its window step by step puts the jump off, and what it lets
+            // through meanwhile is less than what was vouched for.
+            self.jumped_at = Stamp::at(at.now);
+            return Answer::Keep;
+        }
         let answered = at.snd_una.after(self.mark);
         let late = self.jumped_at.age(at.now) > at.srtt_us.unwrap_or(0);
         if !filled && !answered && !late {
@@ -231,6 +257,11 @@ impl Resume {
         } else {
             Answer::Keep
         }
+    }
+
+    /// Whether the method is not in use, or no longer.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase() == Phase::Normal
     }
 
     /// Whether the window must stay as it is, whatever the controller makes of acknowledgements

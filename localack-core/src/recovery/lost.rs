@@ -235,7 +235,10 @@ mod tests {
         assert!(lost.is_empty() && lost.edge() == seq(5000));
         lost.raise(seq(7000), 1000);
         lost.pass(seq(9000));
-        assert_eq!((lost.octets(), lost.waiting()[1]), (1000, range(5000, 9000)));
+        assert_eq!(
+            (lost.octets(), lost.waiting()[1]),
+            (1000, range(5000, 9000))
+        );
         lost.on_repaired(seq(9000), 1000);
         lost.pass_again(seq(3000));
         assert!(lost.is_empty() && lost.again_edge() == seq(3000));

@@ -115,7 +115,10 @@ mod tests {
             let tsval = |offset: u32| base.wrapping_add(offset);
             let una = SeqNum::new(1);
             let mut undo = Undo::begin(una);
-            assert!(!undo.echoes_original(tsval(0), una), "nothing was sent again");
+            assert!(
+                !undo.echoes_original(tsval(0), una),
+                "nothing was sent again"
+            );
             undo.on_repair(range(1, 1001), tsval(5));
             undo.on_repair(range(1001, 2001), tsval(50));
             assert!(undo.echoes_original(tsval(4), una));
@@ -134,10 +137,16 @@ mod tests {
         let una = SeqNum::new(1);
         let mut undo = Undo::begin(una);
         undo.on_repair(range(5001, 6001), 50);
-        assert!(!undo.echoes_original(4, una), "the front was repaired before the reduction");
+        assert!(
+            !undo.echoes_original(4, una),
+            "the front was repaired before the reduction"
+        );
         let mut undo = Undo::begin(una);
         undo.on_repair(range(1, 1001), 50);
-        assert!(!undo.echoes_original(4, SeqNum::new(1001)), "not the first acknowledgement");
+        assert!(
+            !undo.echoes_original(4, SeqNum::new(1001)),
+            "not the first acknowledgement"
+        );
         assert!(undo.echoes_original(4, una));
     }
 

@@ -203,7 +203,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut stream.send;
         send.recover = send.snd_nxt;
         send.undo = Undo::begin(send.snd_una);
+        let cwnd = send.congestion.cwnd();
         send.congestion.on_congestion(now, send.in_flight());
+        self.resume_on_congestion(direction, cwnd);
+        let stream = self.flow.stream_mut(direction);
+        let send = &mut stream.send;
         if send.in_flight() == 0 {
             stream.flags.clear(StreamFlags::RECOVERY);
             send.congestion.on_recovery_exit();

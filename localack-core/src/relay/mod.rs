@@ -21,6 +21,7 @@ mod output;
 mod pmtu;
 mod pump;
 mod reset;
+mod resume;
 mod segment;
 mod service;
 mod settle;

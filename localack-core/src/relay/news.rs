@@ -94,6 +94,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.pool
                 .release(&mut stream.chain, octets_to, snd_nxt, watch, RELEASE_PAGES);
         let send = &mut stream.send;
+        // What went round the engine, or is not true at all, was not delivered by it: it earns no window
+        // and no rate (rule H4.6).
+        let sent = ack.earliest(send.snd_nxt).octets_past(send.snd_una);
         let known = if has_sack {
             released.sacked.octets
         } else {
@@ -109,10 +112,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.snd_una = ack;
         send.catch_up();
         send.duplicate_acks = 0;
-        send.note_drained(acked, now);
+        send.note_drained(sent, now);
         send.progress_at = Stamp::at(now);
-        news.acked = acked;
-        news.delivered = news.delivered.saturating_add(acked.saturating_sub(known));
+        news.acked = sent;
+        news.delivered = news.delivered.saturating_add(sent.saturating_sub(known));
         news.deliver(released.newest, released.lowest);
         if ack.at_or_after(stream.recv.sacked_to) {
             stream.flags.clear(StreamFlags::SACK_PROMISED);
@@ -220,7 +223,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 cwnd_limited: !recovered && news.una_before.before(send.cwnd_full),
                 rate,
             };
+            let (cwnd, holds) = (send.congestion.cwnd(), send.resume.holds_window());
             send.congestion.on_ack(&ack);
+            if holds {
+                send.congestion.set_cwnd(cwnd);
+            }
+            self.resume_on_ack(echo, &ack, cwnd);
         }
         self.rearm(echo, news.acked > 0, wait_us);
     }
@@ -267,7 +275,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if news.acked > 0 && self.flow.flags.has(FlowFlags::TIMESTAMPS) {
             let send = &self.flow.stream(echo).send;
-            spurious |= tsecr.is_some_and(|tsecr| send.undo.echoes_original(tsecr, news.una_before));
+            spurious |=
+                tsecr.is_some_and(|tsecr| send.undo.echoes_original(tsecr, news.una_before));
         }
         let send = &mut self.flow.stream_mut(echo).send;
         if send.flags.has(SendFlags::FORWARD) {

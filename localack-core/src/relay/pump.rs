@@ -104,7 +104,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if self.has(FlowFlags::UNPACED) && !send.congestion.needs_pacing() {
             return Pace::UNPACED;
         }
-        let rate = send.congestion.pacing_rate(send.srtt_us()).unwrap_or(0);
+        let resumed = send
+            .resume
+            .pacing_rate(send.congestion.cwnd(), send.srtt_us());
+        let rate = resumed
+            .or_else(|| send.congestion.pacing_rate(send.srtt_us()))
+            .unwrap_or(0);
         let (headers, mss) = (self.header_octets(), send.mss());
         // Controllers count payload.
         let wire = u64::from(rate)
@@ -159,6 +164,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.note_transmission(direction, range, false);
         let send = &mut self.flow.stream_mut(direction).send;
         send.snd_nxt = send.snd_nxt.latest(range.end());
+        self.resume_on_sent(direction);
         self.start_timer(direction);
     }
 

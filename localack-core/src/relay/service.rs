@@ -93,6 +93,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         stream.send.congestion.on_established(&start);
         self.open_share(direction);
+        self.take_hints(direction);
         let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::StoreAndForward);
         self.flow.flags.clear(FlowFlags::stalled(direction));

@@ -220,6 +220,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let is_first = !send.flags.has(SendFlags::TIMED_OUT);
         let sacked_to = send.sacked_to;
         send.congestion.on_timeout(now, send.in_flight());
+        self.resume_on_timeout(direction);
         self.owe_cwr(direction);
         self.lose_all(direction);
         let send = &mut self.flow.stream_mut(direction).send;

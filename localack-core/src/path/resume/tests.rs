@@ -40,6 +40,7 @@ impl Sender {
             snd_una: START.advance(self.una),
             snd_nxt: START.advance(self.nxt),
             cwnd_limited: true,
+            receiver_limited: false,
         }
     }
 
@@ -453,6 +454,7 @@ proptest! {
             snd_una: SeqNum::new(nxt).retreat(flight),
             snd_nxt: SeqNum::new(nxt),
             cwnd_limited: true,
+            receiver_limited: false,
         };
         let saved = Some(Saved { cwnd: pipe, rtt_us: tag });
         let mut copies = [resume; 4];
