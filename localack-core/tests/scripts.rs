@@ -72,6 +72,20 @@ scripts! {
     rfc4015_needless_reductions_are_taken_back = "undo";
     /// RFC 3042.
     rfc3042_limited_transmit = "limited";
+    /// H4.6, H12.1, invariants 1 and 26.
+    lie_an_optimistic_ack_earns_no_window = "lie_optimistic_ack";
+    /// H4.6.
+    lie_a_sack_of_unsent_octets_marks_nothing = "lie_sack_of_unsent";
+    /// H4.3, RFC 2883, RFC 3708.
+    lie_a_sack_of_acknowledged_octets_takes_nothing_back = "lie_sack_of_acked";
+    /// H2.8, RFC 9293 section 3.8.6.
+    lie_a_shrinking_window_is_obeyed_and_survived = "lie_shrinking_window";
+    /// RFC 3465, H12.1.
+    lie_divided_acks_grow_the_window_by_octets = "lie_ack_division";
+    /// H3.5, H3.9, RFC 7323 section 5.3.
+    lie_timestamps_that_jump_free_nothing_and_measure_nothing = "lie_timestamps";
+    /// RFC 5681 section 3.2, RFC 6582, H4.5.
+    lie_duplicates_without_end_send_no_more_than_a_window = "lie_duplicate_flood";
     /// H10.1, RFC 4821, RFC 8899.
     h10_1_black_holes_and_probes_of_size = "blackhole";
     /// H11.2, H11.3, H5.10, RFC 3168.

@@ -115,6 +115,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if was_shut && send.usable_edge().after(send.snd_nxt) {
             // Probes went unanswered for want of room, not of a path: what follows is timed anew.
             send.reset_backoff();
+            send.timer = Stamp::NEVER;
         }
         if news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;
