@@ -84,7 +84,9 @@ impl Frame<'_> {
             && spec
                 .traffic_class
                 .is_none_or(|class| packet.ip.traffic_class == class)
-            && spec.ecn.is_none_or(|ecn| packet.ip.traffic_class & 3 == ecn)
+            && spec
+                .ecn
+                .is_none_or(|ecn| packet.ip.traffic_class & 3 == ecn)
             && spec.fill.is_none_or(|fill| {
                 !packet.payload.is_empty() && packet.payload.iter().all(|&octet| octet == fill)
             })
