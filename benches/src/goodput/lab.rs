@@ -61,6 +61,7 @@ impl<'m> Between<'m> {
         let mut policy = FlowConfig::inner_local_ack();
         policy.controller = controller;
         policy.custody = cell.custody;
+        policy.careful_resume = cell.scenario == Scenario::Resume;
         policy.buffer_limit = buffer_limit(cell);
         let engine = Engine::new(memory.storage(), config, policy).expect("it fits together");
         let engine = BareBox::new(engine, PacketMeta::default()).measuring();

@@ -181,6 +181,19 @@ impl Bbr {
         self.pacing_rate = self.pacing_rate.max(rate);
     }
 
+    /// Half of the `rate` that the earlier flow could use has arrived without a sign of trouble: all
+    /// of it counts as measured, and the startup that would look for it, with a queue of a whole
+    /// round trip, is over.
+    pub(super) fn confirm_jump(&mut self, now: Instant, rate: u32) {
+        if matches!(self.phase, Phase::Startup | Phase::Drain) {
+            let [_, latest] = &mut self.max_bw;
+            *latest = (*latest).max(rate);
+            self.full_bw_reached = true;
+            self.start_probe_bw_down(now);
+            self.start_probe_bw_cruise();
+        }
+    }
+
     /// It could not: what was measured since is what the path has queued, and drains.
     pub(super) const fn retreat(&mut self) {
         self.max_bw = [0, self.bw_latest];

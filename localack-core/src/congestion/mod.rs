@@ -231,6 +231,18 @@ impl ControllerState {
         let _ = rate;
     }
 
+    /// What the jump sent has arrived; the earlier flow had so many octets a second.
+    pub(crate) fn confirm_jump(&mut self, now: Instant, rate: u32) {
+        #[cfg(feature = "bbr")]
+        if self.kind() == Kind::Bbr {
+            let mut bbr = Bbr::load(&self.words);
+            bbr.confirm_jump(now, rate);
+            bbr.store(&mut self.words);
+        }
+        #[cfg(not(feature = "bbr"))]
+        let _ = (now, rate);
+    }
+
     /// The jump was too far: what it led to measure counts for nothing.
     pub(crate) fn retreat(&mut self, cwnd: u32) {
         self.set_cwnd(cwnd);

@@ -423,8 +423,8 @@ impl<'a, P: Policy> Engine<'a, P> {
             blocked: work.blocked,
             walks: work.walks(),
             turn: work.turn.unwrap_or_default(),
+            share_waits: work.share_waits,
         };
-        let share_waits = work.share_waits;
         let (ended, has_work, due) = (work.done, work.has_work(), work.flow.next_due(now));
         let stalled_after = work.flow.stalled_blocks();
         let stalled = head.stalled_blocks.saturating_sub(stalled_before);
@@ -438,7 +438,7 @@ impl<'a, P: Policy> Engine<'a, P> {
                 None => head.wheel.disarm(flows, slot),
             }
             let in_turn = done.turn != TurnTaken::default();
-            self.line_up(slot, has_work, share_waits, in_turn);
+            self.line_up(slot, has_work, done.share_waits, in_turn);
         }
         Some((answer, done))
     }
@@ -455,6 +455,8 @@ struct Done {
     walks: bool,
     /// What became of its turn at a vouched rate.
     turn: TurnTaken,
+    /// The vouched rate that it waits for a turn at.
+    share_waits: Option<u8>,
 }
 
 /// The key of the flow that a segment on `port` belongs to.

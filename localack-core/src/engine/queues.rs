@@ -13,6 +13,7 @@ use crate::relay::TurnTaken;
 use crate::sink::{LinkId, Sink, SinkFull};
 use crate::storage::Storage;
 use crate::time::{Instant, Stamp, micros};
+use crate::timer::ReadyNode;
 
 impl<P: Policy> Engine<'_, P> {
     /// When there is something to do, on the engine's clock.
@@ -45,7 +46,7 @@ impl<P: Policy> Engine<'_, P> {
             head, flows, paths, ..
         } = &mut self.storage;
         let now = head.clock.now();
-        if has_work || !held {
+        if has_work || share_waits.is_some() || !held {
             let mut table = PathTable::new(&mut head.paths, paths, self.config.hash_key);
             table.withdraw(flows, slot, now);
         }
@@ -70,6 +71,10 @@ impl<P: Policy> Engine<'_, P> {
     pub(super) fn hold(&mut self, slot: u32) -> Option<Direction> {
         let flow = self.slot(slot)?;
         let direction = is_held(flow)?;
+        if flow.ready().waits_elsewhere() {
+            // It has something else to do first.
+            return None;
+        }
         let key = PathKey::to_receiver(&flow.key.unpack()?, direction);
         let Storage {
             head, flows, paths, ..
@@ -170,6 +175,19 @@ impl<P: Policy> Engine<'_, P> {
         Ok(room)
     }
 
+    /// After a turn at a vouched rate: what else the flow waits for, it could not be in line for.
+    fn line_up_anew(&mut self, slot: u32, share_waits: Option<u8>) {
+        let held = self.slot(slot).is_some_and(|flow| is_held(flow).is_some());
+        let Storage { head, flows, .. } = &mut self.storage;
+        if let Some(share) = share_waits {
+            head.shares.leave(flows, slot);
+            head.shares.join(flows, share, slot);
+        } else if held {
+            // If its turn is over.
+            head.ready.push_back(flows, slot);
+        }
+    }
+
     /// Lets those send whose turn it is at a vouched rate.
     pub(super) fn serve_shares<S: Sink + ?Sized>(
         &mut self,
@@ -205,6 +223,7 @@ impl<P: Policy> Engine<'_, P> {
             };
             let Storage { head, flows, .. } = &mut self.storage;
             head.shares.served(flows, now, turn, done.turn.used, rest);
+            self.line_up_anew(turn.flow, done.share_waits);
             if done.blocked {
                 return Err(SinkFull);
             }

@@ -151,6 +151,14 @@ impl RecvHalf {
         }
     }
 
+    /// The receiver echoes a timestamp of the sender's: it has taken it, and refuses older ones (rule
+    /// H3.3), whatever went by out of order here.
+    pub(crate) fn note_echo(&mut self, echo: u32) {
+        if older(self.ts_recent, echo) && !older(self.ts_max, echo) {
+            self.ts_recent = echo;
+        }
+    }
+
     /// Whether a segment with this timestamp is older than one already accepted (PAWS).
     pub(crate) const fn is_stale(&self, val: u32) -> bool {
         older(val, self.ts_recent)

@@ -429,6 +429,11 @@ impl SendHalf {
         self.rate_since = Moment::at(now);
     }
 
+    /// The path carried so many octets a second before: until more is known, it still does.
+    pub(crate) fn expect_rate(&mut self, rate: u32) {
+        self.rate = self.rate.max(rate);
+    }
+
     /// Octets that the receiver drains in `micros` microseconds: at its measured rate, or at the one
     /// that the operator vouches for where that is more (rule H6.3).
     pub(crate) fn drained_in(&self, micros: u64) -> u32 {
@@ -445,6 +450,12 @@ impl SendHalf {
             self.recover = self.snd_una.retreat(1);
         }
         self.cwnd_full = self.cwnd_full.latest(self.snd_una);
+        if !self
+            .flags
+            .has(SendFlags::TAIL_PROBE_OUT | SendFlags::FORWARD)
+        {
+            self.probe_end = self.probe_end.latest(self.snd_una);
+        }
         self.undo.catch_up(self.snd_una);
         self.sacked_to = self.sacked_to.latest(self.snd_una);
         self.lost.catch_up(self.snd_una);

@@ -83,6 +83,15 @@ impl PathTable<'_> {
         self.slot(self.find(key)?)?.saved(now, lifetime_us)
     }
 
+    /// Octets per second of what was saved, whoever uses it at present.
+    pub(crate) fn saved_rate(&self, key: &PathKey) -> Option<u32> {
+        let slot = self.slot(self.find(key)?)?;
+        let per_second = u64::from(slot.saved_cwnd)
+            .saturating_mul(1_000_000)
+            .checked_div(slot.saved_rtt_us.into())?;
+        u32::try_from(per_second).ok()
+    }
+
     /// A flow jumps now.
     pub(crate) fn claim_saved(&mut self, key: &PathKey, now: Instant) {
         if let Some(slot) = self.find(key).and_then(|index| self.slot_mut(index)) {

@@ -18,7 +18,12 @@ use crate::time::{Instant, Stamp};
 use crate::timer::{ReadyNode, ReadyRing, RingId};
 
 /// Probes that all flows of a dead path together may send in a second.
-pub(crate) const PROBES_PER_SECOND: u32 = 4;
+///
+/// What was on its way when the path died has often arrived, and only its acknowledgements have not:
+/// then a probe brings the receiver nothing new, and its answer half a round trip later does. Over
+/// a geostationary satellite that leaves 200 ms for the wait for the probe, if data is to arrive
+/// within a round trip and half a second of the path's return.
+pub(crate) const PROBES_PER_SECOND: u32 = 8;
 const PROBE_INTERVAL_US: u32 = 1_000_000 / PROBES_PER_SECOND;
 
 /// Time in which all flows of a path that has come back are let go, in microseconds. With the wait

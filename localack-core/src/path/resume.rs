@@ -76,7 +76,7 @@ pub(crate) struct Standing {
     pub(crate) snd_nxt: SeqNum,
     /// More could be sent if the congestion window were larger.
     pub(crate) cwnd_limited: bool,
-    /// The receiver's window, and not the congestion window, holds sending back.
+    /// The receiver's window is smaller than the congestion window.
     pub(crate) receiver_limited: bool,
 }
 
@@ -92,6 +92,9 @@ pub(crate) enum Answer {
     Jump { cwnd: u32, rate: u32 },
     /// The window becomes so many octets: what is in flight, or what was used.
     Window(u32),
+    /// All that went beyond what was known has arrived: the path is as it was. A controller with a
+    /// bandwidth estimate takes all of the saved rate for it.
+    Validated,
     /// The path cannot carry it: window and threshold become `cwnd` octets at once, without
     /// proportional rate reduction (section 4.5), and the saved parameters are forgotten. A
     /// controller with a bandwidth estimate drains and discards what it measures meanwhile.
@@ -186,10 +189,11 @@ impl Resume {
             Phase::Unvalidated => self.on_progress_unvalidated(at),
             Phase::Validating => {
                 self.count(at.delivered);
-                if at.snd_una.at_or_after(self.mark) {
-                    self.stop();
+                if at.snd_una.before(self.mark) {
+                    return Answer::Keep;
                 }
-                Answer::Keep
+                self.stop();
+                Answer::Validated
             }
             Phase::SafeRetreat => {
                 self.count(at.delivered);

@@ -47,7 +47,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.demote(echo.reverse(), DemoteCause::Asymmetric);
         }
         let has_ecn = self.has(FlowFlags::ECN);
+        let has_timestamps = self.has(FlowFlags::TIMESTAMPS);
         let stream = self.flow.stream_mut(echo);
+        if let Some(timestamps) = seg.options.timestamps.filter(|_| has_timestamps) {
+            stream.recv.note_echo(timestamps.ecr);
+        }
         let send = &mut stream.send;
         let (una, window) = (send.snd_una, send.window);
         let echoed = send.flags.has(SendFlags::ECHO);

@@ -203,6 +203,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut stream.send;
         send.recover = send.snd_nxt;
         send.undo = Undo::begin(send.snd_una);
+        if !send.flags.has(SendFlags::TAIL_PROBE_OUT) {
+            send.probe_end = send.probe_end.latest(send.snd_una);
+        }
         let cwnd = send.congestion.cwnd();
         send.congestion.on_congestion(now, send.in_flight());
         self.resume_on_congestion(direction, cwnd);

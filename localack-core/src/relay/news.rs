@@ -81,11 +81,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn take_ack(&mut self, echo: Direction, ack: SeqNum, news: &mut News) {
         let now = self.now;
         let has_sack = self.has(FlowFlags::SACK);
-        let stream = self.flow.stream_mut(echo);
-        let acked = ack.octets_past(stream.send.snd_una);
+        let acked = ack.octets_past(self.flow.stream(echo).send.snd_una);
         if acked == 0 {
             return;
         }
+        if self.flow.stream_mut(echo).flags.take(StreamFlags::HELD) {
+            self.leave_dead_path(echo);
+        }
+        let stream = self.flow.stream_mut(echo);
         let watch = stream.send.lost.waiting();
         // The FIN takes a sequence number but no octet of the store.
         let octets_to = stream.fin().map_or(ack, |fin| ack.earliest(fin));
@@ -112,7 +115,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.snd_una = ack;
         send.catch_up();
         send.duplicate_acks = 0;
-        send.note_drained(sent, now);
         send.progress_at = Stamp::at(now);
         news.acked = sent;
         news.delivered = news.delivered.saturating_add(sent.saturating_sub(known));
@@ -125,10 +127,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.flags.set(StreamFlags::WALK_OWED);
         }
         self.flow.flags.clear(FlowFlags::stalled(echo));
-        if self.flow.stream_mut(echo).flags.take(StreamFlags::HELD) {
-            // What was sent into a dead path is lost.
-            self.lose_all(echo);
-        }
     }
 
     /// Marks what the receiver has SACKed. Blocks about what was not sent or is acknowledged already
@@ -207,6 +205,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let in_flight = self.pipe(echo);
         let send = &mut self.flow.stream_mut(echo).send;
         if news.delivered > 0 || news.lost > 0 {
+            send.note_drained(news.delivered, now);
             let newest = news.newest.as_ref().map(|newest| &newest.sent);
             let rate = send.on_delivered(now, news.delivered, newest);
             let ack = Ack {
@@ -268,7 +267,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let mut spurious = false;
         if let Some(range) = news.duplicate {
             let repeated = send.flags.has(SendFlags::TAIL_PROBE_REPEATS);
-            if repeated || send.undo.has_repaired() {
+            // At a vouched rate it tells of second copies.
+            let sent_once = send.congestion.provisioned().is_none();
+            if repeated || (send.undo.has_repaired() && sent_once) {
                 send.rack.on_dsack(send.snd_una, send.snd_nxt);
             }
             spurious |= send.undo.on_dsack(range, send.snd_nxt);

@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use super::Work;
 use crate::flow::stream::StreamFlags;
-use crate::half::send::TimerKind;
+use crate::half::send::{SendFlags, TimerKind};
+use crate::pacing::Pacer;
 use crate::path::Verdict;
 use crate::policy::Direction;
 use crate::sink::Sink;
@@ -63,12 +64,24 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         stream.send.reset_backoff();
         stream.send.back_off();
-        self.time_out(direction);
+        self.leave_dead_path(direction);
         let at = self.now.after(self.rto(direction));
         self.flow
             .stream_mut(direction)
             .send
             .arm(TimerKind::Timeout, at);
         self.pump(direction);
+    }
+
+    /// What was sent into a dead path is lost. Where the last of it arrived before the path died, and
+    /// only the acknowledgements did not, answers look as if the time-outs had been needless; but what
+    /// was sent after that is gone, and waits for nothing, nor for the pace that probes have used up.
+    pub(super) fn leave_dead_path(&mut self, direction: Direction) {
+        self.time_out(direction);
+        let send = &mut self.flow.stream_mut(direction).send;
+        send.undo.end();
+        send.pacer = Pacer::EMPTY;
+        send.flags
+            .clear(SendFlags::FORWARD | SendFlags::FORWARD_NEW);
     }
 }

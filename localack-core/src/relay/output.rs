@@ -48,19 +48,24 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let scale = self.flow.host(direction.source().other()).scale();
         let most = self.pool.most_octets(&stream.chain);
+        let target = self.target_edge(direction);
         // A sender that has stopped must not wait for the rest of its acknowledgement.
         let (recv, now) = (&stream.recv, self.now);
         let sends = recv.data_at.is_within(TAIL_PATIENCE_US, now) && !recv.ack_due.is_due(now);
+        // Rounding must not lead past what the store can take, nor far past what bounds the debt
+        // (rule H6.3), again and again.
+        let far = target.advance(self.config.debt_floor);
+        let ceiling = stream.send.snd_una.advance(most).earliest(far);
         let told = Told {
             // Nor is the receiver's own word ever held back.
             ack: stream.recv.ack_sent.latest(stream.send.snd_una),
             edge: stream.recv.edge,
-            ceiling: sends.then_some(stream.send.snd_una.advance(most)),
+            ceiling: sends.then_some(ceiling),
         };
         window::offer(
             told,
             stream.ack_point(),
-            self.target_edge(direction),
+            target,
             self.window_step(direction),
             scale,
         )

@@ -2,7 +2,7 @@
 //! window, the congestion window and the pace let it (RFC 5681, RFC 6675).
 
 use super::pmtu::SizeProbe;
-use super::{MAX_PAGES, TurnTaken, Work};
+use super::{MAX_PAGES, Work};
 use crate::congestion::SentNow;
 use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
@@ -60,6 +60,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 break;
             }
         }
+        if self.room == 0 || self.blocked {
+            // What this call had no room for may have to wait for its time as well, and then nothing
+            // but that time calls it.
+            waits = self
+                .plan(direction)
+                .map(|plan| plan.range.octets())
+                .filter(|&octets| self.waits_for_pace(direction, octets));
+        }
         self.note_use(direction);
         let due = waits.and_then(|octets| {
             let packets = self.packet_octets(direction, octets);
@@ -71,14 +79,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.watch_closed_window(direction);
     }
 
-    /// It is the flow's turn at a vouched rate. Whether it would send more if there were room.
-    pub(crate) fn on_turn(&mut self, turn: TurnTaken) -> bool {
-        let Some(direction) = self.flow.direction_of(turn.share) else {
-            return false;
-        };
-        self.turn = Some(turn);
-        self.pump(direction);
-        (self.room == 0 || self.blocked) && self.plan(direction).is_some()
+    /// Whether there is a segment that the windows let go.
+    pub(super) fn has_plan(&self, direction: Direction) -> bool {
+        self.plan(direction).is_some()
     }
 
     /// Whether `pump` would send something if it had room.
@@ -124,9 +127,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Whether a segment of so many octets has to wait for its time.
     pub(super) fn waits_for_pace(&self, direction: Direction, octets: u32) -> bool {
-        let pacer = &self.flow.stream(direction).send.pacer;
+        let stream = self.flow.stream(direction);
         let packets = self.packet_octets(direction, octets);
-        !pacer.may_send(self.now, packets, self.pace(direction))
+        // Probes of a dead path have a pace of their own.
+        let is_probe = stream.flags.has(StreamFlags::HELD);
+        let pacer = &stream.send.pacer;
+        !is_probe && !pacer.may_send(self.now, packets, self.pace(direction))
     }
 
     /// Sends a planned segment and notes that; false if it could not be sent.
@@ -176,6 +182,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
         let (send, tsval) = (&mut stream.send, stream.recv.ts_max);
         let [again, _] = send.lost.waiting();
+        if send.lost.is_empty() {
+            // A second copy; there is no third.
+            send.probe_end = end;
+            return;
+        }
         if !again.is_empty() && plan.range.start().at_or_after(again.end()) {
             send.lost.skip_again();
         }
@@ -223,6 +234,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.plan_repair(direction)
             .or_else(|| self.plan_new(direction))
+            .or_else(|| self.plan_second_copy(direction))
     }
 
     /// The next lost segment, as far as the congestion window has room for it. The first of a
@@ -241,6 +253,32 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.repair_in(direction, again)
             .or_else(|| self.repair_in(direction, first))
             .or_else(|| self.repair_of_fin(direction, first))
+    }
+
+    /// At a vouched rate that the receiver's window leaves idle, each repair is sent a second time:
+    /// were the first lost too, the window would stay shut for another round trip. While the window is
+    /// so small that most of the rate is idle, as it is when a receiver has just begun, the tail is
+    /// probed likewise (RFC 8985 section 7), at once and as a whole. Nobody else waits for the rate
+    /// that this takes, and nothing is sent a third time so.
+    fn plan_second_copy(&self, direction: Direction) -> Option<Plan> {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let other_use = SendFlags::TAIL_PROBE_OUT | SendFlags::FORWARD | SendFlags::TIMED_OUT;
+        let shut = send.usable_edge().octets_past(send.snd_nxt) < u32::from(send.mss());
+        let waits = stream.rcv_nxt().after(send.snd_nxt) && stream.acks_early();
+        let idle = send.congestion.provisioned().is_some() && shut && waits;
+        let other_use = send.flags.has(other_use) || send.path_mtu.is_probing();
+        if !idle || !send.lost.is_empty() || other_use {
+            return None;
+        }
+        let from = send.probe_end.latest(send.snd_una);
+        let is_small = send.in_flight() < send.congestion.cwnd() / 2;
+        let range = if is_small {
+            SeqRange::new(from, send.snd_nxt)
+        } else {
+            send.lost.repaired_from(from)
+        };
+        self.repair_in(direction, range)
     }
 
     /// The first segment of what is not SACKed in `lost`.

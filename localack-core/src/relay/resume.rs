@@ -19,12 +19,18 @@ impl FlowSlot {
         let congestion = &send.congestion;
         let follows_window = congestion.provisioned().is_none();
         let in_slow_start = congestion.cwnd() < congestion.ssthresh();
+        // What was delivered in a round trip was no harm, whatever the threshold says.
+        let per_round_trip =
+            u64::from(send.rate).saturating_mul(send.min_rtt.us().unwrap_or(0).into()) / 1_000_000;
+        let delivered = u32::try_from(per_round_trip).unwrap_or(u32::MAX);
+        let threshold = congestion.ssthresh().max(congestion.cwnd().min(delivered));
         let lesson = Lesson {
             srtt_us: send.srtt_us(),
             rttvar_us: None,
-            ssthresh: (follows_window && !in_slow_start).then(|| congestion.ssthresh()),
-            cwnd: follows_window.then(|| congestion.cwnd()),
-            in_slow_start: in_slow_start && !congestion.needs_pacing(),
+            ssthresh: (follows_window && !in_slow_start).then_some(threshold),
+            // The window itself may have been twice that, or halved by a loss just now.
+            cwnd: follows_window.then_some(delivered),
+            in_slow_start: false,
             min_rtt_us: send.min_rtt.us(),
             rate: Some(send.rate),
         };
@@ -43,17 +49,17 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// A direction begins to be served: it takes what is known of its path.
     pub(super) fn take_hints(&mut self, direction: Direction) {
         let path = PathKey::to_receiver(&self.key, direction);
-        let (now, initial) = (self.now, self.initial_segments());
+        let now = self.now;
+        let allowed = self.has(FlowFlags::CAREFUL_RESUME) && self.initial_segments() > 1;
         if let Some(hint) = self.paths.hint(&path, now) {
             let send = &mut self.flow.stream_mut(direction).send;
             if let (None, Some(srtt_us)) = (send.srtt_us(), hint.srtt_us) {
                 send.expect_round_trip(srtt_us);
             }
-            if let Some(ssthresh) = hint.ssthresh {
+            if let Some(ssthresh) = hint.ssthresh.filter(|_| !allowed) {
                 send.congestion.set_threshold(ssthresh);
             }
         }
-        let allowed = self.has(FlowFlags::CAREFUL_RESUME) && initial > 1;
         let send = &mut self.flow.stream_mut(direction).send;
         if !allowed || send.congestion.provisioned().is_some() {
             return;
@@ -75,7 +81,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
         let mss = u32::from(send.mss());
-        let room = send.usable_edge().octets_past(send.snd_nxt);
+        let window = send.usable_edge().octets_past(send.snd_una);
         Standing {
             now: self.now,
             delivered,
@@ -89,7 +95,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             snd_una: send.snd_una,
             snd_nxt: send.snd_nxt,
             cwnd_limited: send.cwnd_full.after(send.snd_una),
-            receiver_limited: room < mss,
+            receiver_limited: window < send.congestion.cwnd(),
         }
     }
 
@@ -158,10 +164,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Answer::Keep => {}
             Answer::Jump { cwnd, rate } => {
                 congestion.jump(cwnd, rate);
+                // The whole of what was saved bounds the debt (rule H6.3).
+                self.flow
+                    .stream_mut(direction)
+                    .send
+                    .expect_rate(rate.saturating_mul(2));
                 self.paths.claim_saved(&path, self.now);
                 self.counters.resumptions = self.counters.resumptions.saturating_add(1);
             }
             Answer::Window(cwnd) => congestion.set_cwnd(cwnd),
+            Answer::Validated => {
+                let rate = self.paths.saved_rate(&path).unwrap_or(0);
+                congestion.confirm_jump(self.now, rate);
+            }
             Answer::Retreat { cwnd } => {
                 congestion.retreat(cwnd);
                 self.paths.forget_saved(&path);

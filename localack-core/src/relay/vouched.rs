@@ -4,9 +4,11 @@
 use super::Work;
 use crate::congestion::{Controller, Start};
 use crate::flow::FlowSlot;
+use crate::flow::stream::StreamFlags;
 use crate::pacing::{Member, ShareNode};
 use crate::policy::Direction;
 use crate::sink::Sink;
+use crate::time::Stamp;
 
 /// A flow's turn at a vouched rate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,12 +23,17 @@ pub(crate) struct TurnTaken {
 }
 
 impl FlowSlot {
-    /// The direction whose data uses `share`.
+    /// The direction whose data uses `share`, the first where both do. One that has just left the service
+    /// may still be in line for it.
     pub(crate) fn direction_of(&self, share: u8) -> Option<Direction> {
-        Direction::BOTH.into_iter().find(|&direction| {
-            let stream = self.stream(direction);
-            stream.is_active() && stream.send.congestion.share() == Some(share)
-        })
+        let uses =
+            |&direction: &Direction| self.stream(direction).send.congestion.share() == Some(share);
+        let mut active = Direction::BOTH
+            .into_iter()
+            .filter(|&direction| self.stream(direction).is_active());
+        active
+            .find(uses)
+            .or_else(|| Direction::BOTH.into_iter().find(uses))
     }
 }
 
@@ -108,6 +115,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.shares.close(share);
         }
         self.pool.retire(&mut stream.chain);
+        stream.send.pace_due = Stamp::NEVER;
     }
 
     /// Takes in what the direction's share has to give at present.
@@ -124,6 +132,32 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
     }
 
+    /// It is the flow's turn at a vouched rate, which its other direction may use as well; or it waits
+    /// for another, for which the flow cannot be in line meanwhile. Whether it would send more if there
+    /// were room.
+    pub(crate) fn on_turn(&mut self, turn: TurnTaken) -> bool {
+        let share = turn.share;
+        self.turn = Some(turn);
+        for direction in Direction::BOTH {
+            if self
+                .flow
+                .stream(direction)
+                .send
+                .congestion
+                .share()
+                .is_some()
+            {
+                self.pump(direction);
+            }
+        }
+        (self.room == 0 || self.blocked)
+            && Direction::BOTH.into_iter().any(|direction| {
+                let stream = self.flow.stream(direction);
+                let uses = stream.is_active() && stream.send.congestion.share() == Some(share);
+                uses && self.has_plan(direction)
+            })
+    }
+
     /// Whether a segment of `octets` may go now as far as a vouched rate is concerned; it counts as
     /// sent then.
     pub(super) fn share_lets_pass(&mut self, direction: Direction, octets: u32) -> bool {
@@ -131,13 +165,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return true;
         };
         let packets = self.packet_octets(direction, octets);
+        if self.flow.stream(direction).flags.has(StreamFlags::HELD) {
+            // The one segment that probes a dead path is for all of its flows, and waits for none.
+            self.shares.charge(share, self.now, packets);
+            return true;
+        }
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.share == share) {
-            turn.waits = packets > turn.left;
-            if !turn.waits {
+            let fits = packets <= turn.left;
+            if fits {
                 turn.left = turn.left.saturating_sub(packets);
                 turn.used = turn.used.saturating_add(packets);
             }
-            return !turn.waits;
+            turn.waits |= !fits;
+            return fits;
         }
         let passes = self.shares.pass(share, self.now, packets);
         if !passes {

@@ -20,6 +20,11 @@ impl ReadyLink {
     /// Not waiting.
     pub(crate) const EMPTY: Self = Self { link: Link::EMPTY };
 
+    /// Whether the node waits in a list that is no path's ring.
+    pub(crate) fn waits_elsewhere(&self) -> bool {
+        self.ring().is_some_and(|ring| ring.path().is_none())
+    }
+
     /// Which list the node waits in; `None` if none.
     pub(crate) const fn ring(&self) -> Option<RingId> {
         match self.link.list() {
