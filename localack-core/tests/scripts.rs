@@ -154,6 +154,8 @@ scripts! {
     h2_1_rounding_does_not_walk_the_edge_away = "regress_windows_rounding";
     /// H5.6, H6.1, H2.9: rounding of windows leaves nothing unacknowledged.
     h5_6_rounding_leaves_nothing_unacknowledged = "regress_windows_rounding_unacked";
+    /// H2.1, H4.2: rounding of windows never ends an acknowledgement inside SACKed octets.
+    h4_2_rounding_takes_no_sacked_octets_back = "regress_windows_rounding_sacked";
     /// H2.2, H2.7, H4.5, H5.6, H5.10, H8.4, H9.3.
     what_a_second_look_found = "regress_second_look";
     /// H2.2, H5.5, invariant 4.

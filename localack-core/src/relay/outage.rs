@@ -77,6 +77,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// only the acknowledgements did not, answers look as if the time-outs had been needless; but what
     /// was sent after that is gone, and waits for nothing, nor for the pace that probes have used up.
     pub(super) fn leave_dead_path(&mut self, direction: Direction) {
+        let timed_out = self
+            .flow
+            .stream(direction)
+            .send
+            .flags
+            .has(SendFlags::TIMED_OUT);
+        if !timed_out {
+            // It was held at the first.
+            self.counters.timeouts = self.counters.timeouts.saturating_add(1);
+        }
         self.time_out(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         send.undo.end();

@@ -52,6 +52,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // A sender that has stopped must not wait for the rest of its acknowledgement.
         let (recv, now) = (&stream.recv, self.now);
         let sends = recv.data_at.is_within(TAIL_PATIENCE_US, now) && !recv.ack_due.is_due(now);
+        let promised = stream.flags.has(StreamFlags::SACK_PROMISED);
+        let sacked = promised && recv.sacked_to.after(recv.ack_sent);
         // Rounding must not lead past what the store can take, nor far past what bounds the debt
         // (rule H6.3), again and again.
         let far = target.advance(self.config.debt_floor);
@@ -60,7 +62,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             // Nor is the receiver's own word ever held back.
             ack: stream.recv.ack_sent.latest(stream.send.snd_una),
             edge: stream.recv.edge,
-            ceiling: sends.then_some(ceiling),
+            // And what was SACKed is acknowledged as a whole (rule H4.2).
+            ceiling: (sends && !sacked).then_some(ceiling),
         };
         window::offer(
             told,

@@ -193,6 +193,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let (head_fits, in_flight) = (stream.head_fits(), stream.send.in_flight());
         self.flow.stream_mut(direction).send.back_off();
         if in_flight > 0 && head_fits {
+            self.counters.timeouts = self.counters.timeouts.saturating_add(1);
             self.time_out(direction);
         } else if in_flight > 0 || self.waits_for_window(direction) {
             self.flow
@@ -215,7 +216,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// will tell (F-RTO, RFC 5682 section 3.1).
     pub(super) fn time_out(&mut self, direction: Direction) {
         let now = self.now;
-        self.counters.timeouts = self.counters.timeouts.saturating_add(1);
         let send = &mut self.flow.stream_mut(direction).send;
         let is_first = !send.flags.has(SendFlags::TIMED_OUT);
         let sacked_to = send.sacked_to;
