@@ -173,13 +173,13 @@ fn rfc6298_5_5_without_a_slot_a_flow_backs_off_as_ever() {
 }
 
 #[test]
-fn probes_go_round_and_are_a_quarter_of_a_second_apart() {
+fn probes_go_round_and_are_an_eighth_of_a_second_apart() {
     let mut rig = Rig::dead(3);
-    assert_eq!(rig.deadline(3000), Some(3250));
-    assert_eq!(rig.tasks(3249), []);
+    assert_eq!(rig.deadline(3000), Some(3125));
+    assert_eq!(rig.tasks(3124), []);
     let mut turns = Vec::new();
-    for quarter in 1..=6 {
-        turns.extend(rig.tasks(3000 + 250 * quarter));
+    for eighth in 1..=6 {
+        turns.extend(rig.tasks(3000 + 125 * eighth));
     }
     let turns: Vec<_> = turns
         .into_iter()
@@ -189,15 +189,15 @@ fn probes_go_round_and_are_a_quarter_of_a_second_apart() {
     assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
     // A late poll makes up for nothing.
     assert_eq!(rig.tasks(9000).len(), 1);
-    assert_eq!(rig.deadline(9000), Some(9250));
+    assert_eq!(rig.deadline(9000), Some(9125));
 }
 
 #[test]
 fn a_timer_that_expires_while_the_flow_waits_changes_nothing() {
     let mut rig = Rig::dead(2);
-    assert_eq!(rig.on_timeout(1, 2, 3200), Verdict::Wait);
-    assert_eq!(rig.on_timeout(1, 3, 3200), Verdict::Wait);
-    assert_eq!(rig.tasks(3250), [(0, TaskKind::Probe)]);
+    assert_eq!(rig.on_timeout(1, 2, 3100), Verdict::Wait);
+    assert_eq!(rig.on_timeout(1, 3, 3100), Verdict::Wait);
+    assert_eq!(rig.tasks(3125), [(0, TaskKind::Probe)]);
     assert_eq!(rig.tasks(3500), [(1, TaskKind::Probe)]);
     assert_eq!(rig.tasks(3750), [(0, TaskKind::Probe)]);
 }
@@ -282,9 +282,9 @@ fn a_flow_that_comes_back_waits_again() {
     assert_eq!(rig.hold(0, 3110), Verdict::BackOff, "it is in another list");
     assert_eq!(ready.pop_front(&mut rig.nodes), Some(0));
     assert_eq!(rig.hold(0, 3120), Verdict::Wait);
-    assert_eq!(rig.hold(0, 3130), Verdict::Wait);
-    assert_eq!(rig.tasks(3250), [(1, TaskKind::Probe)]);
-    assert_eq!(rig.tasks(3500), [(0, TaskKind::Probe)]);
+    assert_eq!(rig.hold(0, 3124), Verdict::Wait);
+    assert_eq!(rig.tasks(3125), [(1, TaskKind::Probe)]);
+    assert_eq!(rig.tasks(3250), [(0, TaskKind::Probe)]);
 }
 
 #[test]
@@ -301,11 +301,11 @@ fn coming_and_going_neither_starves_the_probes_nor_adds_to_them() {
         probes.extend(rig.tasks(millis).iter().map(|_| millis));
     }
     assert!(
-        probes.windows(2).all(|pair| pair[1] - pair[0] >= 250),
+        probes.windows(2).all(|pair| pair[1] - pair[0] >= 125),
         "{probes:?}"
     );
     assert!(
-        probes.windows(2).all(|pair| pair[1] - pair[0] <= 260),
+        probes.windows(2).all(|pair| pair[1] - pair[0] <= 135),
         "{probes:?}"
     );
 }

@@ -92,7 +92,7 @@ proptest! {
         let mut note_probe = |flow: u32, now: Instant| {
             let path = (flow % u32::from(PATHS)) as u8;
             let before = probed.insert(path, now);
-            before.is_none_or(|before| now.since(before) >= Duration::from_millis(250))
+            before.is_none_or(|before| now.since(before) >= Duration::from_millis(125))
         };
         for step in steps {
             let (mut table, nodes) = rig.table();
