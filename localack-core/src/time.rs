@@ -198,6 +198,63 @@ impl Moment {
     }
 }
 
+/// A deadline up to 49 days away, in four octets; zeroed memory is "never".
+///
+/// Units of two milliseconds modulo 2^32, rounded up: it never comes early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct Due(u32);
+
+/// Microseconds of the unit of a [`Due`].
+const DUE_UNIT_US: u64 = 2000;
+
+impl Due {
+    pub(crate) const NEVER: Self = Self(0);
+
+    /// One unit in 2^32 is put off by another to keep zero free.
+    pub(crate) const fn at(at: Instant) -> Self {
+        let low = Self::low(at.0.div_ceil(DUE_UNIT_US));
+        Self(if low == 0 { 1 } else { low })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is what it is")]
+    const fn low(units: u64) -> u32 {
+        units as u32
+    }
+
+    pub(crate) const fn is_set(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether the point is set and has come.
+    pub(crate) const fn has_come(self, now: Instant) -> bool {
+        self.is_set() && self.units_ahead(now) == 0
+    }
+
+    /// The sooner of two points, as seen from now; never is not soon.
+    pub(crate) const fn sooner(self, other: Self, now: Instant) -> Self {
+        if !other.is_set() || (self.is_set() && self.units_ahead(now) <= other.units_ahead(now)) {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// The point itself, given a present near it.
+    pub(crate) const fn resolve(self, now: Instant) -> Option<Instant> {
+        if !self.is_set() {
+            return None;
+        }
+        let units = (now.0 / DUE_UNIT_US).saturating_add(self.units_ahead(now) as u64);
+        Some(Instant(units.saturating_mul(DUE_UNIT_US)))
+    }
+
+    const fn units_ahead(self, now: Instant) -> u32 {
+        let ahead = self.0.wrapping_sub(Self::low(now.0 / DUE_UNIT_US));
+        if ahead < 1 << 31 { ahead } else { 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,5 +324,32 @@ mod tests {
     fn the_far_future_saturates() {
         let end = Instant::from_micros(u64::MAX);
         assert_eq!(end.after(Duration::MAX), end);
+    }
+
+    #[test]
+    fn a_due_time_comes_late_by_two_milliseconds_at_most() {
+        for base_us in [1_u64, (2000 << 32) - 3_000_000, 987_654_321_123] {
+            let now = Instant::from_micros(base_us);
+            for wait_us in [0_u64, 1, 2500, 60_000_000, 30 * 86_400_000_000] {
+                let at = Instant::from_micros(base_us + wait_us);
+                let due = Due::at(at);
+                let resolved = due.resolve(now).unwrap();
+                assert!(resolved >= at && resolved.as_micros() - at.as_micros() <= 4000);
+                assert!(due.has_come(resolved));
+                assert_eq!(due.has_come(now), resolved <= now);
+                assert!(due.has_come(at.after(Duration::from_millis(4))));
+            }
+        }
+        let now = Instant::from_millis(5000);
+        let (soon, late) = (
+            Due::at(Instant::from_millis(6000)),
+            Due::at(Instant::from_millis(9000)),
+        );
+        assert_eq!(
+            (soon.sooner(late, now), late.sooner(soon, now)),
+            (soon, soon)
+        );
+        assert_eq!(Due::NEVER.sooner(soon, now), soon);
+        assert!(!Due::NEVER.has_come(now) && Due::NEVER.resolve(now).is_none());
     }
 }

@@ -125,11 +125,15 @@ impl Cell {
         }
     }
 
-    /// The same for another scenario.
+    /// The same for another scenario. Who lets flows resume has chosen to trust their servers, too:
+    /// custody begins with the handshake then.
     #[must_use]
     pub const fn with(mut self, scenario: Scenario) -> Self {
         self.scenario = scenario;
-        self
+        match scenario {
+            Scenario::Resume => self.trusting(),
+            Scenario::Bulk | Scenario::SmallSndbuf => self,
+        }
     }
 
     /// The same with custody from the handshake on.

@@ -15,6 +15,7 @@ mod cubic;
 mod hystart;
 mod provisioned;
 mod prr;
+mod reduction;
 mod reno;
 mod window;
 mod words;
@@ -29,7 +30,8 @@ use bbr::Bbr;
 #[cfg(feature = "cubic")]
 use cubic::Cubic;
 pub(crate) use provisioned::Provisioned;
-use prr::{Progress, Prr};
+use prr::Progress;
+use reduction::Reduction;
 use reno::Reno;
 use window::{AFTER_TIMEOUT, CongestionWindow, OPEN, RECOVERY, TIMED_OUT};
 use words::{NOTHING, Words};
@@ -275,8 +277,10 @@ impl ControllerState {
 
     /// Segments were handed to the path.
     pub(crate) fn on_sent(&mut self, sent: &SentNow) {
-        if self.window.episode == RECOVERY {
-            self.window.prr.on_sent(sent.octets);
+        if self.window.episode == RECOVERY && self.follows_window() {
+            let mut reduction = Reduction::load(&self.words);
+            reduction.prr.on_sent(sent.octets);
+            reduction.store(&mut self.words);
         }
         match self.kind() {
             Kind::Reno | Kind::Provisioned => {}
@@ -343,7 +347,9 @@ impl ControllerState {
                 segment: self.window.segment(),
             };
             if ack.delivered > 0 {
-                let cwnd = self.window.prr.on_ack(&progress);
+                let mut reduction = Reduction::load(&self.words);
+                let cwnd = reduction.prr.on_ack(&progress);
+                reduction.store(&mut self.words);
                 self.window.cwnd = cwnd.clamp(self.window.segment(), window::WINDOW_LIMIT);
             }
             return false;
@@ -373,7 +379,7 @@ impl ControllerState {
     /// `in_flight` octets outstanding. Tell it once per flight, and
     /// [`ControllerState::on_recovery_exit`] when that flight is acknowledged.
     pub(crate) fn on_congestion(&mut self, now: Instant, in_flight: u32) {
-        self.window.remember();
+        let reduction = Reduction::begin(&self.window, in_flight);
         match self.kind() {
             Kind::Reno => self.reduce_reno(in_flight),
             #[cfg(feature = "cubic")]
@@ -388,7 +394,9 @@ impl ControllerState {
                 let _ = now;
             }
         }
-        self.window.prr = Prr::begin(in_flight);
+        if self.follows_window() {
+            reduction.store(&mut self.words);
+        }
         self.window.episode = RECOVERY;
     }
 
@@ -441,8 +449,8 @@ impl ControllerState {
     pub(crate) fn on_timeout(&mut self, now: Instant, in_flight: u32) {
         // RFC 5681 section 3.1: the threshold is held while the same segment times out again.
         let is_first = self.window.episode != TIMED_OUT;
-        if is_first {
-            self.window.remember();
+        if is_first && self.follows_window() {
+            Reduction::begin(&self.window, in_flight).store(&mut self.words);
         }
         match self.kind() {
             Kind::Reno if is_first => self.reduce_reno(in_flight),
@@ -468,7 +476,13 @@ impl ControllerState {
     /// Nothing was lost after all (RFC 3522, RFC 4015, RFC 5682, RFC 2883): the last reduction is
     /// taken back.
     pub(crate) fn on_spurious(&mut self) {
-        let is_restored = self.window.take_back();
+        let mut is_restored = true;
+        if self.follows_window() {
+            let mut reduction = Reduction::load(&self.words);
+            is_restored = reduction.take_back(&mut self.window);
+            reduction.store(&mut self.words);
+        }
+        self.window.episode = OPEN;
         match self.kind() {
             Kind::Reno | Kind::Provisioned => {
                 let _ = is_restored;
@@ -529,6 +543,11 @@ impl ControllerState {
     /// Below this the window grows exponentially, in octets.
     pub(crate) const fn ssthresh(&self) -> u32 {
         self.window.ssthresh
+    }
+
+    /// Whether losses reduce the window as RFC 5681 has it.
+    fn follows_window(&self) -> bool {
+        !self.needs_pacing()
     }
 
     /// Whether the rate is part of the algorithm, and not only a kindness to the path.

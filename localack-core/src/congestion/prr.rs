@@ -6,11 +6,11 @@
 #[repr(C)]
 pub(super) struct Prr {
     /// Octets delivered since recovery began.
-    delivered: u32,
+    pub(super) delivered: u32,
     /// Octets sent since recovery began, repairs and new data alike.
-    out: u32,
+    pub(super) out: u32,
     /// RecoverFS: octets in flight when recovery began.
-    recover_fs: u32,
+    pub(super) recover_fs: u32,
 }
 
 /// What an acknowledgement in recovery says.

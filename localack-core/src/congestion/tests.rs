@@ -429,11 +429,11 @@ proptest! {
 
 #[test]
 fn a_controller_costs_what_its_words_cost() {
-    let window = 32;
+    let window = 12;
     let expected = match (cfg!(feature = "bbr"), cfg!(feature = "cubic")) {
         (true, _) => window + 4 * 28,
-        (false, true) => window + 4 * 16,
-        (false, false) => window + 4 * 3,
+        (false, true) => window + 4 * (16 + 5),
+        (false, false) => window + 4 * (1 + 5),
     };
     assert_eq!(size_of::<ControllerState>(), expected);
 }

@@ -1,7 +1,5 @@
 //! The window that every controller moves, and what is shared in moving it: initial, restart and
-//! loss window, episodes of reduction, and the way back from a needless one.
-
-use super::prr::Prr;
+//! loss window, episodes of reduction.
 
 /// No congestion window or slow-start threshold is larger, in octets.
 pub(super) const WINDOW_LIMIT: u32 = 1 << 30;
@@ -37,10 +35,6 @@ pub(super) struct CongestionWindow {
     pub(super) episode: u8,
     /// Which algorithm: an unknown number means Reno.
     pub(super) kind: u8,
-    /// Window and threshold before the last reduction, in case it was needless (RFC 4015).
-    prior_cwnd: u32,
-    prior_ssthresh: u32,
-    pub(super) prr: Prr,
 }
 
 impl CongestionWindow {
@@ -50,9 +44,6 @@ impl CongestionWindow {
         mss: 0,
         episode: OPEN,
         kind: 0,
-        prior_cwnd: 0,
-        prior_ssthresh: 0,
-        prr: Prr::EMPTY,
     };
 
     pub(super) fn new(kind: u8, mss: u16, initial_segments: u32) -> Self {
@@ -99,25 +90,6 @@ impl CongestionWindow {
             SLOW_START_SEGMENTS
         };
         octets.min(segments.saturating_mul(self.segment()))
-    }
-
-    /// Remembers the window as it is before a reduction.
-    pub(super) fn remember(&mut self) {
-        self.prior_cwnd = self.cwnd;
-        self.prior_ssthresh = self.ssthresh;
-    }
-
-    /// The last reduction was needless: takes it back (RFC 4015 section 3.2), once. Whether that was
-    /// of use; a window that has outgrown what it was stays as it is.
-    pub(super) fn take_back(&mut self) -> bool {
-        self.episode = OPEN;
-        let is_outgrown = self.cwnd > self.prior_cwnd;
-        if !is_outgrown {
-            self.cwnd = self.prior_cwnd;
-            self.ssthresh = self.ssthresh.max(self.prior_ssthresh);
-        }
-        self.prior_cwnd = 0;
-        !is_outgrown
     }
 
     /// Segments now carry at most `mss` octets. A smaller size shrinks the window in proportion,

@@ -7,10 +7,14 @@
 pub(super) const WORDS: usize = if cfg!(feature = "bbr") {
     28
 } else if cfg!(feature = "cubic") {
-    16
+    16 + REDUCTION_WORDS
 } else {
-    3
+    1 + REDUCTION_WORDS
 };
+
+/// Words at the end in which Reno and CUBIC keep their last reduction. BBR has none, and a vouched
+/// rate is never reduced.
+const REDUCTION_WORDS: usize = 5;
 
 /// The state of one controller, all zeroes to begin with.
 pub(super) type Words = [u32; WORDS];

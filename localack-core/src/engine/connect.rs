@@ -9,7 +9,7 @@ use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};
 use crate::relay::Work;
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull, Transmit};
-use crate::time::{Instant, Moment};
+use crate::time::{Due, Instant, Moment};
 use crate::verdict::{PassReason, Verdict};
 use crate::wire::{Flags, Segment, checksum};
 
@@ -90,7 +90,7 @@ impl<P: Policy> Engine<'_, P> {
         if let Some(flow) = self.slot_mut(slot) {
             flow.begin(port, seg, config, now);
             flow.observe(port, seg);
-            flow.phase_due = due.as_micros();
+            flow.phase_due = Due::at(due);
         }
         self.storage.head.wheel.arm(self.storage.flows, slot, due);
     }
@@ -281,7 +281,7 @@ impl<P: Policy> Engine<'_, P> {
             flow.pending = old.pending;
             flow.configure(&config);
             *flow.host_mut(from) = host;
-            flow.phase_due = due.as_micros();
+            flow.phase_due = Due::at(due);
         }
         self.storage.head.wheel.arm(self.storage.flows, slot, due);
         Ok(())
@@ -372,7 +372,7 @@ impl<P: Policy> Engine<'_, P> {
         };
         let handshake = flow.handshake(now);
         let config = self.policy.established(key, &handshake, flow.chosen());
-        let idle = now.after(self.config.idle_time).as_micros();
+        let idle = Due::at(now.after(self.config.idle_time));
         let Some(flow) = self.slot_mut(slot) else {
             return Err(PassReason::TableFull);
         };

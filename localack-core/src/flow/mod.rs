@@ -13,7 +13,7 @@ pub use key::FlowKey;
 
 use crate::policy::{Direction, Port};
 use crate::seq::WindowScale;
-use crate::time::{Instant, Moment};
+use crate::time::{Due, Instant, Moment};
 use crate::timer::{ReadyLink, ReadyNode, TimerLink, TimerNode};
 use host::{Host, PendingSyn};
 use key::PackedKey;
@@ -30,14 +30,13 @@ pub struct FlowSlot {
     pub(crate) timer: TimerLink,
     pub(crate) ready: ReadyLink,
     generation: u32,
-    next_free: u32,
     pub(crate) key: PackedKey,
     /// Longest wait of an acknowledgement, in microseconds.
     pub(crate) ack_delay: u16,
     phase: u8,
     client: u8,
     pub(crate) flags: FlowFlags,
-    /// Octets that one direction may hold in custody.
+    /// Octets that one direction may hold in custody. Of a slot that is free: the next free one.
     pub(crate) buffer_limit: u32,
     pub(crate) pending: PendingSyn,
     pub(crate) hosts: [Host; 2],
@@ -47,13 +46,14 @@ pub struct FlowSlot {
     pub(crate) duplicate_at: Moment,
     /// When a segment of the flow was last seen.
     pub(crate) seen_at: Moment,
-    /// When the phase ends by itself, in microseconds.
-    pub(crate) phase_due: u64,
+    /// When the phase ends by itself.
+    pub(crate) phase_due: Due,
     streams: [Stream; 2],
 }
 
-// The budget of a flow with Reno alone; see the memory table in the README.
-const _: () = assert!(size_of::<FlowSlot>() <= 1200);
+// The budget of a flow with every controller, and with Reno alone; see the memory table in the README.
+const BUDGET: usize = if cfg!(feature = "bbr") { 1024 } else { 880 };
+const _: () = assert!(size_of::<FlowSlot>() <= BUDGET);
 
 /// What holds for the flow as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -140,7 +140,6 @@ impl FlowSlot {
         timer: TimerLink::EMPTY,
         ready: ReadyLink::EMPTY,
         generation: 0,
-        next_free: 0,
         key: PackedKey::EMPTY,
         ack_delay: 0,
         phase: 0,
@@ -152,7 +151,7 @@ impl FlowSlot {
         challenge_at: Moment::NEVER,
         duplicate_at: Moment::NEVER,
         seen_at: Moment::NEVER,
-        phase_due: 0,
+        phase_due: Due::NEVER,
         streams: [Stream::EMPTY; 2],
     };
 
@@ -162,7 +161,7 @@ impl FlowSlot {
             timer: self.timer,
             ready: self.ready,
             generation: self.generation,
-            next_free: self.next_free,
+            buffer_limit: self.buffer_limit,
             ..Self::EMPTY
         };
     }
@@ -244,8 +243,10 @@ impl FlowSlot {
     }
 
     /// Lets the flow's time end no later than `at`.
-    pub(crate) fn end_by(&mut self, at: Instant) {
-        self.phase_due = self.phase_due.min(at.as_micros());
+    pub(crate) fn end_by(&mut self, at: Instant, now: Instant) {
+        if self.phase_due.is_set() {
+            self.phase_due = self.phase_due.sooner(Due::at(at), now);
+        }
     }
 
     /// Whether everything acknowledged to a sender has reached its receiver, so that the flow may be
@@ -278,11 +279,11 @@ impl ReadyNode for FlowSlot {
 
 impl FreeNode for FlowSlot {
     fn next_free(&self) -> u32 {
-        self.next_free
+        self.buffer_limit
     }
 
     fn set_next_free(&mut self, next: u32) {
-        self.next_free = next;
+        self.buffer_limit = next;
     }
 
     fn generation(&self) -> u32 {

@@ -2,7 +2,7 @@
 
 use crate::congestion::{ControllerState, LostNow};
 use crate::pacing::Pacer;
-use crate::path::Resume;
+use crate::recovery::attempt::Attempt;
 #[cfg(feature = "bbr")]
 use crate::recovery::delivery::Delivery;
 use crate::recovery::delivery::{RateSample, Sent};
@@ -11,7 +11,6 @@ use crate::recovery::min_rtt::MinRtt;
 use crate::recovery::path_mtu::PathMtu;
 use crate::recovery::rack::Rack;
 use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
-use crate::recovery::undo::Undo;
 use crate::seq::{SeqNum, SeqRange};
 use crate::time::{Instant, Moment, Stamp};
 
@@ -128,7 +127,8 @@ pub(crate) struct SendHalf {
     /// What a tail loss probe or the forward part of F-RTO has to remember, see [`SendFlags`].
     pub(crate) probe_end: SeqNum,
     pub(crate) rack: Rack,
-    pub(crate) undo: Undo,
+    /// What may have to be taken back: a jump or a reduction.
+    pub(crate) attempt: Attempt,
     /// When the timer expires; the flags say what for.
     pub(crate) timer: Stamp,
     /// When the receiver last made progress, or showed that it lives behind a closed window.
@@ -146,7 +146,6 @@ pub(crate) struct SendHalf {
     /// When pacing lets something go that waits only for it.
     pub(crate) pace_due: Stamp,
     pub(crate) pacer: Pacer,
-    pub(crate) resume: Resume,
     #[cfg(feature = "bbr")]
     delivery: Delivery,
     pub(crate) congestion: ControllerState,
@@ -175,7 +174,7 @@ impl SendHalf {
         cwnd_full: SeqNum::ZERO,
         probe_end: SeqNum::ZERO,
         rack: Rack::EMPTY,
-        undo: Undo::EMPTY,
+        attempt: Attempt::EMPTY,
         timer: Stamp::NEVER,
         progress_at: Stamp::NEVER,
         sent_at: Moment::NEVER,
@@ -188,7 +187,6 @@ impl SendHalf {
         path_mtu: PathMtu::SETTLED,
         pace_due: Stamp::NEVER,
         pacer: Pacer::EMPTY,
-        resume: Resume::EMPTY,
         #[cfg(feature = "bbr")]
         delivery: Delivery::EMPTY,
         congestion: ControllerState::EMPTY,
@@ -443,7 +441,7 @@ impl SendHalf {
     }
 
     /// Moves the marks of loss recovery behind SND.UNA.
-    pub(crate) const fn catch_up(&mut self) {
+    pub(crate) fn catch_up(&mut self) {
         self.snd_nxt = self.snd_nxt.latest(self.snd_una);
         if self.snd_una.octets_past(self.recover) > 1 << 30 {
             // Old enough to look new some day.
@@ -456,7 +454,8 @@ impl SendHalf {
         {
             self.probe_end = self.probe_end.latest(self.snd_una);
         }
-        self.undo.catch_up(self.snd_una);
+        let snd_una = self.snd_una;
+        self.attempt.with_undo(|undo| undo.catch_up(snd_una));
         self.sacked_to = self.sacked_to.latest(self.snd_una);
         self.lost.catch_up(self.snd_una);
     }
@@ -471,14 +470,13 @@ impl SendHalf {
         self.cwnd_full = at;
         self.probe_end = at;
         self.rack = Rack::EMPTY;
-        self.undo = Undo::EMPTY;
+        self.attempt = Attempt::EMPTY;
         self.flags = SendFlags(0);
         self.path_mtu = PathMtu::SETTLED;
         self.duplicate_acks = 0;
         self.timer = Stamp::NEVER;
         self.pace_due = Stamp::NEVER;
         self.pacer = Pacer::EMPTY;
-        self.resume = Resume::EMPTY;
         self.progress_at = Stamp::NEVER;
         self.rate_since = Moment::NEVER;
         self.rate_octets = 0;

@@ -115,6 +115,20 @@ impl Resume {
         jumped_at: Stamp::NEVER,
     };
 
+    pub(crate) const fn from_words(words: [u32; 4]) -> Self {
+        let [tag, pipe, mark, jumped_at] = words;
+        Self {
+            tag,
+            pipe,
+            mark: SeqNum::new(mark),
+            jumped_at: Stamp::from_bits(jumped_at),
+        }
+    }
+
+    pub(crate) const fn to_words(self) -> [u32; 4] {
+        [self.tag, self.pipe, self.mark.raw(), self.jumped_at.bits()]
+    }
+
     /// The connection is established, and data begins at `snd_una` with a window of
     /// `initial_window` octets. Only where the policy allows it (rule H12.5).
     pub(crate) fn begin(snd_una: SeqNum, initial_window: u32) -> Self {
@@ -264,8 +278,8 @@ impl Resume {
     }
 
     /// Whether the method is not in use, or no longer.
-    pub(crate) fn is_over(&self) -> bool {
-        self.phase() == Phase::Normal
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase(), Phase::Normal)
     }
 
     /// Whether the window must stay as it is, whatever the controller makes of acknowledgements

@@ -32,10 +32,11 @@ pub(crate) struct Chain {
     pub(super) sacked: u32,
     /// Number of times all SACK marks were dropped.
     ///
-    /// Could only repeat under a block's eyes if a page stayed in the chain for 2^32 retransmission
-    /// time-outs, which are at least 200 ms apart (27 years).
-    pub(super) epoch: u32,
-    pub(super) reserved: u32,
+    /// It repeats under a block's eyes if a page stays in the chain for 2^16 retransmission time-outs,
+    /// which are at least 200 ms apart (3.6 hours). Old marks would be believed then until the next
+    /// time-out.
+    epoch: u16,
+    pub(super) reserved: u16,
     pub(super) limit: u32,
 }
 
@@ -105,9 +106,21 @@ impl Chain {
         }
     }
 
+    /// The number under which SACK marks are valid now.
+    #[expect(clippy::as_conversions, reason = "widening in a const fn")]
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch as u32
+    }
+
+    /// Blocks that the chain can have at any time.
+    #[expect(clippy::as_conversions, reason = "widening in a const fn")]
+    const fn reserved(&self) -> u32 {
+        self.reserved as u32
+    }
+
     /// Reserved blocks that the chain does not hold.
     pub(super) const fn owed(&self) -> u32 {
-        self.reserved.saturating_sub(self.count)
+        self.reserved().saturating_sub(self.count)
     }
 
     /// Where the last page ends.
@@ -146,7 +159,7 @@ impl Pool<'_> {
     pub(super) fn append(&mut self, chain: &mut Chain) -> Option<Link> {
         let link = self.take_block(chain)?;
         *self.slot_mut(link)? = BlockSlot {
-            epoch: chain.epoch,
+            epoch: chain.epoch(),
             ..BlockSlot::EMPTY
         };
         if chain.count == 0 {

@@ -157,7 +157,7 @@ impl<'p> Pool<'p> {
     /// [`NoRoom`] if the reservation cannot be promised; the chain keeps the quota it had.
     pub(crate) fn reserve(&mut self, chain: &mut Chain, quota: Quota) -> Result<(), NoRoom> {
         let (most, _) = self.size.split(MAX_CHAIN);
-        let reserved = quota.reserved_blocks.min(most);
+        let reserved = quota.reserved_blocks.min(most).min(u16::MAX.into());
         let limit = quota.limit_blocks.min(most).max(reserved);
         let others = self.head.promised.saturating_sub(chain.owed());
         let owed = reserved.saturating_sub(chain.count);
@@ -165,7 +165,7 @@ impl<'p> Pool<'p> {
             return Err(NoRoom);
         }
         self.head.promised = others.saturating_add(owed);
-        chain.reserved = reserved;
+        chain.reserved = crate::seq::low_half(reserved);
         chain.limit = limit;
         Ok(())
     }

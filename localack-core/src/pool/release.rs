@@ -137,7 +137,7 @@ impl Pool<'_> {
         let Some(slot) = self.slot_mut(piece.link) else {
             return;
         };
-        slot.enter(chain.epoch, end);
+        slot.enter(chain.epoch(), end);
         let (marks, sent) = (slot.marks, slot.sent);
         slot.marks = marks.without(0, piece.to);
         let overtaken = marks.after(end).octets_in(piece.from, piece.to);

@@ -172,14 +172,14 @@ impl Pool<'_> {
     pub(super) fn sacked_pages(&self, chain: &Chain, piece: Piece) -> u32 {
         let end = chain.end_in(piece.start, self.size);
         self.slot(piece.link)
-            .map_or(0, |slot| slot.sacked_pages(chain.epoch, end, self.size))
+            .map_or(0, |slot| slot.sacked_pages(chain.epoch(), end, self.size))
     }
 
     /// The SACKed octets of a page.
     pub(super) fn sacked_marks(&self, chain: &Chain, piece: Piece) -> Marks {
         let end = chain.end_in(piece.start, self.size);
         self.slot(piece.link)
-            .map_or(Marks::NONE, |slot| slot.sacked(chain.epoch, end))
+            .map_or(Marks::NONE, |slot| slot.sacked(chain.epoch(), end))
     }
 
     /// Marks a piece, if it is not marked already and can be. Answers the pages from there on that
@@ -190,7 +190,7 @@ impl Pool<'_> {
         let Some(slot) = self.slot_mut(piece.link) else {
             return 0;
         };
-        slot.enter(chain.epoch, end);
+        slot.enter(chain.epoch(), end);
         let known = slot.marks;
         if let Some(marks) = known.with(piece.from, piece.to) {
             slot.marks = marks;
@@ -200,7 +200,7 @@ impl Pool<'_> {
                 report.deliver(piece, (first, to), &slot.sent, size);
             }
         }
-        slot.sacked_pages(chain.epoch, end, size)
+        slot.sacked_pages(chain.epoch(), end, size)
     }
 
     /// Adds `pages` SACKed pages from `link` on to a stretch, or ends it if there are none.

@@ -123,8 +123,8 @@ impl Pool<'_> {
                 return found;
             };
             let end = chain.end_in(piece.start, self.size);
-            let pages = slot.sacked_pages(chain.epoch, end, self.size);
-            let sacked = slot.sacked(chain.epoch, end);
+            let pages = slot.sacked_pages(chain.epoch(), end, self.size);
+            let sacked = slot.sacked(chain.epoch(), end);
             let octets = piece
                 .octets()
                 .saturating_sub(sacked.octets_in(piece.from, piece.to));

@@ -274,7 +274,7 @@ impl<'p> Pool<'p> {
         sum: &mut Sum,
     ) -> Option<bool> {
         let end = chain.end_in(piece.start, self.size);
-        let marks = self.slot(piece.link)?.valid(chain.epoch, end);
+        let marks = self.slot(piece.link)?.valid(chain.epoch(), end);
         if !in_order {
             marks.with(piece.from, piece.to)?;
         }
@@ -361,7 +361,7 @@ impl<'p> Pool<'p> {
         while let Some(piece) = walk.and_then(|walk| walk.piece(chain, self.size)) {
             let end = chain.end_in(piece.start, self.size);
             if let Some(slot) = self.slot_mut(piece.link) {
-                slot.enter(chain.epoch, end);
+                slot.enter(chain.epoch(), end);
                 if let Some(marks) = slot.marks.with(piece.from, piece.to) {
                     let known = slot.marks.octets_in(piece.from, piece.to);
                     chain.ahead = chain

@@ -1,35 +1,41 @@
 //! The shortest round trip of late: what the path takes when nothing queues on it.
 
-use crate::time::{Instant, Moment};
+use crate::time::Instant;
 
-/// How long a minimum holds, in microseconds: routes change.
-const LIFE_US: u64 = 300_000_000;
+/// Bits of the round trip; the longest that is believed takes 28.
+const RTT_BITS: u32 = 28;
+const RTT_MASK: u32 = (1 << RTT_BITS) - 1;
+/// Microseconds of a tick of its age, of which sixteen can be told apart.
+const TICK_US: u64 = 20_000_000;
+/// Ticks for which a minimum holds: routes change, but hardly within five minutes. One that nothing
+/// was measured against for longer may look younger than it is.
+const LIFE_TICKS: u32 = 15;
 
-/// The shortest round trip seen within the last minutes. Plain old data.
+/// The shortest round trip seen within the last minutes. Plain old data: microseconds, and above
+/// them since when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(C)]
-pub(crate) struct MinRtt {
-    us: u32,
-    since: Moment,
-}
+#[repr(transparent)]
+pub(crate) struct MinRtt(u32);
 
 impl MinRtt {
-    pub(crate) const EMPTY: Self = Self {
-        us: 0,
-        since: Moment::NEVER,
-    };
+    pub(crate) const EMPTY: Self = Self(0);
 
     /// Takes in a round trip, in microseconds.
     pub(crate) fn on_sample(&mut self, sample_us: u32, now: Instant) {
-        if self.us == 0 || sample_us <= self.us || !self.since.is_within(LIFE_US, now) {
-            self.us = sample_us.max(1);
-            self.since = Moment::at(now);
+        let tick = u32::try_from(now.as_micros() / TICK_US % 16).unwrap_or(0);
+        let age = tick.wrapping_sub(self.0 >> RTT_BITS) % 16;
+        let is_shorter = self.us().is_none_or(|us| sample_us <= us);
+        if is_shorter || age >= LIFE_TICKS {
+            self.0 = sample_us.clamp(1, RTT_MASK) | tick << RTT_BITS;
         }
     }
 
     /// In microseconds; `None` before the first sample.
     pub(crate) const fn us(&self) -> Option<u32> {
-        if self.us == 0 { None } else { Some(self.us) }
+        match self.0 & RTT_MASK {
+            0 => None,
+            us => Some(us),
+        }
     }
 }
 

@@ -31,6 +31,19 @@ impl Undo {
         octets_and_state: 0,
     };
 
+    pub(super) const fn from_words(words: [u32; 3]) -> Self {
+        let [marker, tsval, octets_and_state] = words;
+        Self {
+            marker: SeqNum::new(marker),
+            tsval,
+            octets_and_state,
+        }
+    }
+
+    pub(super) const fn to_words(self) -> [u32; 3] {
+        [self.marker.raw(), self.tsval, self.octets_and_state]
+    }
+
     /// A reduction that may turn out needless.
     pub(crate) const fn begin(snd_una: SeqNum) -> Self {
         Self {

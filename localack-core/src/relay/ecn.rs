@@ -8,6 +8,7 @@ use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
 use crate::half::send::SendFlags;
 use crate::policy::Direction;
+use crate::recovery::undo::Undo;
 use crate::sink::Sink;
 use crate::wire::{Flags, Segment};
 
@@ -76,7 +77,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         let send = &mut stream.send;
         // Whatever else looked like congestion, this is some (RFC 4015 section 3).
-        send.undo.end();
+        send.attempt.with_undo(Undo::end);
         send.flags
             .clear(SendFlags::FORWARD | SendFlags::FORWARD_NEW);
         // The receiver repeats itself until CWR, which follows what is outstanding now, has arrived.
@@ -93,7 +94,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if stream.flags.take(StreamFlags::RECOVERY) {
             send.flags.set(SendFlags::ECN_REDUCED);
         }
-        send.undo.end();
+        send.attempt.with_undo(Undo::end);
     }
 
     /// A loss within the flight for which the window was reduced already is repaired, and no more.

@@ -181,7 +181,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let direct = stream.send.snd_nxt == fin
             && seg.seq == fin
             && fin.at_or_before(stream.send.usable_edge());
-        self.flow.end_by(closing);
+        self.flow.end_by(closing, self.now);
         match (bare, in_order) {
             (true, true) => Intake::InOrder {
                 direct,

@@ -202,7 +202,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.flags.set(StreamFlags::RECOVERY);
         let send = &mut stream.send;
         send.recover = send.snd_nxt;
-        send.undo = Undo::begin(send.snd_una);
+        let reduced = Undo::begin(send.snd_una);
+        send.attempt.with_undo(|undo| *undo = reduced);
         if !send.flags.has(SendFlags::TAIL_PROBE_OUT) {
             send.probe_end = send.probe_end.latest(send.snd_una);
         }

@@ -8,6 +8,7 @@ use crate::flow::stream::StreamFlags;
 use crate::half::send::SendFlags;
 use crate::policy::Direction;
 use crate::pool::Newest;
+use crate::recovery::undo::Undo;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::Sink;
 use crate::time::Stamp;
@@ -222,7 +223,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 cwnd_limited: !recovered && news.una_before.before(send.cwnd_full),
                 rate,
             };
-            let (cwnd, holds) = (send.congestion.cwnd(), send.resume.holds_window());
+            let (cwnd, holds) = (send.congestion.cwnd(), send.attempt.resume().holds_window());
             send.congestion.on_ack(&ack);
             if holds {
                 send.congestion.set_cwnd(cwnd);
@@ -269,15 +270,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let repeated = send.flags.has(SendFlags::TAIL_PROBE_REPEATS);
             // At a vouched rate it tells of second copies.
             let sent_once = send.congestion.provisioned().is_none();
-            if repeated || (send.undo.has_repaired() && sent_once) {
+            if repeated || (send.attempt.undo().has_repaired() && sent_once) {
                 send.rack.on_dsack(send.snd_una, send.snd_nxt);
             }
-            spurious |= send.undo.on_dsack(range, send.snd_nxt);
+            let snd_nxt = send.snd_nxt;
+            spurious |= send.attempt.with_undo(|undo| undo.on_dsack(range, snd_nxt));
         }
         if news.acked > 0 && self.flow.flags.has(FlowFlags::TIMESTAMPS) {
             let send = &self.flow.stream(echo).send;
-            spurious |=
-                tsecr.is_some_and(|tsecr| send.undo.echoes_original(tsecr, news.una_before));
+            spurious |= tsecr
+                .is_some_and(|tsecr| send.attempt.undo().echoes_original(tsecr, news.una_before));
         }
         let send = &mut self.flow.stream_mut(echo).send;
         if send.flags.has(SendFlags::FORWARD) {
@@ -314,7 +316,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.rack.note_reordering();
         }
         send.lost.retract();
-        send.undo.end();
+        send.attempt.with_undo(Undo::end);
         send.flags
             .clear(SendFlags::FORWARD | SendFlags::FORWARD_NEW | SendFlags::TIMED_OUT);
         send.flags.clear(SendFlags::CWR_OWED);

@@ -9,6 +9,7 @@ use crate::half::send::{SendFlags, TimerKind};
 use crate::pacing::Pacer;
 use crate::path::Verdict;
 use crate::policy::Direction;
+use crate::recovery::undo::Undo;
 use crate::sink::Sink;
 use crate::time::micros;
 
@@ -89,7 +90,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.time_out(direction);
         let send = &mut self.flow.stream_mut(direction).send;
-        send.undo.end();
+        send.attempt.with_undo(Undo::end);
         send.pacer = Pacer::EMPTY;
         send.flags
             .clear(SendFlags::FORWARD | SendFlags::FORWARD_NEW);

@@ -11,6 +11,7 @@ use crate::flow::stream::StreamFlags;
 use crate::half::send::SendFlags;
 use crate::policy::Direction;
 use crate::recovery::path_mtu::Phase;
+use crate::recovery::undo::Undo;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{Sink, TransmitKind};
 use crate::time::Stamp;
@@ -116,7 +117,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 | SendFlags::FORWARD_NEW,
         );
         if !stream.flags.has(StreamFlags::RECOVERY) {
-            send.undo.end();
+            send.attempt.with_undo(Undo::end);
             if !has_sack {
                 // What arrives twice brings duplicates that mean no loss.
                 send.recover = send.snd_nxt;

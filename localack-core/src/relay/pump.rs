@@ -108,7 +108,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return Pace::UNPACED;
         }
         let resumed = send
-            .resume
+            .attempt
+            .resume()
             .pacing_rate(send.congestion.cwnd(), send.srtt_us());
         let rate = resumed
             .or_else(|| send.congestion.pacing_rate(send.srtt_us()))
@@ -191,7 +192,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.lost.skip_again();
         }
         send.lost.on_repaired(end, octets);
-        send.undo.on_repair(plan.range, tsval);
+        send.attempt
+            .with_undo(|undo| undo.on_repair(plan.range, tsval));
         self.start_timer(direction);
     }
 

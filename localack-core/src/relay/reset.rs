@@ -11,7 +11,7 @@ use crate::policy::{Direction, Port};
 use crate::seq::SeqNum;
 use crate::sink::{PacketMeta, Sink};
 use crate::stats::DirectionMode;
-use crate::time::Stamp;
+use crate::time::{Due, Stamp};
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
 
@@ -171,7 +171,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.flow.set_phase(Phase::Resetting {
             from: direction.source(),
         });
-        self.flow.phase_due = self.now.after(self.config.reset_patience).as_micros();
+        self.flow.phase_due = Due::at(self.now.after(self.config.reset_patience));
         self.pump(direction);
         self.finish_reset();
         Verdict::Absorb(AbsorbReason::ResetHeld)
@@ -330,7 +330,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.flow.set_phase(Phase::Resetting {
             from: direction.source(),
         });
-        self.flow.phase_due = 0;
+        self.flow.phase_due = Due::NEVER;
         self.cut_reset_short();
     }
 
@@ -341,7 +341,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.flow.flags.clear(FlowFlags::RESET_DUE);
         self.flow.set_phase(Phase::Tombstone);
-        self.flow.phase_due = self.now.after(self.config.tombstone_time).as_micros();
+        self.flow.phase_due = Due::at(self.now.after(self.config.tombstone_time));
     }
 
     /// Tells whoever still speaks that the connection was reset.

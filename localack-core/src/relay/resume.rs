@@ -13,7 +13,7 @@ impl FlowSlot {
     pub(crate) fn lesson(&self, key: &FlowKey, direction: Direction) -> Option<(PathKey, Lesson)> {
         let stream = self.stream(direction);
         let send = &stream.send;
-        if !stream.chain.has_quota() || send.resume.is_resuming() || send.rate == 0 {
+        if !stream.chain.has_quota() || send.attempt.resume().is_resuming() || send.rate == 0 {
             return None;
         }
         let congestion = &send.congestion;
@@ -64,7 +64,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !allowed || send.congestion.provisioned().is_some() {
             return;
         }
-        send.resume = Resume::begin(send.snd_una, send.congestion.cwnd());
+        let begun = Resume::begin(send.snd_una, send.congestion.cwnd());
+        send.attempt.with_resume(|resume| *resume = begun);
         if send.min_rtt.us().is_some() {
             // The handshake has measured the path: nothing more would be learned from the initial
             // window than that it arrives.
@@ -72,7 +73,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let standing = self.standing(direction, 0, None);
             let most = self.flow.buffer_limit;
             let send = &mut self.flow.stream_mut(direction).send;
-            let answer = send.resume.jump_at_once(&standing, saved, most);
+            let answer = send
+                .attempt
+                .with_resume(|resume| resume.jump_at_once(&standing, saved, most));
             self.apply(direction, answer);
         }
     }
@@ -101,7 +104,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// An acknowledgement was taken in; the window was `cwnd` before the controller saw it.
     pub(super) fn resume_on_ack(&mut self, direction: Direction, ack: &Ack, cwnd: u32) {
-        if self.flow.stream(direction).send.resume.is_over() {
+        if self.flow.stream(direction).send.attempt.resume().is_over() {
             return;
         }
         let standing = Standing {
@@ -110,42 +113,51 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         let most = self.flow.buffer_limit;
         let send = &self.flow.stream(direction).send;
-        let saved = if send.resume.is_confirmed(&standing) {
+        let saved = if send.attempt.resume().is_confirmed(&standing) {
             let path = PathKey::to_receiver(&self.key, direction);
             self.paths.saved(&path, self.now, SAVED_LIFETIME_US)
         } else {
             None
         };
-        let resume = &mut self.flow.stream_mut(direction).send.resume;
-        let answer = if resume.is_confirmed(&standing) {
-            resume.jump(&standing, saved, most)
-        } else {
-            resume.on_progress(&standing)
-        };
+        let attempt = &mut self.flow.stream_mut(direction).send.attempt;
+        let answer = attempt.with_resume(|resume| {
+            if resume.is_confirmed(&standing) {
+                resume.jump(&standing, saved, most)
+            } else {
+                resume.on_progress(&standing)
+            }
+        });
         self.apply(direction, answer);
     }
 
     /// Something was sent.
     pub(super) fn resume_on_sent(&mut self, direction: Direction) {
-        if self.flow.stream(direction).send.resume.is_resuming() {
+        if self
+            .flow
+            .stream(direction)
+            .send
+            .attempt
+            .resume()
+            .is_resuming()
+        {
             let standing = self.standing(direction, 0, None);
-            let resume = &mut self.flow.stream_mut(direction).send.resume;
-            let answer = resume.on_progress(&standing);
+            let attempt = &mut self.flow.stream_mut(direction).send.attempt;
+            let answer = attempt.with_resume(|resume| resume.on_progress(&standing));
             self.apply(direction, answer);
         }
     }
 
     /// The window was reduced, and was `cwnd` before.
     pub(super) fn resume_on_congestion(&mut self, direction: Direction, cwnd: u32) {
-        if self.flow.stream(direction).send.resume.is_over() {
+        if self.flow.stream(direction).send.attempt.resume().is_over() {
             return;
         }
         let standing = Standing {
             cwnd,
             ..self.standing(direction, 0, None)
         };
-        let resume = &mut self.flow.stream_mut(direction).send.resume;
-        let answer = resume.on_congestion(&standing);
+        let attempt = &mut self.flow.stream_mut(direction).send.attempt;
+        let answer = attempt.with_resume(|resume| resume.on_congestion(&standing));
         self.apply(direction, answer);
     }
 
@@ -153,7 +165,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn resume_on_timeout(&mut self, direction: Direction) {
         let send = &mut self.flow.stream_mut(direction).send;
         let mss = send.mss().into();
-        let answer = send.resume.on_timeout(mss);
+        let answer = send.attempt.with_resume(|resume| resume.on_timeout(mss));
         self.apply(direction, answer);
     }
 

@@ -173,7 +173,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if seg.flags.contains(Flags::FIN) {
             stream.recv.fin = range.end().retreat(1);
             stream.flags.set(StreamFlags::FIN_SEEN);
-            self.flow.end_by(closing);
+            self.flow.end_by(closing, self.now);
         }
     }
 

@@ -225,7 +225,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.lose_all(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         if is_first {
-            send.undo = Undo::begin(send.snd_una);
+            let reduced = Undo::begin(send.snd_una);
+            send.attempt.with_undo(|undo| *undo = reduced);
             send.probe_end = sacked_to;
             send.flags.set(SendFlags::TIMED_OUT | SendFlags::FORWARD);
         }

@@ -9,7 +9,7 @@ use crate::policy::Direction;
 use crate::seq::SeqRange;
 use crate::sink::Sink;
 use crate::stats::DirectionMode;
-use crate::time::{Instant, Stamp, micros};
+use crate::time::{Due, Instant, Stamp, micros};
 
 /// How often a drain whose patience has ended looks whether it may end itself.
 const IMPATIENCE: core::time::Duration = core::time::Duration::from_secs(1);
@@ -44,9 +44,7 @@ impl Stream {
 impl FlowSlot {
     /// When the flow has something to do by itself; `None` if never.
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let phase = Some(self.phase_due)
-            .filter(|&due| due > 0)
-            .map(Instant::from_micros);
+        let phase = self.phase_due.resolve(now);
         Direction::BOTH
             .into_iter()
             .filter_map(|d| self.stream(d).next_due(now))
@@ -59,7 +57,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Deals with everything that is due, and then pays what is owed.
     pub(crate) fn on_timer(&mut self, verdicts: [Verdict; 2]) {
         self.verdicts = verdicts;
-        if self.flow.phase_due > 0 && self.flow.phase_due <= self.now.as_micros() {
+        if self.flow.phase_due.has_come(self.now) {
             self.on_phase_due();
         }
         for direction in Direction::BOTH {
@@ -77,7 +75,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         match self.flow.phase() {
             Phase::Open => self.on_idle(),
             Phase::Resetting { .. } => {
-                self.flow.phase_due = 0;
+                self.flow.phase_due = Due::NEVER;
                 self.cut_reset_short();
             }
             Phase::Free | Phase::SynSeen | Phase::SynAckSeen | Phase::Tombstone => self.close(),
@@ -98,11 +96,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let silence_us = self.flow.seen_at.age_us(self.now).unwrap_or(0);
         let left_us = micros(patience).saturating_sub(silence_us);
         if left_us > 0 {
-            self.flow.phase_due = self.now.as_micros().saturating_add(left_us);
+            let left = core::time::Duration::from_micros(left_us);
+            self.flow.phase_due = Due::at(self.now.after(left));
         } else if self.flow.is_without_debt() {
             self.close();
         } else {
-            self.flow.phase_due = self.now.after(patience).as_micros();
+            self.flow.phase_due = Due::at(self.now.after(patience));
         }
     }
 
@@ -158,7 +157,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(crate) fn run(&mut self) {
         if self.has(FlowFlags::RESET_DUE) {
             self.finish_reset();
-            if !self.done && self.flow.phase_due == 0 {
+            if !self.done && !self.flow.phase_due.is_set() {
                 self.cut_reset_short();
             }
         }

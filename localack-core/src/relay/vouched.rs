@@ -75,10 +75,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Begins to use the vouched rate that the direction's controller names, if it does.
     pub(super) fn open_share(&mut self, direction: Direction) {
-        let packet = self.header_octets();
+        // The largest packet that it may ever send: a size that grows again must not be too large for
+        // every turn.
+        let packet = self
+            .header_octets()
+            .saturating_add(self.segment_size(direction));
         let congestion = &self.flow.stream(direction).send.congestion;
         if let (Some(share), Some(vouched)) = (congestion.share(), congestion.provisioned()) {
-            let packet = packet.saturating_add(congestion.mss());
             let most = self.config.super_segment;
             self.shares.open(share, vouched.rate, packet, most);
         }

@@ -61,7 +61,7 @@ impl Sender {
             Answer::Jump { cwnd, .. } | Answer::Window(cwnd) | Answer::Retreat { cwnd } => {
                 self.cwnd = cwnd;
             }
-            Answer::Keep | Answer::Threshold(_) | Answer::Abandon { .. } => {}
+            Answer::Keep | Answer::Validated | Answer::Threshold(_) | Answer::Abandon { .. } => {}
         }
         answer
     }
@@ -215,7 +215,7 @@ fn rfc9959_appendix_without_loss_the_jump_is_validated() {
         assert_eq!(sender.acked(&mut resume, 1), Answer::Keep);
         assert!(resume.is_resuming());
     }
-    assert_eq!(sender.acked(&mut resume, 1), Answer::Keep);
+    assert_eq!(sender.acked(&mut resume, 1), Answer::Validated);
     assert!(!resume.is_resuming());
     // What is lost from now on is the controller's business alone.
     assert_eq!(resume.on_congestion(&sender.standing(0)), Answer::Keep);
@@ -409,6 +409,10 @@ proptest! {
             };
             match answer {
                 Answer::Keep => {}
+                Answer::Validated => {
+                    resolved += 1;
+                    prop_assert!(was_resuming && !resume.is_resuming());
+                }
                 Answer::Jump { cwnd, .. } => {
                     jumps += 1;
                     jumped_to = cwnd;
@@ -467,7 +471,7 @@ proptest! {
         let _ = resume.pacing_rate(cwnd, Some(0));
         for answer in answers {
             match answer {
-                Answer::Keep => {}
+                Answer::Keep | Answer::Validated => {}
                 Answer::Window(octets) | Answer::Retreat { cwnd: octets } => prop_assert!(octets <= cwnd),
                 Answer::Jump { cwnd: octets, .. }
                 | Answer::Threshold(octets)
