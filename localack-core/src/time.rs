@@ -89,13 +89,11 @@ impl Stamp {
     }
 
     /// The stamp that [`Stamp::bits`] gave.
-    #[cfg(feature = "bbr")]
     pub(crate) const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
     /// The stamp as a number to be kept among others.
-    #[cfg(feature = "bbr")]
     pub(crate) const fn bits(self) -> u32 {
         self.0
     }

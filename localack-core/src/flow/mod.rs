@@ -52,7 +52,13 @@ pub struct FlowSlot {
 }
 
 // The budget of a flow with every controller, and with Reno alone; see the memory table in the README.
-const BUDGET: usize = if cfg!(feature = "bbr") { 1024 } else { 880 };
+const BUDGET: usize = if cfg!(feature = "bbr") {
+    1024
+} else if cfg!(feature = "cubic") {
+    928
+} else {
+    808
+};
 const _: () = assert!(size_of::<FlowSlot>() <= BUDGET);
 
 /// What holds for the flow as a whole.
