@@ -151,6 +151,12 @@ impl Counters {
             ("engine", "octets-lost", self.octets_lost),
             ("engine", "conflicts", self.conflicts),
             ("engine", "soft-drains", self.soft_drains),
+            ("engine", "recoveries", self.recoveries),
+            ("engine", "timeouts", self.timeouts),
+            ("engine", "tail-probes", self.tail_probes),
+            ("engine", "spurious-recoveries", self.spurious_recoveries),
+            ("engine", "path-probes", self.path_probes),
+            ("engine", "resumptions", self.resumptions),
         ];
         pass.chain(absorb).chain(drop).chain(transmit).chain(rest)
     }
@@ -272,5 +278,52 @@ impl FlowInfo {
             Direction::InnerToOuter => &self.inner_to_outer,
             Direction::OuterToInner => &self.outer_to_inner,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_is_listed_once_under_a_name_of_its_own() {
+        let counters = Counters::ZERO;
+        let names: HashSet<_> = counters
+            .iter()
+            .map(|(group, name, _)| (group, name))
+            .collect();
+        assert_eq!(names.len(), counters.iter().count());
+        assert_eq!(names.len(), size_of::<Counters>() / size_of::<u64>());
+    }
+
+    #[test]
+    fn a_counter_is_listed_with_its_own_count() {
+        let counters = Counters {
+            recoveries: 1,
+            timeouts: 2,
+            tail_probes: 3,
+            spurious_recoveries: 4,
+            path_probes: 5,
+            resumptions: 6,
+            ..Counters::ZERO
+        };
+        let counted: std::vec::Vec<_> = counters
+            .iter()
+            .filter(|&(_, _, count)| count > 0)
+            .map(|(_, name, count)| (name, count))
+            .collect();
+        assert_eq!(
+            counted,
+            [
+                ("recoveries", 1),
+                ("timeouts", 2),
+                ("tail-probes", 3),
+                ("spurious-recoveries", 4),
+                ("path-probes", 5),
+                ("resumptions", 6),
+            ]
+        );
     }
 }

@@ -24,8 +24,8 @@ use localack_core::{
 /// Payload of a segment.
 const PAYLOAD: [u8; 300] = [b'x'; 300];
 
-/// Eight connections and 44 KiB of octets in custody.
-type Memory = StaticStorage<8, 16, 176, { 176 * 256 }>;
+/// Eight connections and 40 KiB of octets in custody.
+type Memory = StaticStorage<8, 16, 160, { 160 * 256 }>;
 
 /// Memory that is lent once.
 static MEMORY: Once<Memory> = Once(core::cell::UnsafeCell::new(Memory::new()));
