@@ -92,6 +92,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let mut news = self.news(echo);
         news.echoes = seg.flags.contains(Flags::ECE);
         self.take_ack(echo, seg.ack, &mut news);
+        if news.acked > 0 {
+            // Where custody began at the handshake, proof comes after it.
+            self.flow.stream_mut(echo).flags.set(StreamFlags::PROVEN);
+        }
         self.take_sack(echo, seg, &mut news);
         let window_before = self.flow.stream(echo).send.wnd_edge;
         let opened = self.note_peer_window(echo, seg);
@@ -151,10 +155,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// The receiver has shown that it is established: custody may begin (rule H7.1).
     pub(super) fn note_proof(&mut self, echo: Direction) {
-        let stream = self.flow.stream_mut(echo);
-        if !stream.flags.has(StreamFlags::PROVEN) {
-            stream.flags.set(StreamFlags::PROVEN);
-            self.begin_custody(echo);
-        }
+        self.flow.stream_mut(echo).flags.set(StreamFlags::PROVEN);
+        self.begin_custody(echo);
     }
 }

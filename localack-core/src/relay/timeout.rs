@@ -244,13 +244,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.usable_edge().earliest(send.snd_nxt.advance(mss)),
         );
         let new = ready.intersection(fits);
-        let plan = if new.is_empty() {
-            let tail = send.outstanding();
-            let from = tail.end().retreat(mss.min(tail.octets()));
-            let octets = SeqRange::new(from, tail.end()).intersection(stream.chain.held());
+        // A receiver that is not known to be there yet may have no use for anything but the head (rule
+        // H7.2).
+        let is_head = !stream.flags.has(StreamFlags::PROVEN);
+        let plan = if is_head || new.is_empty() {
+            let (all, most) = (send.outstanding(), mss.min(send.in_flight()));
+            let octets = if is_head {
+                SeqRange::new(all.start(), all.start().advance(most))
+            } else {
+                SeqRange::new(all.end().retreat(most), all.end())
+            };
+            let octets = octets.intersection(stream.chain.held());
             Plan {
                 range: octets,
-                fin: self.carries_fin(direction, octets) && tail.end().after(octets.end()),
+                fin: self.carries_fin(direction, octets) && all.end().after(octets.end()),
                 kind: TransmitKind::Retransmission,
             }
         } else {
@@ -284,7 +291,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut self.flow.stream_mut(direction).send;
         send.flags.clear(SendFlags::TAIL_PROBE_OWED);
         send.flags.set(SendFlags::TAIL_PROBE_OUT);
-        if repeats {
+        if repeats && !is_head {
             send.flags.set(SendFlags::TAIL_PROBE_REPEATS);
         }
         send.probe_end = send.snd_nxt;

@@ -24,7 +24,9 @@ mod world;
 
 pub use crowd::Crowd;
 pub use endpoint::Endpoint;
-pub use linux::{Content, Fault, FaultKind, LinuxConfig, LinuxCongestion, LinuxHost, LinuxStats};
+pub use linux::{
+    Content, Fault, FaultKind, LinuxConfig, LinuxCongestion, LinuxHost, LinuxStats, Listening,
+};
 pub use middle::{BareBox, EngineBox, Middle, Wire};
 pub use node::{
     BurstLoss, CoDel, CoDelSettings, Corrupt, Delay, Duplicate, Loss, Mtu, Outage, Rate, Reorder,

@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::content::Content;
+use super::listen::Listening;
 
 /// Which congestion control a host uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,6 +53,8 @@ pub struct LinuxConfig {
     pub isn: u32,
     /// Whether acknowledgements may be delayed.
     pub delayed_ack: bool,
+    /// How it makes connections of what others send, if it listens.
+    pub listening: Listening,
     /// What it sends; `None`: the pattern of its role.
     pub content: Option<Content>,
     /// What it must receive; `None`: the pattern of its peer's role.
@@ -79,6 +82,7 @@ impl Default for LinuxConfig {
             ecn: false,
             isn: 0x2f6b_3d15,
             delayed_ack: true,
+            listening: Listening::default(),
             content: None,
             expected: None,
         }

@@ -8,8 +8,10 @@ use super::host::{Life, LinuxHost};
 use super::position::{FIRST_OCTET, ORIGIN, Space};
 use crate::packet::{Flags, Options, Packet};
 
-/// How often a SYN or SYN-ACK is tried (`tcp_syn_retries` with the linear ones, at least).
+/// How often a SYN is tried (`tcp_syn_retries` with the linear ones, at least).
 const MOST_TRIES: u32 = 10;
+/// How often a SYN-ACK is sent (`tcp_synack_retries`, and once).
+const MOST_ANSWERS: u32 = 6;
 /// Retransmissions of a SYN a second apart before the interval doubles
 /// (`tcp_syn_linear_timeouts`).
 const LINEAR: u32 = 4;
@@ -19,14 +21,25 @@ const LINEAR: u32 = 4;
 pub(super) struct Handshake {
     /// When the SYN or SYN-ACK is due.
     pub(super) timer: Option<Instant>,
-    tries: u32,
-    sent_at: Option<Instant>,
+    pub(super) tries: u32,
+    pub(super) sent_at: Option<Instant>,
     /// What the peer's SYN offered.
-    offered: Options,
+    pub(super) offered: Options,
     /// Whether the peer's SYN offered ECN.
-    ecn: bool,
+    pub(super) ecn: bool,
+    /// The SYN-ACK was acknowledged, but that made no connection.
+    pub(super) acked: bool,
+    /// For which sequence number of a SYN a cookie was made, and the MSS that it stands for.
+    pub(super) cookie: Option<(u32, u16)>,
     /// The application did something that the next poll must look at.
     pub(super) read_now: bool,
+}
+
+impl Handshake {
+    /// How often the SYN-ACK was due once more.
+    pub(super) const fn repeats(&self) -> u32 {
+        self.tries.saturating_sub(1)
+    }
 }
 
 impl LinuxHost {
@@ -34,6 +47,12 @@ impl LinuxHost {
     pub(super) fn handshake_timer(&mut self, now: Instant) {
         self.handshake.timer = None;
         if !matches!(self.life, Life::SynSent | Life::SynReceived) {
+            return;
+        }
+        let answers = self.life == Life::SynReceived;
+        if answers && self.handshake.tries >= MOST_ANSWERS {
+            // Nothing is left of it: who comes late finds no connection.
+            self.life = Life::Listening;
             return;
         }
         if self.handshake.tries >= MOST_TRIES {
@@ -48,11 +67,13 @@ impl LinuxHost {
             _ => self.handshake.tries - 1,
         };
         self.handshake.timer = Some(after(now, SECOND << doublings));
-        self.handshake.sent_at = Some(now);
-        self.send_syn(now);
+        if !answers || self.repeats_syn_ack() {
+            self.handshake.sent_at = Some(now);
+            self.send_syn(now);
+        }
     }
 
-    fn send_syn(&mut self, now: Instant) {
+    pub(super) fn send_syn(&mut self, now: Instant) {
         let answers = self.life == Life::SynReceived;
         let (config, offered) = (&self.config, &self.handshake.offered);
         let both = |own: bool, theirs: bool| own && (theirs || !answers);
@@ -62,7 +83,7 @@ impl LinuxHost {
             window_scale: scale.filter(|_| !answers || offered.window_scale.is_some()),
             sack_permitted: both(config.sack, offered.sack_permitted),
             timestamps: both(config.timestamps, offered.timestamps.is_some())
-                .then(|| (self.stamps.value(now), self.stamps.echo())),
+                .then(|| (self.syn_ack_stamp(now), self.stamps.echo())),
             ..Options::default()
         };
         let mut flags = Flags::SYN;
@@ -80,12 +101,14 @@ impl LinuxHost {
 
     /// A SYN for a listening host.
     pub(super) fn on_syn(&mut self, now: Instant, packet: &Packet) {
-        if !packet.flags.has(Flags::SYN) || packet.flags.has(Flags::ACK) {
+        self.learn(now, packet);
+        if self.config.listening.cookies {
+            self.offer_cookie(now, packet);
             return;
         }
-        self.learn(now, packet);
         self.life = Life::SynReceived;
         self.handshake.tries = 0;
+        self.handshake.acked = false;
         self.handshake_timer(now);
     }
 

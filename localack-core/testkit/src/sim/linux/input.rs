@@ -38,7 +38,7 @@ impl LinuxHost {
             return;
         }
         match self.life {
-            Life::Listening => self.on_syn(now, &packet),
+            Life::Listening => self.on_listening(now, &packet),
             Life::SynSent => self.on_syn_ack(now, &packet),
             Life::SynReceived => self.on_syn_received(now, &packet),
             Life::Open => self.on_segment(now, &packet),
@@ -58,8 +58,15 @@ impl LinuxHost {
             }
         } else if packet.flags.has(Flags::ACK) {
             if packet.ack == self.own.wire(FIRST_OCTET) {
-                self.on_third_ack(now, packet);
-                self.on_segment(now, packet);
+                let seq = self.theirs.position(FIRST_OCTET, packet.seq);
+                let edge = FIRST_OCTET + u64::from(self.receiver.window.first_field());
+                if seq < FIRST_OCTET || seq > edge {
+                    // `tcp_check_req`: it makes no connection.
+                    self.faults.add(now, FaultKind::BeyondWindow);
+                } else if self.accepts(now, packet) {
+                    self.on_third_ack(now, packet);
+                    self.on_segment(now, packet);
+                }
             } else {
                 self.faults.add(now, FaultKind::AckOfUnsent);
                 self.refuse(packet);
@@ -68,7 +75,7 @@ impl LinuxHost {
     }
 
     /// A segment of an established connection.
-    fn on_segment(&mut self, now: Instant, packet: &Packet) {
+    pub(super) fn on_segment(&mut self, now: Instant, packet: &Packet) {
         let seq = self.theirs.position(self.receiver.rcv_nxt, packet.seq);
         if packet.flags.has(Flags::RST) {
             self.on_reset(now, seq);

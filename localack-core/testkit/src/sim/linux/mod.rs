@@ -15,6 +15,7 @@ mod fault;
 mod handshake;
 mod host;
 mod input;
+mod listen;
 mod output;
 mod position;
 mod receive;
@@ -27,6 +28,7 @@ pub use config::{LinuxConfig, LinuxCongestion};
 pub use content::Content;
 pub use fault::{Fault, FaultKind};
 pub use host::LinuxHost;
+pub use listen::Listening;
 pub use stats::LinuxStats;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::sim::{
 
 mod bench;
 mod goodput;
+mod listening;
 mod others;
 mod reading;
 mod receiving;
