@@ -22,6 +22,8 @@ pub(crate) struct Told {
     pub(crate) edge: SeqNum,
     /// What the store can take at most, if rounding is to go no further.
     pub(crate) ceiling: Option<SeqNum>,
+    /// What bounds the debt, likewise: as long as something new can be acknowledged nevertheless.
+    pub(crate) debt_edge: Option<SeqNum>,
 }
 
 /// The offer of an acknowledgement of `ack` by a receiver that has told its sender `told` and could
@@ -49,11 +51,12 @@ pub(crate) fn offer(
         }
     }
     let kept = at(scale.field_ceil(edge.octets_past(ack)));
-    if told.ceiling.is_some_and(|ceiling| kept.edge.after(ceiling)) {
-        // Rounded up again and again by a sender of small segments the edge would run away. What
-        // was offered can be said exactly of an acknowledgement a little lower.
-        let lower = edge.retreat(scale.octets(kept.window));
-        if lower.at_or_after(told.ack) && lower.at_or_before(ack) {
+    // Rounded up again and again by a sender of small segments the edge would run away. What was
+    // offered can be said exactly of an acknowledgement a little lower.
+    let lower = edge.retreat(scale.octets(kept.window));
+    if lower.at_or_after(told.ack) && lower.at_or_before(ack) {
+        let exceeds = |bound: Option<SeqNum>| bound.is_some_and(|bound| kept.edge.after(bound));
+        if exceeds(told.ceiling) || (exceeds(told.debt_edge) && lower.after(told.ack)) {
             return Offer {
                 ack: lower,
                 window: kept.window,
@@ -88,6 +91,7 @@ mod tests {
             ack: SeqNum::new(ack),
             edge,
             ceiling: Some(edge.advance(1 << 20)),
+            debt_edge: None,
         }
     }
 
@@ -100,6 +104,7 @@ mod tests {
             ack: SeqNum::new(1),
             edge: ceiling,
             ceiling: Some(ceiling),
+            debt_edge: None,
         };
         for octets in (100..65_000).step_by(100) {
             let now = offer(last, SeqNum::new(1 + octets), ceiling, 2000, scale);
@@ -109,9 +114,36 @@ mod tests {
                 ack: now.ack,
                 edge: now.edge,
                 ceiling: Some(ceiling),
+                debt_edge: None,
             };
         }
         assert!(last.edge.octets_past(ceiling) < scale.unit(), "{last:?}");
+    }
+
+    #[test]
+    fn h6_3_full_segments_do_not_walk_the_edge_past_the_debt() {
+        // The edge lies where it was offered at a better time; windows in units of 1 KiB.
+        let (scale, edge) = (WindowScale::new(10), SeqNum::new(1 << 20));
+        let mut last = Told {
+            ack: SeqNum::new(1),
+            edge,
+            ceiling: None,
+            debt_edge: Some(SeqNum::new(1 << 16)),
+        };
+        for octets in (1448..900_000).step_by(1448) {
+            let now = offer(last, SeqNum::new(1 + octets), edge, 2896, scale);
+            assert!(now.ack.after(last.ack) && now.ack.octets_past(last.ack) > 400);
+            last = Told {
+                ack: now.ack,
+                edge: now.edge,
+                ..last
+            };
+        }
+        assert!(last.edge.octets_past(edge) < scale.unit(), "{last:?}");
+        // A small segment alone is acknowledged all the same (rule H5.6).
+        let small = last.ack.advance(100);
+        let now = offer(last, small, edge, 2896, WindowScale::new(10));
+        assert!(now.ack == small || now.ack.after(last.ack), "{now:?}");
     }
 
     #[test]
@@ -158,7 +190,8 @@ mod tests {
             let mut sent = ack;
             for (acked, room) in steps {
                 ack = ack.advance(acked).earliest(edge);
-                let told = Told { ack: sent, edge, ceiling: Some(edge.advance(ceiling)) };
+                let debt_edge = Some(edge.advance(ceiling / 2));
+                let told = Told { ack: sent, edge, ceiling: Some(edge.advance(ceiling)), debt_edge };
                 let now = offer(told, ack, ack.advance(room), 2000, scale);
                 prop_assert!(now.ack.at_or_after(sent) && now.ack.at_or_before(ack));
                 sent = now.ack;

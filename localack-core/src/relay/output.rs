@@ -54,16 +54,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let sends = recv.data_at.is_within(TAIL_PATIENCE_US, now) && !recv.ack_due.is_due(now);
         let promised = stream.flags.has(StreamFlags::SACK_PROMISED);
         let sacked = promised && recv.sacked_to.after(recv.ack_sent);
-        // Rounding must not lead past what the store can take, nor far past what bounds the debt
-        // (rule H6.3), again and again.
-        let far = target.advance(self.config.debt_floor);
-        let ceiling = stream.send.snd_una.advance(most).earliest(far);
         let told = Told {
             // Nor is the receiver's own word ever held back.
             ack: stream.recv.ack_sent.latest(stream.send.snd_una),
             edge: stream.recv.edge,
             // And what was SACKed is acknowledged as a whole (rule H4.2).
-            ceiling: (sends && !sacked).then_some(ceiling),
+            ceiling: (sends && !sacked).then_some(stream.send.snd_una.advance(most)),
+            debt_edge: (sends && !sacked).then(|| self.debt_edge(direction)),
         };
         window::offer(
             told,
@@ -130,15 +127,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if unsent > queue.max(self.config.queue_floor) {
             return recv.edge;
         }
-        let debt = send
-            .drained_in(micros(self.config.debt_time))
-            .max(self.config.debt_floor);
-        let by_flow = send.snd_una.advance(self.flow.buffer_limit.min(debt));
+        let by_flow = self.debt_edge(direction);
         let by_pool = stream.rcv_nxt().advance(self.pool.available(&stream.chain));
         let scale = self.flow.host(direction.source().other()).scale();
         let by_field = stream.ack_point().advance(scale.octets(u16::MAX));
         recv.edge
             .latest(by_flow.earliest(by_pool).earliest(by_field))
+    }
+
+    /// How far custody may reach at present, so that the receiver drains it in time (rule H6.3).
+    fn debt_edge(&self, direction: Direction) -> SeqNum {
+        let send = &self.flow.stream(direction).send;
+        let debt = send
+            .drained_in(micros(self.config.debt_time))
+            .max(self.config.debt_floor);
+        send.snd_una.advance(self.flow.buffer_limit.min(debt))
     }
 
     /// Notes that the sender of `direction`'s data has been told `offer`.
