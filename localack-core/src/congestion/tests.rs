@@ -1,6 +1,8 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use super::*;
+use crate::recovery::delivery::RateSample;
+use crate::seq::SeqNum;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
