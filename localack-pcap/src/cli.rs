@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ipnet::IpNet;
-use localack_core::Service;
+use localack_core::{Controller, Service};
 
 use crate::annotate::Annotator;
 use crate::replay::{Checksums, Inner, Options, ReplayError, replay};
@@ -54,6 +54,15 @@ struct ReplayArgs {
     /// Serve the data of both ends.
     #[arg(long)]
     both_directions: bool,
+    /// Who decides how much may be in flight toward the receivers.
+    #[arg(long, value_enum, default_value_t = ControllerArg::Cubic)]
+    controller: ControllerArg,
+    /// Vouch for a rate instead, such as 20mbit, which all connections share; once each way.
+    #[arg(long, value_name = "RATE", conflicts_with = "controller", value_parser = parse_rate)]
+    rate: Option<u32>,
+    /// Let Reno and CUBIC send at once what an acknowledgement allows.
+    #[arg(long, conflicts_with = "rate")]
+    no_pacing: bool,
     /// Flows that the engine can hold.
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     flows: u32,
@@ -86,6 +95,16 @@ enum ServiceArg {
     LocalAck,
     /// Nothing: follow the connections only.
     Bypass,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ControllerArg {
+    /// The window grows by a segment a round trip and is halved by a loss.
+    Reno,
+    /// It follows a cubic curve of the time since the last loss.
+    Cubic,
+    /// It follows a model of the path's bandwidth and shortest round trip.
+    Bbr,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -306,6 +325,13 @@ impl ReplayArgs {
                 ServiceArg::LocalAck => Service::LocalAck,
                 ServiceArg::Bypass => Service::Bypass,
             },
+            controller: match (self.rate, self.controller) {
+                (Some(rate), _) => Controller::provisioned(rate),
+                (None, ControllerArg::Reno) => Controller::Reno,
+                (None, ControllerArg::Cubic) => Controller::Cubic,
+                (None, ControllerArg::Bbr) => Controller::Bbr,
+            },
+            pacing: !self.no_pacing,
             flows: self.flows as usize,
             buffer: self.buffer,
             checksums: match self.checksums {
@@ -369,4 +395,25 @@ fn parse_size(text: &str) -> Result<usize, String> {
         .and_then(|number| number.checked_mul(unit));
     size.filter(|size| (LEAST..=MOST).contains(size))
         .ok_or_else(|| "not a number of octets between 8K and 16G".to_owned())
+}
+
+/// Reads bits per second, and answers octets per second.
+fn parse_rate(text: &str) -> Result<u32, String> {
+    const UNITS: [(&str, u64); 4] = [
+        ("kbit", 1_000),
+        ("mbit", 1_000_000),
+        ("gbit", 1_000_000_000),
+        ("bit", 1),
+    ];
+    /// Below this a segment takes more than a second.
+    const LEAST: u64 = 8_000;
+    const MOST: u64 = 32_000_000_000;
+    let lower = text.to_ascii_lowercase();
+    let bits = UNITS.into_iter().find_map(|(unit, worth)| {
+        let number = lower.strip_suffix(unit)?.parse::<u64>().ok()?;
+        number.checked_mul(worth)
+    });
+    bits.filter(|bits| (LEAST..=MOST).contains(bits))
+        .and_then(|bits| u32::try_from(bits / 8).ok())
+        .ok_or_else(|| "not a rate between 8kbit and 32gbit per second".to_owned())
 }

@@ -3,10 +3,16 @@
 mod common;
 
 use common::*;
-use localack_core::Service;
+use localack_core::{Controller, Service};
 use localack_pcap::replay::{Inner, Options};
 
 const RTT: u64 = 560_000;
+
+/// Whether a wait is none that a sender could notice: a rest that the window's scale leaves over is
+/// acknowledged with the next segment (rule H2.1).
+fn is_at_once(wait: Option<u64>) -> bool {
+    wait.is_some_and(|wait| wait < 1_000)
+}
 
 /// A download, captured beside the server: the client is far away.
 fn download() -> Vec<u8> {
@@ -43,17 +49,14 @@ fn an_upload_over_a_long_path_is_acknowledged_at_once() {
         );
         let up = &flow.directions.client_to_server;
         assert_eq!(up.ack_wait_us.captured.p50, Some(RTT));
-        assert_eq!(
-            (up.ack_wait_us.engine.p50, up.ack_wait_us.engine.count),
-            (Some(0), 30)
-        );
-        // The first segment had to prove that the server is there.
-        assert_eq!(
-            (up.ack_wait_us.engine.p99, up.ack_wait_us.engine.total),
-            (Some(RTT), RTT)
-        );
+        assert_eq!(up.ack_wait_us.engine.count, 30);
+        assert!(is_at_once(up.ack_wait_us.engine.p50), "{up:?}");
+        // The first segment had to prove that the server is there; the end of the last may wait as
+        // long as a delayed acknowledgement.
+        assert_eq!(up.ack_wait_us.engine.p99, Some(RTT));
+        assert!((RTT..RTT + 20_000).contains(&up.ack_wait_us.engine.total));
         assert!(up.local_acks >= 29 && up.absorbed_acks >= 28, "{up:?}");
-        assert_eq!(up.peak_custody_bytes, 29_000);
+        assert!((28_872..=29_000).contains(&up.peak_custody_bytes), "{up:?}");
         assert_eq!(flow.directions.server_to_client.local_acks, 0);
     }
 }
@@ -66,7 +69,7 @@ fn the_end_with_the_shorter_handshake_is_inner() {
     let down = &flow.directions.server_to_client;
     assert!(down.local_acks > 0);
     assert_eq!(down.ack_wait_us.captured.p50, Some(RTT));
-    assert_eq!(down.ack_wait_us.engine.p50, Some(0));
+    assert!(is_at_once(down.ack_wait_us.engine.p50), "{down:?}");
     assert_eq!(flow.directions.client_to_server.local_acks, 0);
 }
 
@@ -145,6 +148,32 @@ fn bypass_follows_and_changes_nothing() {
         (wait.engine.count, wait.engine.total),
         (wait.captured.count, wait.captured.total)
     );
+}
+
+#[test]
+fn the_controller_that_was_asked_for_sends_toward_the_receiver() {
+    // A burst of 29 segments, all of them acknowledged a round trip later.
+    let capture = plain(101, &Connection::v4().upload(30, RTT));
+    let held_back_and_sent = |controller, pacing| {
+        let options = Options {
+            controller,
+            pacing,
+            ..Options::default()
+        };
+        let report = run_with(capture.clone(), &options);
+        let up = &report.flows[0].directions.client_to_server;
+        (report.counters["absorb"]["stored"], up.custody_segments)
+    };
+    // An initial window of 14,600 octets goes on as it comes (RFC 6928), or spaced out (rule H12.1).
+    let (held_back, _) = held_back_and_sent(Controller::Reno, false);
+    assert_eq!(held_back, 29 - 15);
+    let (held_back, sent) = held_back_and_sent(Controller::Reno, true);
+    assert!(held_back > 29 - 15 && sent > 5, "{held_back} {sent}");
+    // The window of a vouched rate is that rate's, from the first octet on.
+    let (held_back, _) = held_back_and_sent(Controller::provisioned(1 << 30), true);
+    assert_eq!(held_back, 0);
+    let (held_back, sent) = held_back_and_sent(Controller::provisioned(1_000), true);
+    assert!(held_back > 20 && sent < 3, "{held_back} {sent}");
 }
 
 #[test]

@@ -17,8 +17,8 @@ use core::time::Duration;
 
 use localack_core::wire::{self, Flags, HeaderSpec, MAX_HEADER_LEN, Sum};
 use localack_core::{
-    Config, Direction, Engine, FlowConfig, FlowId, Instant, PacketMeta, Poll, Port, SeqNum,
-    Service, Sink, SinkFull, StaticStorage, Transmit, TransmitKind, Verdict,
+    Config, Controller, Direction, Engine, FlowConfig, FlowId, Instant, PacketMeta, Poll, Port,
+    SeqNum, Service, Sink, SinkFull, StaticStorage, Transmit, TransmitKind, Verdict,
 };
 
 /// Payload of a segment.
@@ -102,8 +102,29 @@ fn run() -> Option<()> {
     #[cfg(feature = "can-panic")]
     assert!(tally.others == 0, "the engine sends nothing else");
     let served = tally.local_acks == 1 && tally.others == 0 && flow.inner_to_outer.debt == 300;
+    change_controllers(&mut engine, flow.id)?;
     hand_back(&mut engine, flow.id, &mut tally)?;
     served.then_some(())
+}
+
+/// Lets each controller take over in turn, so that the code of all of them is linked.
+fn change_controllers(engine: &mut Engine<'_, FlowConfig>, flow: FlowId) -> Option<()> {
+    let (direction, now) = (Direction::InnerToOuter, Instant::from_millis(50));
+    for controller in [
+        Controller::Reno,
+        Controller::Bbr,
+        Controller::provisioned(1_000_000),
+        Controller::Cubic,
+    ] {
+        engine
+            .set_controller(flow, direction, controller, now)
+            .ok()?;
+        let found = engine.flow(flow)?.inner_to_outer.controller;
+        if core::mem::discriminant(&found) != core::mem::discriminant(&controller) {
+            return None;
+        }
+    }
+    Some(())
 }
 
 /// Ends the service of a flow, lets time pass, and sees that what it owes is sent again.

@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 use localack_core::{
-    Admit, Direction, FlowConfig, FlowKey, Handshake, Policy, Port, Service, SynInfo,
+    Admit, Controller, Direction, FlowConfig, FlowKey, Handshake, Policy, Port, Provision, Service,
+    SynInfo,
 };
 
 /// How a replay is to be done.
@@ -14,6 +15,11 @@ pub struct Options {
     pub both_directions: bool,
     /// What is done with the data that is served.
     pub service: Service,
+    /// Who decides how much may be in flight toward the receivers. Of a vouched rate there is as much
+    /// toward the inner ends, for their data is another path's.
+    pub controller: Controller,
+    /// Whether Reno and CUBIC space segments out over the round trip.
+    pub pacing: bool,
     /// Flow slots of the engine.
     pub flows: usize,
     /// Octets lent to the engine for data in custody.
@@ -28,6 +34,8 @@ impl Default for Options {
             inner: Inner::Auto,
             both_directions: false,
             service: Service::LocalAck,
+            controller: Controller::default(),
+            pacing: true,
             flows: 16_384,
             buffer: 64 << 20,
             checksums: Checksums::Auto,
@@ -61,6 +69,8 @@ pub(crate) struct ReplayPolicy {
     inner: Inner,
     both_directions: bool,
     service: Service,
+    controller: Controller,
+    pacing: bool,
     buffer_limit: u32,
 }
 
@@ -72,6 +82,8 @@ impl ReplayPolicy {
             inner: options.inner.clone(),
             both_directions: options.both_directions,
             service: options.service,
+            controller: options.controller,
+            pacing: options.pacing,
             // No flow may take more than a quarter of the memory.
             buffer_limit: u32::try_from((options.buffer / 4).clamp(1, MOST)).unwrap_or(1 << 29),
         }
@@ -106,9 +118,26 @@ impl ReplayPolicy {
             .collect()
     }
 
+    /// The controller toward the outer ends, or toward the inner ones.
+    fn controller_of(&self, inward: bool) -> Controller {
+        match self.controller {
+            Controller::Provisioned(provision) => {
+                let mut vouched = Provision::new(u8::from(inward), provision.rate);
+                (vouched.floor, vouched.ceiling) = (provision.floor, provision.ceiling);
+                Controller::Provisioned(vouched)
+            }
+            other => other,
+        }
+    }
+
     fn serve(&self, ports: &[Port]) -> FlowConfig {
         let mut config = FlowConfig::tracked();
         config.buffer_limit = self.buffer_limit;
+        config.pacing = self.pacing;
+        // The client is on the inner port, and may be the outer end.
+        let clients_are_outer = ports == [Port::Outer];
+        config.controller = self.controller_of(clients_are_outer);
+        config.inward_controller = self.controller_of(!clients_are_outer);
         for port in Port::BOTH {
             if self.both_directions || ports.contains(&port) {
                 config = config.with_service(Direction::arriving_on(port), self.service);

@@ -249,6 +249,7 @@ impl Page<'_> {
             ("absorb", "Absorbed"),
             ("drop", "Dropped"),
             ("transmit", "Made"),
+            ("engine", "Counted"),
         ] {
             let reasons = report.counters.get(group).into_iter().flatten();
             let mut reasons: Vec<_> = reasons.filter(|(_, count)| **count > 0).collect();
