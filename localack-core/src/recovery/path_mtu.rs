@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> Instant {
-        Instant::from_millis(seconds * 1000)
+        Instant::from_millis(seconds.saturating_mul(1000))
     }
 
     #[test]
