@@ -3,17 +3,29 @@
     cargo run -q -p localack-core --example memory | python3 .ci/readme.py --replay FILE
     cargo run -q -p localack-core --example memory | python3 .ci/readme.py --write
 
-Reads the tables of memory from the standard input. `--replay FILE` also compares the excerpt with a
-whole report; `--write` puts tables and the code example of the core's README where they belong.
+Reads the tables of memory from the standard input, and the table of goodput from the golden file.
+`--replay FILE` also compares the excerpt with a whole report; `--write` puts tables and the code
+example of the core's README where they belong.
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
 
 WORKSPACE = Path("README.md")
 CORE = Path("localack-core/README.md")
+GOLDEN = Path("benches/goodput.golden.json")
+
+LOSSES = (0.0, 1.0, 3.0)
+CONTROLLERS = {
+    "direct": "the sender alone (CUBIC)",
+    "reno": "`Reno`",
+    "cubic": "`Cubic`",
+    "bbr": "`Bbr`",
+    "provisioned": "`Provisioned`",
+}
 
 
 def section(name):
@@ -30,6 +42,22 @@ def filled(text, name, content):
 
 def example(text):
     return re.search(r"```rust\n.*?```", text, re.DOTALL)
+
+
+def goodput():
+    """What each controller gets of 20 Mbit/s over 600 ms, by loss."""
+    rows = [
+        row
+        for row in json.loads(GOLDEN.read_text(encoding="utf-8"))
+        if (row["scenario"], row["rtt_ms"], row["rate_mbit"]) == ("bulk", 600, 20)
+        and row["custody"] != "after-handshake"
+    ]
+    shares = {(row["controller"], row["loss_pct"]): row["goodput_share"] for row in rows}
+    lines = ["| | " + " | ".join(f"{loss:g} % loss" for loss in LOSSES) + " |", "|---|---:|---:|---:|"]
+    for controller, name in CONTROLLERS.items():
+        cells = (f"{100 * shares[controller, loss]:.0f} %" for loss in LOSSES)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def check_excerpt(report):
@@ -53,7 +81,7 @@ def main():
     memory = sys.stdin.read()
     core, workspace = (path.read_text(encoding="utf-8") for path in (CORE, WORKSPACE))
     new_core = filled(core, "memory", memory)
-    new_workspace = filled(workspace, "memory", memory)
+    new_workspace = filled(filled(workspace, "memory", memory), "goodput", goodput())
     new_workspace = new_workspace.replace(example(workspace)[0], example(core)[0])
     if options.write:
         CORE.write_text(new_core, encoding="utf-8")

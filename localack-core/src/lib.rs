@@ -17,20 +17,38 @@
 //!
 //! # Memory
 //! All of it is lent; nothing is allocated, and nothing large is ever moved or put on a stack. One
-//! flow costs a [`FlowSlot`] and two to four [`IndexSlot`]s; the octets in custody are kept in
-//! blocks of `arena.len() / blocks.len()` octets, each with a [`BlockSlot`] of 32. Full segments and
-//! one-octet writes fill the blocks alike.
+//! flow costs a [`FlowSlot`] of at most 1,024 octets and two to four [`IndexSlot`]s of 8. The octets in
+//! custody are kept in blocks of `arena.len() / blocks.len()` octets, each with a [`BlockSlot`] of 60;
+//! full segments and one-octet writes fill the blocks alike. A network that is to be remembered costs
+//! a [`PathSlot`] of 96; there may be none of them.
+//!
+//! A block has one note of when its octets were sent and of what was delivered by then. Losses are
+//! inferred from these notes, and rates measured, so blocks of a segment or a little more serve best
+//! (1,536 octets for Ethernet). Smaller ones waste less where connections are few and memory is short,
+//! and cost more steps a segment; in larger ones several segments share a note, and a loss among them
+//! is found later.
+//!
+//! Without the feature `bbr` a flow takes 928 octets and a block 40; without `cubic` too a flow takes
+//! 808.
 //!
 //! # Map
 //! - [`wire`]: bytes to [`wire::Segment`]s and back; no connection state.
 //! - `engine`: finds the flow of a packet; `flow`: its slot, key, handshake; `relay`: what happens
 //!   to an established flow, a file per concern; `half`: its receiver and its sender state.
-//! - `pool`: the octets in custody, which are the scoreboard too; `recovery`, `congestion`: the path
-//!   toward the receiver; `timer`: what is due.
+//! - `pool`: the octets in custody, which are the scoreboard too.
+//! - `recovery`: what was lost (RACK-TLP), what was needless (F-RTO, Eifel, D-SACK), round trips,
+//!   delivery rates, path MTU. `congestion`: how much may be in flight, a file per [`Controller`], and
+//!   proportional rate reduction. `pacing`: when it may leave, and how flows share a vouched rate.
+//! - `path`: what is known of a network whichever flow found it out: hints, Careful Resume, outages.
+//! - `timer`: what is due, and who waits for what else.
 //! - [`Config`], [`Policy`], [`Sink`], [`Event`], [`Counters`], [`FlowInfo`]: the caller's side.
 //!
 //! # Features
+//! - `cubic`, on by default: [`Controller::Cubic`], which is then the default controller.
+//! - `bbr`, on by default: [`Controller::Bbr`].
 //! - `defmt`: `defmt::Format` on the public types. The crate itself logs nothing.
+//!
+//! Without the first two code and slots are smaller; nothing else changes.
 #![doc = ""]
 #![doc = "# Example"]
 #![doc = include_str!("../README.md")]
