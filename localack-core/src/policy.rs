@@ -162,12 +162,13 @@ pub struct FlowConfig {
     pub controller: Controller,
     /// The same of data from the outer side, which goes toward the local hosts.
     pub inward_controller: Controller,
-    /// Whether a flow may begin with half of what an earlier one to the same network could use
-    /// (Careful Resume), instead of the usual initial window. Paced, and taken back at the first
-    /// sign that the path has less to give.
+    /// Whether a flow may begin with half of what an earlier one to the same network could use, and
+    /// go on with the whole once that half has arrived (Careful Resume, RFC 9959), instead of the
+    /// usual initial window. Paced, and taken back at the first sign that the path has less to give.
     pub careful_resume: bool,
-    /// Whether Reno and CUBIC space their segments out over the round trip (rule H12.1), rather than
-    /// send what an acknowledgement allows at once. The other controllers always do.
+    /// Whether Reno and CUBIC space their segments out over the round trip, in bursts of at most ten
+    /// segments or a super-segment (rule H12.1), rather than send what an acknowledgement allows at
+    /// once. The other controllers always do.
     pub pacing: bool,
     /// Octets that one direction may hold in custody and offer as window, at most 2^29.
     pub buffer_limit: u32,
