@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use super::Engine;
 use crate::flow::FlowSlot;
 use crate::flow::stream::StreamFlags;
+use crate::half::send::TimerKind;
 use crate::pacing::Rest;
 use crate::path::{PathKey, PathTable, TaskKind, Timeout, Verdict};
 use crate::policy::{Direction, Policy, Port};
@@ -123,10 +124,14 @@ impl<P: Policy> Engine<'_, P> {
             .filter(|flow| flow.is_silent(direction, now))
             .and_then(|flow| Some((flow.key.unpack()?, flow)))
             .map(|(key, flow)| {
-                let waited = micros(flow.rto(config, direction));
+                let send = &flow.stream(direction).send;
+                let timeout = micros(flow.rto(config, direction));
+                let early = send.timer_kind() == TimerKind::PathCheck;
+                let waited = if early { timeout / 2 } else { timeout };
                 let timeout = Timeout {
-                    consecutive: flow.stream(direction).send.doublings().saturating_add(1),
+                    consecutive: send.doublings().saturating_add(1),
                     waited_us: u32::try_from(waited).unwrap_or(u32::MAX),
+                    early,
                 };
                 (PathKey::to_receiver(&key, direction), timeout)
             });

@@ -23,6 +23,9 @@ pub(crate) enum TimerKind {
     TailProbe,
     /// What may only be reordered is lost by then (RACK, RFC 8985 section 6.3).
     Reordering,
+    /// Half of a doubled time-out is over: if several flows of the path have timed out and nothing was
+    /// heard of any, it need not be waited for in full.
+    PathCheck,
 }
 
 /// What is so of loss recovery, beside [`StreamFlags`](crate::flow::stream::StreamFlags).
@@ -79,6 +82,7 @@ impl SendFlags {
             TimerKind::Timeout => 0,
             TimerKind::TailProbe => 1,
             TimerKind::Reordering => 2,
+            TimerKind::PathCheck => 3,
         };
         self.0 = self.0 & !Self::TIMER | number << Self::TIMER_SHIFT;
     }
@@ -87,6 +91,7 @@ impl SendFlags {
         match self.0 >> Self::TIMER_SHIFT {
             1 => TimerKind::TailProbe,
             2 => TimerKind::Reordering,
+            3 => TimerKind::PathCheck,
             _ => TimerKind::Timeout,
         }
     }
@@ -264,6 +269,11 @@ impl SendHalf {
     pub(crate) const fn arm(&mut self, kind: TimerKind, at: Instant) {
         self.timer = Stamp::at(at);
         self.flags.set_timer(kind);
+    }
+
+    /// Whether the retransmission time-out is what the timer runs for, or its first half.
+    pub(crate) const fn times_out(&self) -> bool {
+        matches!(self.timer_kind(), TimerKind::Timeout | TimerKind::PathCheck)
     }
 
     /// Why the timer will expire.

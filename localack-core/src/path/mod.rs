@@ -43,7 +43,9 @@
 //!   With either of the two the direction is *held*: it sends nothing by itself, and its timer is
 //!   armed again with the time-out as it is, as a safety net and for giving up in time.
 //!   [`Timeout::consecutive`] is the back-off with this time-out counted, and
-//!   [`Timeout::waited_us`] the time-out before it is doubled.
+//!   [`Timeout::waited_us`] the time-out before it is doubled. A flow that has timed out once asks
+//!   again when half of the doubled time-out is over ([`Timeout::early`]), and waits for the rest if
+//!   the answer is [`Verdict::BackOff`].
 //! - *A held direction makes progress, its flow ends, or its flow must go into the ready list or a
 //!   share's ring* (for its other direction, say): [`PathTable::withdraw`] first, because a flow is
 //!   in one list only.

@@ -45,7 +45,12 @@ pub(crate) struct Timeout {
     pub(crate) consecutive: u8,
     /// The time-out that has passed, in microseconds.
     pub(crate) waited_us: u32,
+    /// It was not doubled, as it must be for a flow that is alone (RFC 6298 section 5.5).
+    pub(crate) early: bool,
 }
+
+/// Flows that must have timed out for one of them not to double its time-out.
+const SEVERAL: u16 = 2;
 
 /// What a flow whose retransmission timer expired does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,8 +136,10 @@ impl PathTable<'_> {
             return Verdict::BackOff;
         };
         match slot.health() {
+            Health::Live if timeout.early => Verdict::BackOff,
             Health::Live => {
                 slot.doubt_at = Stamp::at(now);
+                slot.heads = 1;
                 self.set_health(index, Health::Doubt);
                 self.enqueue(index, Queue::Doubts, now, DOUBT_US);
                 Verdict::BackOff
@@ -142,11 +149,16 @@ impl PathTable<'_> {
                 if doubted_us > DOUBT_US {
                     // Too long ago to be the same trouble.
                     slot.doubt_at = Stamp::at(now);
+                    slot.heads = 0;
+                }
+                if timeout.consecutive == 1 {
+                    slot.heads = slot.heads.saturating_add(1);
                 }
                 // The flow's time-out before this one came after the doubt began, or began it: all
                 // that time nothing was heard from anyone.
+                let is_enough = !timeout.early || slot.heads >= SEVERAL;
                 let persists = timeout.consecutive >= 2 && doubted_us >= timeout.waited_us;
-                if persists && self.join(nodes, flow, index) {
+                if persists && is_enough && self.join(nodes, flow, index) {
                     self.set_health(index, Health::Dead);
                     self.begin_probing(index, now);
                     return Verdict::Probe;

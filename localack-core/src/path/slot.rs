@@ -88,7 +88,9 @@ pub struct PathSlot {
     pub(super) ring: ReadyRing,
     /// How many.
     pub(super) waiting: u32,
-    health: u32,
+    health: u16,
+    /// Flows whose first time-out came since the doubt began.
+    pub(super) heads: u16,
 }
 
 const _: () = assert!(size_of::<PathSlot>() <= 96);
@@ -119,6 +121,7 @@ impl PathSlot {
             ring: ReadyRing::EMPTY,
             waiting: 0,
             health: 0,
+            heads: 0,
         }
     }
 

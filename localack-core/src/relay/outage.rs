@@ -14,20 +14,34 @@ use crate::sink::Sink;
 use crate::time::micros;
 
 impl<S: Sink + ?Sized> Work<'_, S> {
+    /// What the path's health means for this direction, whose timer has expired.
+    const fn verdict(&self, direction: Direction) -> Verdict {
+        let [inner, outer] = self.verdicts;
+        match direction {
+            Direction::InnerToOuter => inner,
+            Direction::OuterToInner => outer,
+        }
+    }
+
+    /// Whether the path is known to be dead.
+    pub(super) fn is_path_dead(&self, direction: Direction) -> bool {
+        self.verdict(direction) != Verdict::BackOff
+    }
+
     /// Whether the path is known to be dead, so that this direction waits for it instead of backing
     /// off. It may be its turn to probe.
     pub(super) fn is_held_by_path(&mut self, direction: Direction) -> bool {
-        let [inner, outer] = self.verdicts;
-        let verdict = match direction {
-            Direction::InnerToOuter => inner,
-            Direction::OuterToInner => outer,
-        };
-        let held = verdict != Verdict::BackOff;
+        let verdict = self.verdict(direction);
         let stream = self.flow.stream_mut(direction);
-        stream.flags.put(StreamFlags::HELD, held);
-        if !held {
-            return false;
+        if verdict == Verdict::BackOff {
+            // Its own timer may be faster than its turn to be woken.
+            let comes_back = stream.flags.has(StreamFlags::HELD);
+            if comes_back {
+                self.wake(direction);
+            }
+            return comes_back;
         }
+        stream.flags.set(StreamFlags::HELD);
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
         // In case nobody calls: the time-out as it is, or the end of all patience.
         let (now, timeout) = (self.now, micros(self.rto(direction)));

@@ -49,7 +49,7 @@ impl FlowSlot {
     pub(crate) fn is_silent(&self, direction: Direction, now: Instant) -> bool {
         let stream = self.stream(direction);
         let send = &stream.send;
-        let is_due = send.timer.is_due(now) && send.timer_kind() == TimerKind::Timeout;
+        let is_due = send.timer.is_due(now) && send.times_out();
         is_due && stream.is_active() && send.in_flight() > 0 && stream.head_fits()
     }
 }
@@ -100,7 +100,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let wait_us = wait_us.saturating_add(REORDERING_GRAIN_US);
             let at = now.after(Duration::from_micros(wait_us.into()));
             send.arm(TimerKind::Reordering, at);
-        } else if advanced || send.timer_kind() != TimerKind::Timeout || !send.timer.is_set() {
+        } else if advanced || !send.times_out() || !send.timer.is_set() {
             self.arm(direction);
         }
     }
@@ -167,7 +167,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 let wait_us = self.look_for_losses(direction, &mut news);
                 self.rearm(direction, false, wait_us);
             }
-            TimerKind::Timeout | TimerKind::TailProbe => self.on_silence(direction),
+            TimerKind::PathCheck if !self.is_path_dead(direction) => self.wait_on(direction),
+            TimerKind::Timeout | TimerKind::TailProbe | TimerKind::PathCheck => {
+                self.on_silence(direction);
+            }
         }
     }
 
@@ -192,7 +195,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let (head_fits, in_flight) = (stream.head_fits(), stream.send.in_flight());
         self.flow.stream_mut(direction).send.back_off();
+        let mut kind = TimerKind::Timeout;
         if in_flight > 0 && head_fits {
+            if self.flow.stream(direction).send.doublings() == 1 {
+                kind = TimerKind::PathCheck;
+            }
             self.counters.timeouts = self.counters.timeouts.saturating_add(1);
             self.time_out(direction);
         } else if in_flight > 0 || self.waits_for_window(direction) {
@@ -207,9 +214,24 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut stream.send;
         if send.in_flight() > 0 || probes {
             let patience = give_up.saturating_sub(send.progress_at.age(now).into());
-            let wait = Duration::from_micros(timeout.min(patience));
-            send.arm(TimerKind::Timeout, now.after(wait));
+            let wait = if kind == TimerKind::PathCheck {
+                timeout / 2
+            } else {
+                timeout
+            };
+            let wait = Duration::from_micros(wait.min(patience));
+            send.arm(kind, now.after(wait));
         }
+    }
+
+    /// The second half of a doubled time-out: nothing says that the path is dead.
+    fn wait_on(&mut self, direction: Direction) {
+        let (now, give_up) = (self.now, micros(self.config.give_up_after));
+        let timeout = micros(self.rto(direction));
+        let send = &mut self.flow.stream_mut(direction).send;
+        let patience = give_up.saturating_sub(send.progress_at.age(now).into());
+        let wait = Duration::from_micros(timeout.div_ceil(2).min(patience));
+        send.arm(TimerKind::Timeout, now.after(wait));
     }
 
     /// Everything outstanding counts as lost; whether that is true, the answers to what is sent next

@@ -39,6 +39,7 @@ fn timeout(consecutive: u8) -> Timeout {
     Timeout {
         consecutive,
         waited_us: SECOND << consecutive.saturating_sub(1),
+        early: false,
     }
 }
 
@@ -152,10 +153,42 @@ fn a_flow_with_a_quick_timer_does_not_condemn_the_path_for_others() {
     let quick = Timeout {
         consecutive: 2,
         waited_us: 600_000,
+        early: false,
     };
     let (mut table, nodes) = rig.table();
     let verdict = table.on_timeout(nodes, 8, &key(1), at(1500), quick);
     assert_eq!(verdict, Verdict::BackOff, "its first was before the doubt");
+}
+
+#[test]
+fn rfc6298_5_5_where_several_flows_have_timed_out_none_waits_twice_as_long() {
+    let check = |rig: &mut Rig, millis| {
+        let (mut table, nodes) = rig.table();
+        let early = Timeout {
+            consecutive: 2,
+            early: true,
+            ..timeout(1)
+        };
+        table.on_timeout(nodes, 0, &key(1), at(millis), early)
+    };
+    let mut rig = Rig::new(9);
+    assert_eq!(check(&mut rig, 900), Verdict::BackOff);
+    assert!(!rig.head.any_in_doubt(), "it is no time-out");
+    assert_eq!(rig.on_timeout(0, 1, 1000), Verdict::BackOff);
+    assert_eq!(check(&mut rig, 2000), Verdict::BackOff, "it is alone");
+    assert_eq!(rig.on_timeout(1, 1, 2010), Verdict::BackOff);
+    assert_eq!(check(&mut rig, 2020), Verdict::Probe);
+    let mut rig = Rig::new(9);
+    assert_eq!(rig.on_timeout(0, 1, 1000), Verdict::BackOff);
+    assert_eq!(rig.on_timeout(1, 1, 1010), Verdict::BackOff);
+    assert_eq!(check(&mut rig, 1900), Verdict::BackOff, "too early");
+    assert_eq!(check(&mut rig, 2000), Verdict::Probe);
+    // The path was heard of meanwhile.
+    let mut rig = Rig::new(9);
+    assert_eq!(rig.on_timeout(0, 1, 1000), Verdict::BackOff);
+    assert_eq!(rig.on_timeout(1, 1, 1010), Verdict::BackOff);
+    assert!(!rig.on_heard(1500));
+    assert_eq!(check(&mut rig, 2000), Verdict::BackOff);
 }
 
 #[test]

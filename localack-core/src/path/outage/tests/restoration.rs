@@ -72,6 +72,7 @@ fn run(scenario: Scenario) -> Outcome {
                     let timeout = Timeout {
                         consecutive,
                         waited_us,
+                        early: false,
                     };
                     let verdict = table.on_timeout(nodes, flow, &key(1), now, timeout);
                     match verdict {
