@@ -13,7 +13,7 @@ use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Packet, packet_too_big};
 
 use crate::input::Input;
-use crate::operation::{Operation, Setup};
+use crate::operation::{Operation, Setup, controller};
 use host::{Hosts, octet_at};
 
 /// Octets of a block.
@@ -83,6 +83,8 @@ fn policy(setup: Setup) -> FlowConfig {
     if setup.has(Setup::TIGHT) {
         policy.ack_delay = Duration::from_millis(10);
     }
+    [policy.controller, policy.inward_controller] = setup.controllers().map(controller);
+    policy.pacing = !setup.is_unpaced();
     policy
 }
 
@@ -167,6 +169,17 @@ impl Life<'_> {
                 }
                 self.rest();
             }
+            Operation::Controller(outer, number) => {
+                let direction = Direction::arriving_on(side(outer));
+                let flow = self.engine.flows().next().map(|flow| flow.id);
+                if let Some(flow) = flow {
+                    let chosen = controller(number);
+                    let now = self.instant();
+                    let answer = self.engine.set_controller(flow, direction, chosen, now);
+                    assert_eq!(answer, Ok(()), "a flow that was listed a moment ago");
+                }
+                self.rest();
+            }
             Operation::TooBig(outer, mtu) => {
                 let port = side(outer);
                 if let Some(packet) = self.hosts.last(port) {
@@ -242,9 +255,16 @@ impl Life<'_> {
     fn rest(&mut self) {
         let now = self.instant();
         let mut calls = 0;
-        while self.engine.poll(now, BUDGET, &mut self.sink) == Poll::More {
+        let rest = loop {
+            let poll = self.engine.poll(now, BUDGET, &mut self.sink);
+            if poll != Poll::More {
+                break poll;
+            }
             calls += 1;
             assert!(calls < MOST_POLLS, "poll does not come to rest");
+        };
+        if rest == Poll::Idle && self.engine.next_deadline().is_none() {
+            self.nothing_waits();
         }
         let mut payload = 0;
         for (port, octets) in core::mem::take(&mut self.sink.made) {
@@ -255,6 +275,10 @@ impl Life<'_> {
                 "a wrong checksum was made"
             );
             payload += decoded.packet.payload.len();
+            assert!(
+                !self.honest || self.hosts.has_room(port, &decoded.packet),
+                "octets beyond every window (rule H1.1)"
+            );
             if self.honest {
                 for (at, &octet) in (0..).zip(&decoded.packet.payload) {
                     let seq = decoded.packet.seq.wrapping_add(at);
@@ -267,6 +291,19 @@ impl Life<'_> {
             payload <= 2 * self.capacity,
             "{payload} octets of payload sent at once"
         );
+    }
+
+    /// The engine waits for nothing: then nothing may wait for the engine.
+    fn nothing_waits(&self) {
+        for flow in self.engine.flows() {
+            for direction in Direction::BOTH {
+                let info = flow.direction(direction);
+                assert_eq!(
+                    info.debt, 0,
+                    "octets are promised, and no timer runs: {flow:#?}"
+                );
+            }
+        }
     }
 
     /// Nothing beyond the memory, nothing promised that is not held (invariants 1 and 23).

@@ -4,6 +4,8 @@
 //! *deviations*: by default a segment is the next one that its host would send, and each set bit of
 //! its first octet makes one field of it something else.
 
+use localack_core::{Controller, Provision};
+
 use crate::input::Input;
 
 /// How the engine is set up: the first two octets of an input.
@@ -11,7 +13,8 @@ use crate::input::Input;
 pub struct Setup {
     /// See the constants.
     pub bits: u8,
-    /// What the sequence numbers begin with; from 128 on, just below the wrap (invariant 28).
+    /// What the sequence numbers begin with; from 128 on, just below the wrap (invariant 28). Its last
+    /// bits also say who controls congestion, and how, see [`Setup::controllers`].
     pub isn: u8,
 }
 
@@ -39,11 +42,55 @@ impl Setup {
         self.bits & bits == bits
     }
 
+    /// Who controls congestion toward the outer host and toward the inner one: numbers for
+    /// [`controller`].
+    #[must_use]
+    pub const fn controllers(self) -> [u8; 2] {
+        match self.isn & 7 {
+            1 => [1, 1],
+            2 => [2, 2],
+            3 => [4, 1],
+            4 => [4, 4],
+            5 => [4, 5],
+            6 => [5, 2],
+            _ => [0, 0],
+        }
+    }
+
+    /// Whether both hosts agree on ECN.
+    #[must_use]
+    pub const fn has_ecn(self) -> bool {
+        self.isn >> 3 & 3 == 1
+    }
+
+    /// Whether Reno and CUBIC send at once what an acknowledgement lets go.
+    #[must_use]
+    pub const fn is_unpaced(self) -> bool {
+        self.isn >> 3 & 3 == 2
+    }
+
     pub(crate) fn read(input: &mut Input<'_>) -> Option<Self> {
         Some(Self {
             bits: input.u8()?,
             isn: input.u8()?,
         })
+    }
+}
+
+/// The controllers by number: vouched rates from 4 on, a slow one of which a packet takes long, and one
+/// with a floor and a ceiling.
+#[must_use]
+pub const fn controller(number: u8) -> Controller {
+    match number {
+        1 => Controller::Reno,
+        2 => Controller::Bbr,
+        4 => Controller::Provisioned(Provision::new(0, 20_000)),
+        5 => {
+            let mut provision = Provision::new(1, 1_000_000);
+            (provision.floor, provision.ceiling) = (100_000, 300_000);
+            Controller::Provisioned(provision)
+        }
+        _ => Controller::Cubic,
     }
 }
 
@@ -98,6 +145,8 @@ pub enum Operation {
     TooBig(bool, u16),
     /// The sink refuses the next packets.
     Full(u8),
+    /// Another controller takes over data from the outer (or inner) side: see [`controller`].
+    Controller(bool, u8),
     /// All flows are handed back.
     Drain,
     /// Time runs backwards.
@@ -213,6 +262,7 @@ impl Operation {
             5 => Self::TooBig(side, input.u16()?),
             6 => Self::Full(operand),
             _ => match operand {
+                1..=6 => Self::Controller(side, operand - 1),
                 15 => Self::Drain,
                 _ => Self::Backwards,
             },
@@ -249,6 +299,9 @@ impl Operation {
                 octets.extend(mtu.to_be_bytes());
             }
             Self::Full(count) => octets.push(0x06 | count << 4),
+            Self::Controller(outer, number) => {
+                octets.push(0x07 | side(*outer) | (number.min(&5) + 1) << 4);
+            }
             Self::Drain => octets.push(0xf7),
             Self::Backwards => octets.push(0x07),
         }
@@ -291,6 +344,8 @@ mod tests {
             Operation::Service(false, true),
             Operation::TooBig(true, 1280),
             Operation::Full(15),
+            Operation::Controller(true, 5),
+            Operation::Controller(false, 0),
             Operation::Drain,
             Operation::Backwards,
         ];

@@ -15,6 +15,8 @@
 mod chaos;
 #[path = "attack/cut.rs"]
 mod cut;
+#[path = "attack/turns.rs"]
+mod turns;
 
 use core::net::SocketAddr;
 use core::time::Duration;

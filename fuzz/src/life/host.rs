@@ -9,6 +9,8 @@ use crate::operation::{Setup, Shape};
 
 /// Octets that a host sends if nothing else is asked for.
 const MSS: u16 = 1_000;
+/// The shift of both hosts' windows, if they scale them.
+const SCALE: u8 = 5;
 /// Ticks between two segments of a host.
 const TICKS: u32 = 3;
 
@@ -24,6 +26,8 @@ struct Host {
     clock: u32,
     /// The newest timestamp heard.
     echo: u32,
+    /// The right edge of all windows that it has offered.
+    edge: Option<u32>,
     last: Option<Packet>,
 }
 
@@ -56,6 +60,7 @@ impl Hosts {
             rcv_nxt: 0,
             clock,
             echo: 0,
+            edge: None,
             last: None,
         };
         let isn = match setup.isn {
@@ -88,7 +93,16 @@ impl Hosts {
             (client, Flags::ACK),
         ]
         .map(|(port, flags)| {
-            let flags = u8::try_from(flags.0).expect("eight bits");
+            let marks = match (
+                self.setup.has_ecn(),
+                flags.has(Flags::ACK),
+                flags.has(Flags::SYN),
+            ) {
+                (true, false, true) => Flags::ECE | Flags::CWR,
+                (true, true, true) => Flags::ECE,
+                _ => Flags::default(),
+            };
+            let flags = u8::try_from((flags | marks).0).expect("eight bits");
             let shape = Shape {
                 payload: Some(0),
                 flags: Some(flags),
@@ -108,6 +122,7 @@ impl Hosts {
     /// The next segment of the host on `port`, with the deviations of `shape`.
     pub(super) fn segment(&mut self, port: Port, shape: &Shape) -> Vec<u8> {
         let packet = self.next(port, shape);
+        let scale = self.setup.has(Setup::SCALE);
         let host = self.of_mut(port);
         host.clock = host.clock.wrapping_add(TICKS);
         if shape.seq.is_none() {
@@ -118,6 +133,15 @@ impl Hosts {
         } else {
             Layout::Aligned
         });
+        if packet.flags.has(Flags::ACK) {
+            let scales = scale && !packet.flags.has(Flags::SYN);
+            let window = u32::from(packet.window) << if scales { SCALE } else { 0 };
+            let edge = packet.ack.wrapping_add(window);
+            let further = |old: u32| edge.wrapping_sub(old).cast_signed() > 0;
+            if host.edge.is_none_or(further) {
+                host.edge = Some(edge);
+            }
+        }
         host.last = Some(packet);
         for &(at, bits) in &shape.damage {
             let at = usize::from(at) % octets.len();
@@ -141,7 +165,10 @@ impl Hosts {
         Packet {
             source: host.address,
             destination: peer.address,
-            ip: IpFields::default(),
+            ip: IpFields {
+                traffic_class: self.mark(shape, length),
+                ..IpFields::default()
+            },
             flags,
             seq,
             ack: if flags.has(Flags::ACK) { ack } else { 0 },
@@ -149,7 +176,7 @@ impl Hosts {
             urgent: u16::from(flags.has(Flags::URG)) * 7,
             options: Options {
                 mss: syn.then_some(MSS),
-                window_scale: (syn && self.setup.has(Setup::SCALE)).then_some(5),
+                window_scale: (syn && self.setup.has(Setup::SCALE)).then_some(SCALE),
                 sack_permitted: syn && self.setup.has(Setup::SACK),
                 timestamps: self
                     .setup
@@ -162,6 +189,27 @@ impl Hosts {
                 .map(|at| octet_at(seq.wrapping_add(at)))
                 .collect(),
         }
+    }
+
+    /// The ECN field of a segment: some routers mark (RFC 3168 section 5).
+    fn mark(&self, shape: &Shape, length: u16) -> u8 {
+        const ECT_0: u8 = 2;
+        const CE: u8 = 3;
+        let marked = shape.window.is_some_and(|window| window & 2 == 2);
+        match (self.setup.has_ecn() && length > 0, marked) {
+            (false, _) => 0,
+            (true, false) => ECT_0,
+            (true, true) => CE,
+        }
+    }
+
+    /// Whether a segment with data toward `port` ends within a window that the host there has ever
+    /// offered, but for an octet that asks whether it is open (rules H1.1 and H2.6).
+    pub(super) fn has_room(&self, port: Port, packet: &Packet) -> bool {
+        let end = packet.seq.wrapping_add(packet.payload_len());
+        let edge = self.of(port).edge;
+        packet.payload.is_empty()
+            || edge.is_some_and(|edge| end.wrapping_sub(edge).cast_signed() <= 1)
     }
 
     /// The host on `port` hears a packet: it moves on if it makes sense.
