@@ -76,6 +76,8 @@ scripts! {
     lie_an_optimistic_ack_earns_no_window = "lie_optimistic_ack";
     /// H4.6.
     lie_a_sack_of_unsent_octets_marks_nothing = "lie_sack_of_unsent";
+    /// H1.1, H2.8.
+    lie_a_tail_probe_stays_inside_a_window_taken_back = "lie_tail_probe";
     /// H4.3, RFC 2883, RFC 3708.
     lie_a_sack_of_acknowledged_octets_takes_nothing_back = "lie_sack_of_acked";
     /// H2.8, RFC 9293 section 3.8.6.

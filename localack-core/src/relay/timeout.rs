@@ -270,7 +270,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // H7.2).
         let is_head = !stream.flags.has(StreamFlags::PROVEN);
         let plan = if is_head || new.is_empty() {
-            let (all, most) = (send.outstanding(), mss.min(send.in_flight()));
+            // A receiver may have taken its window back (rule H1.1).
+            let fits = send.snd_nxt.earliest(send.wnd_edge.latest(send.snd_una));
+            let all = SeqRange::new(send.snd_una, fits);
+            let most = mss.min(all.octets());
             let octets = if is_head {
                 SeqRange::new(all.start(), all.start().advance(most))
             } else {
