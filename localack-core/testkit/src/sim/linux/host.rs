@@ -32,7 +32,8 @@ pub(super) enum Life {
     Dead,
 }
 
-/// A host with one connection. See the [module](super) for what it is good for.
+/// A host with one connection, whose TCP behaves as that of Linux where goodput and strictness depend
+/// on it: it measures goodput, and notices whatever its peer, or a box on the way, does wrong.
 ///
 /// What it receives it reads at once, unless told otherwise; what it sends is said by
 /// [`Self::send_total`] or [`Self::send_endless`]. A host that was told neither sends nothing and
