@@ -9,6 +9,10 @@
     reason = "a test that goes wrong here should stop"
 )]
 
+#[path = "lifecycle/bursts.rs"]
+mod bursts;
+#[path = "lifecycle/controllers.rs"]
+mod controllers;
 #[path = "lifecycle/full_sink.rs"]
 mod full_sink;
 #[path = "lifecycle/lab.rs"]

@@ -59,6 +59,11 @@ impl Pace {
         }
     }
 
+    /// Octets of the largest burst.
+    pub(crate) const fn quantum(self) -> u32 {
+        self.quantum
+    }
+
     /// Another rate, none if zero, with the same bursts.
     pub(crate) const fn at_rate(self, rate: u32) -> Self {
         Self { rate, ..self }

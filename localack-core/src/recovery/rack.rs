@@ -57,6 +57,12 @@ impl Rack {
         self.reordering_seen != 0
     }
 
+    /// Something leaves, and nothing sent before it is on its way: what arrived last is older, and soon
+    /// too old for its stamp to tell.
+    pub(crate) const fn begin_flight(&mut self) {
+        self.xmit = Stamp::NEVER;
+    }
+
     /// Something never sent before has arrived after something behind it had (section 6.2, step 3).
     pub(crate) const fn note_reordering(&mut self) {
         self.reordering_seen = 1;
@@ -83,7 +89,9 @@ impl Rack {
     /// The receiver had something already: the window was too narrow (section 6.2, step 4). Counts
     /// once per round.
     pub(crate) fn on_dsack(&mut self, snd_una: SeqNum, snd_nxt: SeqNum) {
-        if self.persist > 0 && snd_una.before(self.dsack_round) {
+        // A round that ends beyond SND.NXT is one of long ago: sequence numbers have gone half way round.
+        let is_round = self.dsack_round.at_or_before(snd_nxt);
+        if self.persist > 0 && is_round && snd_una.before(self.dsack_round) {
             return;
         }
         self.dsack_round = snd_nxt;
@@ -204,6 +212,11 @@ mod tests {
         assert_eq!(rack.reordering_window(&USUAL), 20_000);
         rack.on_dsack(nxt, SeqNum::new(20_000));
         assert_eq!(rack.reordering_window(&USUAL), 30_000);
+        // h9_9: Three quarters of the way round.
+        let mut old = rack;
+        let una = SeqNum::new(20_000).advance(3 << 30);
+        old.on_dsack(una, una.advance(9000));
+        assert_eq!(old.reordering_window(&USUAL), 40_000);
         for round in 1..100_u32 {
             let at = SeqNum::new(20_000 * round);
             rack.on_dsack(at, at.advance(20_000));

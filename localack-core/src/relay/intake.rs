@@ -218,6 +218,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && send.lost.is_empty()
             && !stream.flags.has(StreamFlags::HELD)
             && !self.waits_for_pace(direction, seg.payload_len)
+            && !self.exceeds_burst(direction, seg.payload_len)
             && self.pipe(direction).saturating_add(seg.payload_len)
                 <= send.congestion.cwnd().max(u32::from(send.mss()))
     }

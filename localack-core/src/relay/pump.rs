@@ -136,6 +136,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         !is_probe && !pacer.may_send(self.now, packets, self.pace(direction))
     }
 
+    /// Whether a packet of so many octets, which may stand for several, is a larger burst than the pace
+    /// allows (rule H12.1).
+    pub(super) fn exceeds_burst(&self, direction: Direction, octets: u32) -> bool {
+        self.packet_octets(direction, octets) > self.pace(direction).quantum()
+    }
+
     /// Sends a planned segment and notes that; false if it could not be sent.
     pub(super) fn send_plan(&mut self, direction: Direction, plan: Plan) -> bool {
         if !self.send_data(direction, plan.range, plan.fin, plan.kind) {
@@ -168,6 +174,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Notes that `range`, a FIN counted, has been sent to the receiver for the first time.
     pub(super) fn note_sent(&mut self, direction: Direction, range: SeqRange) {
+        let send = &mut self.flow.stream_mut(direction).send;
+        if send.in_flight() == 0 {
+            send.rack.begin_flight();
+        }
         self.note_transmission(direction, range, false);
         let send = &mut self.flow.stream_mut(direction).send;
         send.snd_nxt = send.snd_nxt.latest(range.end());

@@ -5,6 +5,7 @@ use super::Work;
 use crate::congestion::{Controller, Start};
 use crate::flow::FlowSlot;
 use crate::flow::stream::StreamFlags;
+use crate::half::send::SendFlags;
 use crate::pacing::{Member, ShareNode};
 use crate::policy::Direction;
 use crate::sink::Sink;
@@ -103,6 +104,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             rtt_us: send.srtt_us(),
         };
         send.congestion.choose(controller, &start);
+        let stream = self.flow.stream_mut(direction);
+        let repairs = stream.flags.has(StreamFlags::RECOVERY);
+        let send = &mut stream.send;
+        let lost = repairs && !send.flags.has(SendFlags::TIMED_OUT);
+        let reduces = lost || send.flags.has(SendFlags::ECN_REDUCED);
+        if reduces && !send.congestion.needs_pacing() {
+            // It was not there when the loss was found, and knows no window to arrive at.
+            send.congestion.on_congestion(now, send.in_flight());
+        }
         if serves {
             self.open_share(direction);
         }

@@ -1,0 +1,63 @@
+//! Another controller takes over while losses are repaired: it knows of the loss, and the window does not
+//! leap (RFC 9937, RFC 5681 section 3.1).
+
+use localack_core::{Config, Controller, Direction, FlowConfig, Port};
+use localack_testkit::memory::Memory;
+use localack_testkit::packet::Flags;
+
+use super::lab::{ISN, Lab, MSS, at_once, segment};
+
+/// The receiver has everything up to `ack`, and `from .. to`.
+fn sacks(lab: &mut Lab<'_>, ms: u64, ack: u32, (from, to): (u32, u32)) {
+    let mut packet = segment(Port::Outer, Flags::ACK, 1, ack, 60_000, 0);
+    packet.options.sack_present = true;
+    packet.options.sack = [(ISN[0] + from, ISN[0] + to)].to_vec();
+    lab.arrives(ms, Port::Outer, &packet);
+}
+
+#[test]
+fn rfc9937_a_controller_that_takes_over_in_recovery_reduces_the_window() {
+    let all = [
+        Controller::Reno,
+        Controller::Cubic,
+        Controller::Bbr,
+        Controller::provisioned(2_000_000),
+    ];
+    for (from, to) in all.iter().flat_map(|&from| all.map(|to| (from, to))) {
+        let what = format!("{from:?} to {to:?}");
+        let mut memory = Memory::new(4, 128, 1000);
+        let mut flow = at_once(FlowConfig::inner_local_ack());
+        flow.controller = from;
+        let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+        lab.shake(0, 0, 1);
+        lab.shake(50, 1, 3);
+        for segment in 0..20 {
+            lab.says(60, Port::Inner, 1 + segment * MSS, 1, 60_000, MSS);
+        }
+        lab.until(100);
+        let sent = lab.flow().inner_to_outer.snd_nxt.raw() - ISN[0];
+        assert!(sent > 10_000, "{what}: {sent}");
+        // The first segment is lost, and nothing else.
+        sacks(&mut lab, 110, 1, (1001, 4001));
+        assert_eq!(lab.engine.counters().recoveries, 1, "{what}");
+        let (id, now) = (lab.id(), lab.tape.now);
+        let direction = Direction::InnerToOuter;
+        let chosen = lab.engine.set_controller(id, direction, to, now);
+        assert_eq!(chosen, Ok(()));
+        sacks(&mut lab, 111, 1, (1001, 5001));
+        // Where a rate or a model of the path bounds what is in flight, it does so still.
+        let follows_window = matches!(to, Controller::Reno | Controller::Cubic);
+        let cwnd = lab.flow().inner_to_outer.cwnd;
+        assert!(
+            !follows_window || cwnd <= 20_000,
+            "{what}: {cwnd} in recovery"
+        );
+        let sent = lab.flow().inner_to_outer.snd_nxt.raw() - ISN[0];
+        lab.says(170, Port::Outer, 1, sent, 60_000, 0);
+        let cwnd = lab.flow().inner_to_outer.cwnd;
+        assert!(
+            !follows_window || cwnd <= 15_000,
+            "{what}: {cwnd} after recovery"
+        );
+    }
+}
