@@ -196,6 +196,17 @@ scripts! {
     h2_6_the_answer_to_a_probe_waits_for_a_full_sink = "regress_memory_probe_answer";
     /// H8.7, H13.1.
     h8_7_the_resets_of_giving_up_wait_for_a_full_sink = "regress_memory_giving_up";
+
+    /// RFC 8985 section 7.4.2, RFC 3708 section 3.
+    rfc8985_7_4_what_a_tail_probe_brings_about_counts_once = "review_probes";
+    /// RFC 5682 section 3.1, RFC 6298 section 5.
+    rfc6298_5_time_outs_are_undone_and_shortened_for_good_reasons = "review_timeouts";
+    /// RFC 8985 section 6.2.
+    rfc8985_6_2_order_is_forgotten_with_the_flight = "review_stamps";
+    /// H10.1, RFC 8899 section 4.6, invariant 26.
+    h10_1_a_probe_that_was_too_big_is_repaired_alone = "review_sizes";
+    /// RFC 8985 section 6.2, RFC 6298 section 5.5.
+    a_held_flow_that_waits_for_late_octets_goes_on = "review_held";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.

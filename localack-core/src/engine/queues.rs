@@ -13,7 +13,7 @@ use crate::policy::{Direction, Policy, Port};
 use crate::relay::TurnTaken;
 use crate::sink::{LinkId, Sink, SinkFull};
 use crate::storage::Storage;
-use crate::time::{Instant, Stamp, micros};
+use crate::time::{Instant, micros};
 use crate::timer::ReadyNode;
 
 impl<P: Policy> Engine<'_, P> {
@@ -89,7 +89,7 @@ impl<P: Policy> Engine<'_, P> {
                 // The path lives: what waits for it goes on as after a time-out.
                 let flow = self.slot_mut(slot)?;
                 let send = &mut flow.stream_mut(direction).send;
-                send.timer = Stamp::at(now);
+                send.arm(TimerKind::Timeout, now);
                 self.storage.head.wheel.arm(self.storage.flows, slot, now);
                 None
             }
@@ -129,7 +129,7 @@ impl<P: Policy> Engine<'_, P> {
                 let early = send.timer_kind() == TimerKind::PathCheck;
                 let waited = if early { timeout / 2 } else { timeout };
                 let timeout = Timeout {
-                    consecutive: send.doublings().saturating_add(1),
+                    consecutive: send.time_outs().saturating_add(1),
                     waited_us: u32::try_from(waited).unwrap_or(u32::MAX),
                     early,
                 };

@@ -389,7 +389,13 @@ impl SendHalf {
         self.backoff.double();
     }
 
-    /// New data was acknowledged without giving a sample, or nothing was lost after all.
+    /// New data was acknowledged without giving a sample: the time-out stays as it is (RFC 6298 section
+    /// 5).
+    pub(crate) const fn note_progress(&mut self) {
+        self.backoff.note_progress();
+    }
+
+    /// The time-out is as it was computed: what it was doubled for was no silence of the path.
     pub(crate) const fn reset_backoff(&mut self) {
         self.backoff = Backoff::NONE;
     }
@@ -397,6 +403,11 @@ impl SendHalf {
     /// How often the time-out is doubled.
     pub(crate) const fn doublings(&self) -> u8 {
         self.backoff.doublings()
+    }
+
+    /// Time-outs since the last progress, as far as they are told apart.
+    pub(crate) const fn time_outs(&self) -> u8 {
+        self.backoff.time_outs()
     }
 
     /// Whether nothing was delivered for so long that the octets in custody count as stuck (rule
@@ -470,6 +481,18 @@ impl SendHalf {
         self.lost.catch_up(self.snd_una);
     }
 
+    /// The window is reduced and losses are repaired: what a tail loss probe may have repaired asks for
+    /// nothing more.
+    pub(crate) const fn forget_tail_probe(&mut self) {
+        if self.flags.has(SendFlags::TAIL_PROBE_OUT) {
+            self.probe_end = self.snd_una;
+        }
+        self.probe_end = self.probe_end.latest(self.snd_una);
+        self.flags.clear(
+            SendFlags::TAIL_PROBE_OUT | SendFlags::TAIL_PROBE_REPEATS | SendFlags::TAIL_PROBE_OWED,
+        );
+    }
+
     /// Lets a stream that is to be sent begin at `at`, with nothing in flight.
     pub(crate) const fn start_at(&mut self, at: SeqNum) {
         self.snd_una = at;
@@ -515,13 +538,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc6298_5_7_a_sample_or_progress_ends_the_back_off() {
+    fn rfc6298_5_7_a_sample_ends_the_back_off_and_progress_does_not() {
         let mut send = SendHalf::EMPTY;
         let rto = |send: &SendHalf| send.rto(&RtoBounds::DEFAULT);
         send.on_round_trip(600_000, Instant::ZERO);
         send.back_off();
         send.back_off();
-        assert_eq!(rto(&send), 7_200_000);
+        send.note_progress();
+        assert_eq!((rto(&send), send.time_outs()), (7_200_000, 0));
         send.reset_backoff();
         assert_eq!(rto(&send), 1_800_000);
         send.back_off();

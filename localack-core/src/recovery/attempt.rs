@@ -76,12 +76,12 @@ mod tests {
         let repair = SeqRange::new(una, SeqNum::new(1001));
         let mut attempt = Attempt::EMPTY;
         attempt.with_resume(|resume| *resume = Resume::begin(una, 10_000));
-        attempt.with_undo(|undo| *undo = Undo::begin(una));
+        attempt.with_undo(|undo| *undo = Undo::begin(una, 0));
         attempt.with_undo(|undo| undo.on_repair(repair, 7));
         assert!(!attempt.undo().has_repaired() && !attempt.resume().is_over());
         let _ = attempt.with_resume(|resume| resume.on_timeout(1000));
         assert!(attempt.resume().is_over());
-        attempt.with_undo(|undo| *undo = Undo::begin(una));
+        attempt.with_undo(|undo| *undo = Undo::begin(una, 0));
         attempt.with_undo(|undo| undo.on_repair(repair, 7));
         assert!(attempt.undo().has_repaired() && attempt.resume().is_over());
         assert!(attempt.undo().echoes_original(6, una));

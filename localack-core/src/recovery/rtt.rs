@@ -7,8 +7,11 @@
 /// Longest round trip that is believed, in microseconds; a longer one counts as this.
 const LONGEST_SAMPLE_US: u32 = 240_000_000;
 
-/// Doublings after which every time-out has reached its upper bound.
-const MOST_DOUBLINGS: u8 = 32;
+/// Doublings after which every time-out has reached its upper bound: they fit five bits.
+const MOST_DOUBLINGS: u8 = 31;
+const DOUBLING_BITS: u32 = 5;
+/// Time-outs in a row that are told apart.
+const MOST_TIME_OUTS: u8 = 7;
 
 /// Limits of the retransmission time-out, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +52,10 @@ pub(crate) struct RttEstimator {
     rttvar_quarters: u32,
 }
 
-/// How often the time-out is doubled: time-outs since the last sample or progress.
+/// How often the time-out is doubled: once for each time-out since the last sample. Progress alone does
+/// not end that: what was sent twice measures nothing, and the time-out may be too short for every
+/// segment to come (Karn's algorithm, RFC 6298 section 5). Above the doublings: time-outs since the last
+/// progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct Backoff(u8);
@@ -60,17 +66,29 @@ impl Backoff {
 
     /// How often the time-out is doubled.
     pub(crate) const fn doublings(self) -> u8 {
-        self.0
+        self.0 & MOST_DOUBLINGS
+    }
+
+    /// Time-outs since the last progress, as far as they are told apart.
+    pub(crate) const fn time_outs(self) -> u8 {
+        self.0 >> DOUBLING_BITS
     }
 
     /// Whether the timer has expired so often in a row that the path or its end must be in trouble.
     pub(crate) const fn is_high(self) -> bool {
-        self.0 >= 4
+        self.doublings() >= 4
     }
 
     /// The retransmission timer expired: doubles the time-out (RFC 6298 section 5.5).
     pub(crate) fn double(&mut self) {
-        self.0 = self.0.saturating_add(1).min(MOST_DOUBLINGS);
+        let time_outs = self.time_outs().saturating_add(1).min(MOST_TIME_OUTS);
+        let doublings = self.doublings().saturating_add(1).min(MOST_DOUBLINGS);
+        self.0 = time_outs << DOUBLING_BITS | doublings;
+    }
+
+    /// Something was acknowledged.
+    pub(crate) const fn note_progress(&mut self) {
+        self.0 = self.doublings();
     }
 }
 
@@ -119,7 +137,7 @@ impl RttEstimator {
             }
             None => bounds.initial_us,
         };
-        let doubled = u64::from(base.max(bounds.min_us)) << backoff.0.min(MOST_DOUBLINGS);
+        let doubled = u64::from(base.max(bounds.min_us)) << backoff.doublings();
         u32::try_from(doubled)
             .unwrap_or(u32::MAX)
             .min(bounds.max_us)
@@ -216,6 +234,11 @@ mod tests {
             backoff.double();
         }
         assert_eq!(rtt.rto(&RtoBounds::DEFAULT, backoff), 60_000_000);
+        assert_eq!((backoff.time_outs(), backoff.doublings()), (7, 31));
+        backoff.note_progress();
+        assert_eq!((backoff.time_outs(), backoff.doublings()), (0, 31));
+        backoff.double();
+        assert_eq!((backoff.time_outs(), backoff.doublings()), (1, 31));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) struct Undo {
     marker: SeqNum,
     /// TSval of the first repair.
     tsval: u32,
-    /// Octets sent again that no D-SACK has shown to be needless; above them, how far it is.
+    /// Octets sent twice that no D-SACK has shown to be needless; above them, how far it is.
     octets_and_state: u32,
 }
 
@@ -44,12 +44,13 @@ impl Undo {
         [self.marker.raw(), self.tsval, self.octets_and_state]
     }
 
-    /// A reduction that may turn out needless.
-    pub(crate) const fn begin(snd_una: SeqNum) -> Self {
+    /// A reduction that may turn out needless. `copies` octets past `snd_una` were sent twice before it:
+    /// D-SACKs of those say nothing of what will be sent again because of it.
+    pub(crate) fn begin(snd_una: SeqNum, copies: u32) -> Self {
         Self {
             marker: snd_una,
             tsval: 0,
-            octets_and_state: REDUCED,
+            octets_and_state: REDUCED | copies.min(MOST_OCTETS),
         }
     }
 
@@ -57,7 +58,7 @@ impl Undo {
     pub(crate) fn on_repair(&mut self, range: SeqRange, tsval: u32) {
         if self.octets_and_state & REDUCED != 0 {
             self.tsval = tsval;
-            self.octets_and_state = REPAIRED;
+            self.octets_and_state = REPAIRED | self.octets();
             if range.start().at_or_before(self.marker) {
                 self.octets_and_state |= HEAD_FIRST;
             }
@@ -76,16 +77,16 @@ impl Undo {
         is_first && self.has_repaired() && tsecr != 0 && behind != 0 && behind < 1 << 31
     }
 
-    /// A D-SACK reports `range`: true if by now everything that was sent again is known to have been
+    /// A D-SACK reports `range`: true if by now everything that was sent twice is known to have been
     /// there (RFC 3708 section 3).
     pub(crate) fn on_dsack(&mut self, range: SeqRange, snd_nxt: SeqNum) -> bool {
-        let is_ours = self.has_repaired()
+        let is_ours = self.octets_and_state & (REDUCED | REPAIRED) != 0
             && range.start().at_or_after(self.marker)
             && range.end().at_or_before(snd_nxt);
         if is_ours {
             self.set_octets(self.octets().saturating_sub(range.octets()));
         }
-        is_ours && self.octets() == 0
+        is_ours && self.has_repaired() && self.octets() == 0
     }
 
     /// Whether something was sent again that a D-SACK may be about.
@@ -127,7 +128,7 @@ mod tests {
         for base in [1000, u32::MAX] {
             let tsval = |offset: u32| base.wrapping_add(offset);
             let una = SeqNum::new(1);
-            let mut undo = Undo::begin(una);
+            let mut undo = Undo::begin(una, 0);
             assert!(
                 !undo.echoes_original(tsval(0), una),
                 "nothing was sent again"
@@ -148,13 +149,13 @@ mod tests {
     #[test]
     fn rfc3522_3_2_an_older_repair_at_the_front_tells_nothing() {
         let una = SeqNum::new(1);
-        let mut undo = Undo::begin(una);
+        let mut undo = Undo::begin(una, 0);
         undo.on_repair(range(5001, 6001), 50);
         assert!(
             !undo.echoes_original(4, una),
             "the front was repaired before the reduction"
         );
-        let mut undo = Undo::begin(una);
+        let mut undo = Undo::begin(una, 0);
         undo.on_repair(range(1, 1001), 50);
         assert!(
             !undo.echoes_original(4, SeqNum::new(1001)),
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn rfc3708_3_all_repairs_must_be_reported_as_duplicates() {
         let nxt = SeqNum::new(10_000);
-        let mut undo = Undo::begin(SeqNum::new(1000));
+        let mut undo = Undo::begin(SeqNum::new(1000), 0);
         assert!(!undo.on_dsack(range(1000, 2000), nxt));
         undo.on_repair(range(1000, 2000), 7);
         undo.on_repair(range(3000, 3500), 7);
@@ -177,5 +178,19 @@ mod tests {
         );
         assert!(!undo.on_dsack(range(10_000, 10_500), nxt), "never sent");
         assert!(undo.on_dsack(range(3000, 3500), nxt));
+    }
+
+    #[test]
+    fn rfc3708_3_a_copy_from_before_the_reduction_is_no_repair() {
+        let nxt = SeqNum::new(10_000);
+        let probe = range(9000, 10_000);
+        let mut late = Undo::begin(SeqNum::new(1000), 1000);
+        late.on_repair(range(1000, 2000), 7);
+        assert!(!late.on_dsack(probe, nxt), "only the probe was needless");
+        assert!(late.on_dsack(range(1000, 2000), nxt));
+        let mut early = Undo::begin(SeqNum::new(1000), 1000);
+        assert!(!early.on_dsack(probe, nxt), "nothing was sent again yet");
+        early.on_repair(range(1000, 2000), 7);
+        assert!(early.on_dsack(range(1000, 2000), nxt));
     }
 }

@@ -106,6 +106,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             send.flags.clear(SendFlags::ECN_REDUCED);
             stream.flags.set(StreamFlags::RECOVERY);
             send.recover = send.snd_nxt;
+            send.forget_tail_probe();
         }
         joins
     }

@@ -190,23 +190,39 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         known
     }
 
+    /// Octets in flight that were sent twice already, so that D-SACKs may come of them: earlier repairs,
+    /// and a tail loss probe.
+    pub(super) fn copies(&self, direction: Direction) -> u32 {
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
+        let probe = if send.flags.has(SendFlags::TAIL_PROBE_REPEATS) {
+            send.mss().into()
+        } else {
+            0
+        };
+        let repaired = send.lost.repaired_from(send.snd_una);
+        let counted = self
+            .pool
+            .unsacked_octets(&stream.chain, repaired, MAX_PAGES);
+        counted.octets.saturating_add(probe)
+    }
+
     /// Reduces the window once for what is outstanding now.
     pub(super) fn reduce(&mut self, direction: Direction) {
         let now = self.now;
         if self.join_ecn_reduction(direction) {
             return;
         }
+        let copies = self.copies(direction);
         self.counters.recoveries = self.counters.recoveries.saturating_add(1);
         self.owe_cwr(direction);
         let stream = self.flow.stream_mut(direction);
         stream.flags.set(StreamFlags::RECOVERY);
         let send = &mut stream.send;
         send.recover = send.snd_nxt;
-        let reduced = Undo::begin(send.snd_una);
+        let reduced = Undo::begin(send.snd_una, copies);
         send.attempt.with_undo(|undo| *undo = reduced);
-        if !send.flags.has(SendFlags::TAIL_PROBE_OUT) {
-            send.probe_end = send.probe_end.latest(send.snd_una);
-        }
+        send.forget_tail_probe();
         let cwnd = send.congestion.cwnd();
         send.congestion.on_congestion(now, send.in_flight());
         self.resume_on_congestion(direction, cwnd);

@@ -43,6 +43,8 @@ pub(super) struct News {
     duplicate: Option<SeqRange>,
     /// It repeats what was acknowledged before.
     is_duplicate: bool,
+    /// It says nothing but what was said before.
+    is_repetition: bool,
 }
 
 impl News {
@@ -75,6 +77,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             lowest: None,
             duplicate: None,
             is_duplicate: false,
+            is_repetition: false,
         }
     }
 
@@ -179,6 +182,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     ) {
         let has_sack = self.has(FlowFlags::SACK);
         let send = &mut self.flow.stream_mut(echo).send;
+        news.is_repetition =
+            news.acked == 0 && !seg.has_payload() && same_window && seg.options.sack.is_empty();
         news.is_duplicate = news.acked == 0
             && !seg.has_payload()
             && send.in_flight() > 0
@@ -246,7 +251,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .map(|newest| newest.sent.at.age(now).max(1));
         match sample {
             Some(sample) => send.on_round_trip(sample, now),
-            None if news.acked > 0 => send.reset_backoff(),
+            None if news.acked > 0 => send.note_progress(),
             None => {}
         }
         let min_rtt_us = send.min_rtt.us().unwrap_or(0);
@@ -283,10 +288,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let send = &mut self.flow.stream_mut(echo).send;
         if send.flags.has(SendFlags::FORWARD) {
-            // Something never sent again has arrived, and was not known to have before.
-            let original = news
-                .lowest
-                .is_some_and(|lowest| lowest.at_or_after(send.probe_end));
+            // Something never sent again has arrived, and was not known to have before. What was sent
+            // first after the time-out tells nothing of it.
+            let flight = SeqRange::new(send.probe_end, send.recover);
+            let original = news.lowest.is_some_and(|lowest| flight.contains(lowest));
             let repaired = news
                 .newest
                 .is_some_and(|newest| newest.sent.is_retransmitted());
@@ -357,7 +362,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         let repeated = send.flags.has(SendFlags::TAIL_PROBE_REPEATS);
-        let both_arrived = news.duplicate.is_some() || news.is_duplicate;
+        // Not every receiver reports duplicates.
+        let both_arrived = news.duplicate.is_some() || news.is_repetition;
         let repaired = send.snd_una.after(send.probe_end);
         if repeated && !both_arrived && !repaired {
             // Either copy may have brought this about: what comes next tells.

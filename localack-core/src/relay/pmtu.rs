@@ -57,11 +57,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return false;
         };
         let size = self.segment_size_at(mtu);
+        let una = self.flow.stream(direction).send.snd_una;
+        if size >= mss && probe.is_some_and(|probe| is_probe && !probe.contains(una)) {
+            // What was sent before it is on its way and fits. That the probe is lost, its successors will
+            // tell, and it is no sign of congestion then either.
+            return size < sent;
+        }
         let now = self.now;
         if size < mss || (is_probe && size < sent) {
             let send = &mut self.flow.stream_mut(direction).send;
             send.congestion.on_mss_change(size);
             send.path_mtu.wait(now);
+            send.reset_backoff();
             self.send_again(direction, probe.filter(|_| is_probe && size >= mss));
             true
         } else {
@@ -89,8 +96,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         u16::try_from(mtu).ok().filter(|&mtu| mtu >= floor)
     }
 
-    /// What is in flight, or only `part` of it where that comes first, is sent again at the size that
-    /// now holds. It was not lost to congestion (RFC 1191 section 6.4): neither window nor time-out
+    /// What is in flight, or only `part` of it, which comes first, is sent again at the size that now
+    /// holds. It was not lost to congestion (RFC 1191 section 6.4): neither window nor time-out
     /// suffers.
     fn send_again(&mut self, direction: Direction, part: Option<SeqRange>) {
         let has_sack = self.has(FlowFlags::SACK);
@@ -98,16 +105,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let sacked = stream.chain.octets_sacked();
         let send = &mut stream.send;
         match part {
-            Some(part) if part.contains(send.snd_una) => {
-                send.lost.lose_head(send.snd_una, part.end());
-            }
-            _ => {
+            Some(part) => send.lost.lose_head(send.snd_una, part.end()),
+            None => {
                 send.lost.lose_all(send.outstanding());
                 send.lost.forgive(sacked);
             }
         }
         stream.flags.set(StreamFlags::FIRST_REPAIR);
-        send.reset_backoff();
         send.duplicate_acks = 0;
         send.flags.clear(
             SendFlags::TAIL_PROBE_OUT
@@ -134,7 +138,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn suspect_black_hole(&mut self, direction: Direction) {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
-        if send.doublings() == 0 || !stream.is_active() || !stream.head_fits() {
+        if send.time_outs() == 0 || !stream.is_active() || !stream.head_fits() {
             return;
         }
         let head = send.in_flight().min(send.mss().into());

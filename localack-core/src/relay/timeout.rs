@@ -197,7 +197,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.flow.stream_mut(direction).send.back_off();
         let mut kind = TimerKind::Timeout;
         if in_flight > 0 && head_fits {
-            if self.flow.stream(direction).send.doublings() == 1 {
+            if self.flow.stream(direction).send.time_outs() == 1 {
                 kind = TimerKind::PathCheck;
             }
             self.counters.timeouts = self.counters.timeouts.saturating_add(1);
@@ -238,6 +238,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// will tell (F-RTO, RFC 5682 section 3.1).
     pub(super) fn time_out(&mut self, direction: Direction) {
         let now = self.now;
+        let copies = self.copies(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         let is_first = !send.flags.has(SendFlags::TIMED_OUT);
         let sacked_to = send.sacked_to;
@@ -247,7 +248,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.lose_all(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         if is_first {
-            let reduced = Undo::begin(send.snd_una);
+            let reduced = Undo::begin(send.snd_una, copies);
             send.attempt.with_undo(|undo| *undo = reduced);
             send.probe_end = sacked_to;
             send.flags.set(SendFlags::TIMED_OUT | SendFlags::FORWARD);
