@@ -334,21 +334,21 @@ impl ControllerState {
 
     fn reduce_reno(&mut self, in_flight: u32) {
         let mut reno = Reno::load(&self.words);
-        self.window.ssthresh = reno.on_reduction(&self.window, in_flight);
+        self.window.ssthresh = reno.on_reduction(&self.window, self.window.flight(in_flight));
         reno.store(&mut self.words);
     }
 
     #[cfg(feature = "cubic")]
     fn reduce_cubic(&mut self, in_flight: u32) {
         let mut cubic = Cubic::load(&self.words);
-        self.window.ssthresh = cubic.on_reduction(&self.window, in_flight);
+        self.window.ssthresh = cubic.on_reduction(&self.window, self.window.flight(in_flight));
         cubic.store(&mut self.words);
     }
 
     #[cfg(feature = "cubic")]
     fn time_out_cubic(&mut self, in_flight: u32) {
         let mut cubic = Cubic::load(&self.words);
-        self.window.ssthresh = cubic.on_timeout(&self.window, in_flight);
+        self.window.ssthresh = cubic.on_timeout(&self.window, self.window.flight(in_flight));
         cubic.store(&mut self.words);
     }
 

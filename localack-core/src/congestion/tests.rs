@@ -64,7 +64,7 @@ fn sent(octets: u32) -> SentNow {
 
 /// A connection in congestion avoidance with a window of `segments`.
 fn avoiding(segments: u32) -> ControllerState {
-    let mut state = established(10);
+    let mut state = established(2 * segments);
     state.on_loss(2 * segments * MSS);
     state.on_recovery_exit();
     state
@@ -195,6 +195,32 @@ fn rfc5681_equation_4_and_rfc6675_a_loss_halves_the_flight() {
     assert_eq!(state.cwnd(), 4500);
     ack(&mut state, MSS);
     assert_eq!(state.cwnd(), 5500);
+}
+
+/// Two recoveries in a row: what the first has sent behind its holes, and has been SACKed, is outstanding
+/// when the second begins, but no window let go as much.
+#[test]
+fn rfc5681_3_1_a_threshold_is_a_part_of_the_window_at_most() {
+    for controller in controllers() {
+        let mut state = ControllerState::EMPTY;
+        state.nominate(controller);
+        state.on_established(&start(1000, 100));
+        if state.provisioned().is_some() || state.needs_pacing() {
+            // Neither follows a threshold.
+            continue;
+        }
+        let mut before = state.cwnd();
+        for _ in 0..5 {
+            state.on_congestion(Instant::ZERO, 10 * before);
+            state.on_recovery_exit();
+            assert!(state.cwnd() < before, "{controller:?}");
+            before = state.cwnd();
+        }
+        state.on_congestion(Instant::ZERO, before);
+        let threshold = state.ssthresh();
+        state.on_timeout(Instant::ZERO, 10 * before);
+        assert!(state.ssthresh() <= threshold, "{controller:?}");
+    }
 }
 
 #[test]

@@ -46,6 +46,18 @@ impl CongestionWindow {
         kind: 0,
     };
 
+    /// What of `in_flight` the window let go: the flight that a threshold is a part of (RFC 5681 section
+    /// 3.1). Octets behind a hole stay outstanding after they were SACKed, and the longer a recovery
+    /// lasts the more there are; no window was ever large enough for all of them.
+    pub(super) fn flight(&self, in_flight: u32) -> u32 {
+        let window = if self.episode == OPEN {
+            self.cwnd
+        } else {
+            self.cwnd.max(self.ssthresh)
+        };
+        in_flight.min(window)
+    }
+
     pub(super) fn new(kind: u8, mss: u16, initial_segments: u32) -> Self {
         let mut window = Self {
             ssthresh: WINDOW_LIMIT,
