@@ -37,6 +37,8 @@ const ECT_0: u8 = 0b10;
 const DUPLICATE_INTERVAL_US: u64 = 100_000;
 /// How long after its last data a sender counts as sending (rule H5.6), in microseconds.
 const TAIL_PATIENCE_US: u64 = 10_000;
+/// Octets by which rounding may lead past twice the debt that the receiver drains in time.
+const ROUNDING_SLACK: u32 = 1 << 20;
 /// How often a challenge may be sent (rule H8.6), in microseconds.
 const CHALLENGE_INTERVAL_US: u64 = 500_000;
 /// How long after a reopened window it is announced once more (rule H2.6), in milliseconds.
@@ -60,7 +62,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             edge: stream.recv.edge,
             // And what was SACKed is acknowledged as a whole (rule H4.2).
             ceiling: (sends && !sacked).then_some(stream.send.snd_una.advance(most)),
-            debt_edge: (sends && !sacked).then(|| self.debt_edge(direction)),
+            debt_edge: (sends && !sacked).then(|| self.overdue_edge(direction)),
         };
         window::offer(
             told,
@@ -142,6 +144,17 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .drained_in(micros(self.config.debt_time))
             .max(self.config.debt_floor);
         send.snd_una.advance(self.flow.buffer_limit.min(debt))
+    }
+
+    /// How far rounding may carry the offered edge nevertheless: twice as far, and a mebibyte for
+    /// rates that come and go.
+    fn overdue_edge(&self, direction: Direction) -> SeqNum {
+        let debt = self
+            .debt_edge(direction)
+            .octets_past(self.flow.stream(direction).send.snd_una);
+        self.debt_edge(direction)
+            .advance(debt)
+            .advance(ROUNDING_SLACK)
     }
 
     /// Notes that the sender of `direction`'s data has been told `offer`.
