@@ -311,7 +311,8 @@ fn rfc6298_5_5_flows_to_a_dead_host_of_a_living_network_back_off() {
         for three in times.windows(3) {
             let (one, two) = (three[1].since(three[0]), three[2].since(three[1]));
             let wrong = two.abs_diff(one * 2);
-            assert!(wrong < Duration::from_millis(5), "{times:?}");
+            // The grain of a long timer is coarse.
+            assert!(wrong < two / 100, "{times:?}");
         }
         assert_eq!(run.net.middle.engine.counters().path_probes, 0);
         let living = before[1..].iter().all(|&octets| octets > 2_000_000);
