@@ -35,7 +35,7 @@ pub struct Counters {
     pub conflicts: u64,
     /// Hand-overs at which the offered window had to shrink (rule H2.11).
     pub soft_drains: u64,
-    /// Reductions of a congestion window because of a loss that deliveries told of.
+    /// Reductions of a congestion window because of a loss that deliveries told of, or of an ECN echo.
     pub recoveries: u64,
     /// Retransmission time-outs.
     pub timeouts: u64,
