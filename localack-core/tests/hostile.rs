@@ -14,6 +14,8 @@
     reason = "a test that goes wrong here should stop"
 )]
 
+#[path = "hostile/amplify.rs"]
+mod amplify;
 #[path = "hostile/blind.rs"]
 mod blind;
 #[path = "hostile/collide.rs"]
@@ -24,6 +26,8 @@ mod flood;
 mod forge;
 #[path = "hostile/rig.rs"]
 mod rig;
+#[path = "hostile/scene.rs"]
+mod scene;
 #[path = "hostile/siege.rs"]
 mod siege;
 #[path = "hostile/storm.rs"]
