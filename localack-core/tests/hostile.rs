@@ -26,6 +26,8 @@ mod flood;
 mod forge;
 #[path = "hostile/rig.rs"]
 mod rig;
+#[path = "hostile/routes.rs"]
+mod routes;
 #[path = "hostile/scene.rs"]
 mod scene;
 #[path = "hostile/siege.rs"]
