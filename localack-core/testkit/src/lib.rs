@@ -6,6 +6,8 @@
 //! - [`laws`]: what must hold for every packet that leaves, whatever the script says; a witness
 //!   that watches both ports of an engine.
 //! - [`sim`]: a network in virtual time: link nodes, endpoints, and a world that joins them.
+//! - [`worlds`]: small worlds, searched exhaustively: the engine between two abstract ends, in every
+//!   order of events.
 //! - [`packet`]: TCP segments decoded and encoded with `etherparse`, independently of the engine.
 //! - [`memory`]: heap memory for an engine.
 
@@ -14,3 +16,4 @@ pub mod memory;
 pub mod packet;
 pub mod script;
 pub mod sim;
+pub mod worlds;
