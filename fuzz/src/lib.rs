@@ -9,17 +9,21 @@
 //! | [`options`] | a TCP option list | it is read as a plain loop reads it |
 //! | [`rewrite`] | edits and a packet | only what was edited changes; right stays right, wrong wrong |
 //! | [`ingest`] | a life of two hosts | bounded, exact, in memory: see [`operation`] |
+//! | [`pcap_reader`] | a capture | frames lie in their records; pieces are read as the whole |
 
+mod captures;
 mod input;
 mod life;
 pub mod operation;
 mod options;
+mod pcap_reader;
 mod rewrite;
 pub mod seeds;
 mod wire_parse;
 
 pub use life::ingest;
 pub use options::options;
+pub use pcap_reader::pcap_reader;
 pub use rewrite::rewrite;
 pub use wire_parse::wire_parse;
 
@@ -27,11 +31,12 @@ pub use wire_parse::wire_parse;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("wire_parse", wire_parse),
     ("options", options),
     ("rewrite", rewrite),
     ("ingest", ingest),
+    ("pcap_reader", pcap_reader),
 ];
 
 /// The program around a target: libFuzzer's entry point under cargo-fuzz, otherwise a `main` that
