@@ -248,6 +248,15 @@ impl Stream {
         una.before(self.send.usable_edge()) || self.fin() == Some(una)
     }
 
+    /// Whether the receiver's window lets a new segment go: a full one, or all that waits. What is left
+    /// of a window that is shut but for less holds sending back as if it were shut.
+    pub(crate) fn may_send_more(&self) -> bool {
+        let send = &self.send;
+        let waiting = self.rcv_nxt().octets_past(send.snd_nxt);
+        let open = send.usable_edge().octets_past(send.snd_nxt);
+        open > 0 && waiting > 0 && open >= waiting.min(send.mss().into())
+    }
+
     /// Octets that the sender believes delivered and that the receiver has not acknowledged.
     pub(crate) fn debt(&self) -> u32 {
         if self.is_active() {

@@ -188,6 +188,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn note_repaired(&mut self, direction: Direction, plan: Plan) {
         let end = plan.range.end().advance(u32::from(plan.fin));
         let octets = plan.range.octets().saturating_add(u32::from(plan.fin));
+        let pipe = self.pipe(direction).saturating_add(octets);
+        let stream = self.flow.stream_mut(direction);
+        let is_last = stream.send.lost.octets() <= octets && !stream.may_send_more();
+        if is_last && pipe <= stream.send.congestion.cwnd() {
+            // What the receiver's window holds back until this arrives says nothing of the path.
+            stream.send.on_app_limited(pipe);
+        }
         self.note_transmission(direction, SeqRange::new(plan.range.start(), end), true);
         let stream = self.flow.stream_mut(direction);
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
@@ -204,7 +211,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         send.lost.on_repaired(end, octets);
         send.attempt
             .with_undo(|undo| undo.on_repair(plan.range, tsval));
+        let is_head = plan.range.start().at_or_before(send.snd_una);
         self.start_timer(direction);
+        if is_head {
+            self.on_head_repaired(direction);
+        }
     }
 
     /// What every transmission leaves behind: its time, on the pages it lies in, the pace of the
@@ -423,7 +434,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn note_use(&mut self, direction: Direction) {
         let pipe = self.pipe(direction);
         let stream = self.flow.stream_mut(direction);
-        let ready = stream.chain.end().after(stream.send.snd_nxt);
+        let usable = stream.may_send_more();
         let send = &mut stream.send;
         let cwnd = send.congestion.cwnd();
         let in_slow_start = cwnd < send.congestion.ssthresh();
@@ -431,7 +442,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if used > cwnd || (in_slow_start && pipe > cwnd / 2) {
             send.cwnd_full = send.snd_nxt;
         }
-        let usable = ready && send.usable_edge().after(send.snd_nxt);
         if !usable && send.lost.is_empty() && used <= cwnd {
             send.on_app_limited(pipe);
         }

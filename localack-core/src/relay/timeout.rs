@@ -209,29 +209,42 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 .set(StreamFlags::PROBE_OWED);
         }
         let timeout = micros(self.rto(direction));
-        let stream = self.flow.stream_mut(direction);
-        let probes = stream.flags.has(StreamFlags::PROBE_OWED);
-        let send = &mut stream.send;
-        if send.in_flight() > 0 || probes {
-            let patience = give_up.saturating_sub(send.progress_at.age(now).into());
+        let stream = self.flow.stream(direction);
+        if stream.send.in_flight() > 0 || stream.flags.has(StreamFlags::PROBE_OWED) {
             let wait = if kind == TimerKind::PathCheck {
                 timeout / 2
             } else {
                 timeout
             };
-            let wait = Duration::from_micros(wait.min(patience));
-            send.arm(kind, now.after(wait));
+            self.wait_patiently(direction, kind, wait);
         }
     }
 
     /// The second half of a doubled time-out: nothing says that the path is dead.
     fn wait_on(&mut self, direction: Direction) {
+        let wait = micros(self.rto(direction)).div_ceil(2);
+        self.wait_patiently(direction, TimerKind::Timeout, wait);
+    }
+
+    /// The first octets outstanding were sent again, and their answer cannot be there before a whole
+    /// time-out has passed since, whenever the one that runs began.
+    pub(super) fn on_head_repaired(&mut self, direction: Direction) {
+        let stream = self.flow.stream(direction);
+        // Probes of a dead path are told what to do by the path, not by their own time-out.
+        let is_held = stream.flags.has(StreamFlags::HELD);
+        if stream.send.timer_kind() == TimerKind::Timeout && !is_held {
+            let wait = micros(self.rto(direction));
+            self.wait_patiently(direction, TimerKind::Timeout, wait);
+        }
+    }
+
+    /// Lets the timer run for `wait_us` microseconds, but not beyond the time to give up.
+    fn wait_patiently(&mut self, direction: Direction, kind: TimerKind, wait_us: u64) {
         let (now, give_up) = (self.now, micros(self.config.give_up_after));
-        let timeout = micros(self.rto(direction));
         let send = &mut self.flow.stream_mut(direction).send;
         let patience = give_up.saturating_sub(send.progress_at.age(now).into());
-        let wait = Duration::from_micros(timeout.div_ceil(2).min(patience));
-        send.arm(TimerKind::Timeout, now.after(wait));
+        let wait = Duration::from_micros(wait_us.min(patience));
+        send.arm(kind, now.after(wait));
     }
 
     /// Everything outstanding counts as lost; whether that is true, the answers to what is sent next
