@@ -45,7 +45,8 @@ pub struct Provision {
     /// Octets of IP packets per second that all flows of the share may send together.
     pub rate: u32,
     /// Which rate, 0 to 15 (more counts modulo 16): flows with the same number share it fairly. The
-    /// first of them says what it is, and it stays until the last of them has ended.
+    /// first of them says what it is, and it stays until the last of them has ended, or
+    /// [`Engine::set_shared_rate`](crate::Engine::set_shared_rate) says otherwise.
     pub share: u8,
     /// Octets per second that the flow may use even if its fair part is less; kept to three digits.
     pub floor: u32,

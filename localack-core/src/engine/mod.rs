@@ -237,6 +237,15 @@ impl<'a, P: Policy> Engine<'a, P> {
         Ok(())
     }
 
+    /// Vouches for another rate of a share, 0 to 15 (more counts modulo 16), in octets of IP packets
+    /// per second; zero is no limit. The flows that use it divide it from now on, and so do those that
+    /// come while one of them is there, whatever rate their [`Provision`](crate::Provision) names.
+    /// `false`, and no change, if no flow uses the share.
+    pub fn set_shared_rate(&mut self, share: u8, rate: u32, now: Instant) -> bool {
+        self.advance(now);
+        self.storage.head.shares.set_rate(share, rate)
+    }
+
     /// Hands every flow back to its endpoints and adopts no new ones: from now on nothing is
     /// acknowledged early, and once everything in custody is delivered all packets pass. Takes a
     /// step per flow slot ever used.

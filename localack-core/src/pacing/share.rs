@@ -88,6 +88,15 @@ impl Share {
         self.super_segment = self.super_segment.max(super_segment);
     }
 
+    /// Another rate from now on. Whether a flow uses the share: the next first flow sets it again.
+    pub(super) const fn set_rate(&mut self, rate: u32) -> bool {
+        let is_used = self.members > 0;
+        if is_used {
+            self.rate = rate;
+        }
+        is_used
+    }
+
     pub(super) const fn close(&mut self) {
         self.members = self.members.saturating_sub(1);
     }

@@ -67,11 +67,16 @@ impl Shares {
 
     /// A flow begins to use a share of `rate` octets per second (unlimited if zero), with packets of
     /// at most `segment` octets, or `super_segment` where the sink cuts them. The first flow sets
-    /// the rate; it stays until the last has been closed.
+    /// the rate; it stays until the last has been closed, unless it is set anew.
     pub(crate) fn open(&mut self, share: u8, rate: u32, segment: u16, super_segment: u16) {
         if let Some(slot) = self.slot_mut(share) {
             slot.open(rate, segment, super_segment);
         }
+    }
+
+    /// Gives a share another rate, in octets per second (unlimited if zero). `false` if no flow uses it.
+    pub(crate) fn set_rate(&mut self, share: u8, rate: u32) -> bool {
+        self.slot_mut(share).is_some_and(|slot| slot.set_rate(rate))
     }
 
     /// A flow that was opened does not use the share any more. It must wait in its ring no longer.

@@ -1,7 +1,7 @@
 //! Another controller takes over while losses are repaired: it knows of the loss, and the window does not
 //! leap (RFC 9937, RFC 5681 section 3.1).
 
-use localack_core::{Config, Controller, Direction, FlowConfig, Port};
+use localack_core::{Config, Controller, Direction, FlowConfig, Port, Provision};
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::Flags;
 
@@ -60,4 +60,34 @@ fn rfc9937_a_controller_that_takes_over_in_recovery_reduces_the_window() {
             "{what}: {cwnd} after recovery"
         );
     }
+}
+
+#[test]
+fn a_vouched_rate_can_be_changed_while_flows_wait_for_it() {
+    let mut memory = Memory::new(4, 128, 1000);
+    let mut flow = at_once(FlowConfig::inner_local_ack());
+    flow.controller = Controller::Provisioned(Provision::new(5, 10_000));
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+    assert!(!lab.engine.set_shared_rate(5, 10_000, lab.tape.now));
+    lab.shake(0, 0, 1);
+    lab.shake(50, 1, 3);
+    lab.says(60, Port::Outer, 1, 1, 60_000, 0);
+    for segment in 0..40 {
+        lab.says(70, Port::Inner, 1 + segment * MSS, 1, 60_000, MSS);
+    }
+    // The receiver acknowledges what it has, ten times a second.
+    let reached_by = |lab: &mut Lab<'_>, from: u64, to: u64| {
+        for ms in (from..to).step_by(100) {
+            lab.until(ms);
+            let reached = lab.reached(Port::Outer);
+            lab.says(ms, Port::Outer, 1, reached, 60_000, 0);
+        }
+        lab.until(to);
+        lab.reached(Port::Outer)
+    };
+    let slow = reached_by(&mut lab, 100, 1100);
+    assert!((8_000..16_000).contains(&slow), "{slow}");
+    assert!(lab.engine.set_shared_rate(5, 1_000_000, lab.tape.now));
+    let fast = reached_by(&mut lab, 1100, 1500);
+    assert_eq!(fast, 40_001, "{slow} before");
 }

@@ -58,6 +58,42 @@ fn ten_flows_share_a_rate_fairly() {
 }
 
 #[test]
+fn a_rate_that_changes_is_divided_anew_at_once() {
+    // Up and down again; flows with windows follow what they are entitled to.
+    let windows = (0..4).map(|_| Node::new(Source::Window(100_000)));
+    let nodes = windows.chain([Node::greedy(), Node::greedy().bounded(0, MBIT)]);
+    let mut bench = Bench::new(20 * MBIT, nodes.collect());
+    for rate in [20 * MBIT, 100 * MBIT, 2 * MBIT, 50 * MBIT] {
+        assert!(bench.shares.set_rate(0, rate));
+        bench.run(SECOND);
+        bench.begin();
+        bench.run(10 * SECOND);
+        let (least, most) = (0..5).fold((u64::MAX, 0), |(least, most), flow| {
+            (bench.rate(flow).min(least), bench.rate(flow).max(most))
+        });
+        assert!(most - least <= most / 20, "{least} to {most} of {rate}");
+        let total = bench.total_rate();
+        assert!(total <= u64::from(rate) * 102 / 100, "{total} of {rate}");
+        assert!(total >= u64::from(rate) * 96 / 100, "{total} of {rate}");
+        assert!(bench.rate(5) <= u64::from(MBIT) * 102 / 100);
+    }
+}
+
+#[test]
+fn a_rate_that_nobody_uses_cannot_be_changed() {
+    let mut shares = Shares::EMPTY;
+    assert!(!shares.set_rate(3, 20 * MBIT));
+    shares.open(3, MBIT, SEGMENT, 0);
+    assert!(shares.set_rate(3, 20 * MBIT));
+    shares.open(3, MBIT, SEGMENT, 0);
+    assert_eq!(shares.fair_rate(3, 0, u32::MAX), 20 * MBIT);
+    shares.close(3);
+    shares.close(3);
+    shares.open(3, MBIT, SEGMENT, 0);
+    assert_eq!(shares.fair_rate(3, 0, u32::MAX), MBIT);
+}
+
+#[test]
 fn ten_flows_behind_windows_share_a_rate_fairly_and_leave_none_of_it() {
     // With windows of a fair part of 1.5 round trips, and round trips from 10 to 600 ms.
     let nodes = (0..10).map(|flow| Node::new(Source::Window(10_000 + 59_000 * flow)));
