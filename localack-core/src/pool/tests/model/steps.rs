@@ -60,7 +60,8 @@ fn store(model: &mut Model, pool: &mut Pool<'_>, chain: &mut Chain, op: &Op) {
         .any(|(at, byte)| model.held[at as usize] && model.bytes[at as usize] != *byte);
     assert_eq!(stored.differs(), differs);
     model.take(from, new);
-    if in_order {
+    // What brings nothing new does not go on with a walk that stopped before.
+    if in_order && !stored.advanced().is_empty() {
         let end = model.at(stored.advanced().end());
         assert_eq!(stored.advanced().start(), model.seq(model.end));
         advance(model, end, stored.more());
