@@ -72,13 +72,15 @@ fn opens(rig: &mut Rig<'_>, ends: Ends) -> Verdict {
 }
 
 /// Connections that all collide under a hash that an attacker may take for ours.
-fn sets() -> [(&'static str, Vec<Ends>); 5] {
+fn sets() -> [(&'static str, Vec<Ends>); 6] {
     let count = FLOWS as u32;
     let ends = |address: u32, port: u32| {
         let client = SocketAddrV4::new((0x0a00_0000 + address).into(), port as u16);
         [client, SocketAddrV4::new(0xcb00_7101.into(), 443)]
     };
     let xor = (0..count).map(|number| ends(number, 0x5555 ^ number));
+    let swapped =
+        (0..count).map(|number| ends(number, u32::from((0x5555 ^ number as u16).swap_bytes())));
     let sum = (0..count).map(|number| ends(number, 0x5555 - number));
     // Equal in the low bits of all fields.
     let low = (0..count).map(|number| ends(number << 10, 1024 + (number & 31) * 1024));
@@ -86,6 +88,7 @@ fn sets() -> [(&'static str, Vec<Ends>); 5] {
     let other = colliding(256, 7, [SECRET[0], SECRET[1] ^ 1]);
     [
         ("exclusive or", xor.collect()),
+        ("exclusive or, other byte order", swapped.collect()),
         ("sum", sum.collect()),
         ("low bits", low.collect()),
         ("SipHash without a key", zero),
