@@ -2,12 +2,15 @@
 
 use std::io::{self, Read};
 
-use localack_pcap::source::{Frame, LinkType, Source};
+use localack_pcap::source::{Format, Frame, LinkType, Source};
 
 /// Octets of the largest frame that the reader believes.
 const LARGEST_FRAME: usize = 262_144;
 /// Octets of the shortest record of a frame: a classic one of no octets, or the smallest block.
 const SHORTEST_RECORD: u64 = 16;
+
+/// The pcapng block whose frame comes right after one word.
+const SIMPLE_PACKET: u32 = 3;
 
 /// A stream that gives so many octets at a time.
 struct Pieces {
@@ -79,7 +82,14 @@ fn read(octets: &[u8], each: usize) -> Option<(Vec<Kept>, u64)> {
             after >= before + SHORTEST_RECORD && after <= length,
             "{before} .. {after} of {length}"
         );
-        lies_in(&octets[octet(before)..octet(after)], &kept.data);
+        assert!(
+            is_frame_of(
+                source.format(),
+                &octets[octet(before)..octet(after)],
+                &kept.data
+            ),
+            "{kept:?} at {before} .. {after}"
+        );
         frames.push(kept);
         before = after;
     }
@@ -97,10 +107,25 @@ fn octet(offset: u64) -> usize {
     usize::try_from(offset).expect("a short file")
 }
 
-/// That `data` is somewhere in the octets between the end of one frame's record and of the next.
-fn lies_in(record: &[u8], data: &[u8]) {
-    assert!(
-        data.is_empty() || record.windows(data.len()).any(|window| window == data),
-        "a frame that its record does not hold"
-    );
+/// Whether `data` is the frame of the record that ends where `octets` end; other records may come before.
+fn is_frame_of(format: Format, octets: &[u8], data: &[u8]) -> bool {
+    if format != Format::Pcapng {
+        return octets.ends_with(data);
+    }
+    let Some(&length) = octets.last_chunk() else {
+        return false;
+    };
+    [u32::from_le_bytes, u32::from_be_bytes]
+        .into_iter()
+        .any(|word: fn([u8; 4]) -> u32| {
+            let block = usize::try_from(word(length))
+                .ok()
+                .and_then(|length| octets.len().checked_sub(length))
+                .and_then(|start| octets.get(start..));
+            block.is_some_and(|block| {
+                let kind = block.first_chunk().map(|&kind| word(kind));
+                let head = if kind == Some(SIMPLE_PACKET) { 12 } else { 28 };
+                block.get(head..).is_some_and(|rest| rest.starts_with(data))
+            })
+        })
 }
