@@ -6,6 +6,8 @@
 //! - [`laws`]: what must hold for every packet that leaves, whatever the script says; a witness
 //!   that watches both ports of an engine.
 //! - [`sim`]: a network in virtual time: link nodes, endpoints, and a world that joins them.
+//! - [`model`]: the reference model: two hosts that do what a list of operations says, and every
+//!   invariant that can be seen from outside, checked after each step.
 //! - [`worlds`]: small worlds, searched exhaustively: the engine between two abstract ends, in every
 //!   order of events.
 //! - [`packet`]: TCP segments decoded and encoded with `etherparse`, independently of the engine.
@@ -13,6 +15,7 @@
 
 pub mod laws;
 pub mod memory;
+pub mod model;
 pub mod packet;
 pub mod script;
 pub mod sim;
