@@ -14,13 +14,7 @@ use core::time::Duration;
 use localack_core::{Controller, Custody, Port};
 use localack_testkit::worlds::{App, Budget, Scope};
 
-const NONE: Budget = Budget {
-    losses: 0,
-    duplicates: 0,
-    overtakings: 0,
-    early: 0,
-    timeouts: 0,
-};
+const NONE: Budget = Budget::NONE;
 const ANY_ORDER: Budget = Budget {
     overtakings: u8::MAX,
     ..NONE
@@ -34,13 +28,17 @@ fn budget(small: Budget, large: Budget) -> Budget {
     }
 }
 
+#[track_caller]
 fn explore(scope: &Scope) {
     #[expect(clippy::disallowed_methods, reason = "it is printed, not asserted")]
     let began = std::time::Instant::now();
-    match scope.explore() {
-        Ok(summary) => println!("{summary}; {:.1} s", began.elapsed().as_secs_f64()),
-        Err(failure) => panic!("{failure}"),
-    }
+    let explored = scope.explore();
+    let report = match &explored {
+        Ok(summary) => summary.to_string(),
+        Err(failure) => failure.to_string(),
+    };
+    assert!(explored.is_ok(), "{report}");
+    println!("{report}; {:.1} s", began.elapsed().as_secs_f64());
 }
 
 /// Invariants 1, 2, 12, 16 and 17 with losses at every place.
@@ -177,6 +175,30 @@ fn closes_in_every_order() {
     });
 }
 
+/// Rule H6.4 with a FIN that takes no room, as BSD sends it.
+#[test]
+#[ignore = "the witness of the laws takes what follows such a FIN for beyond the window"]
+fn closes_past_the_window() {
+    let app = App {
+        fin_past_window: true,
+        ..App::sending(2)
+    };
+    explore(&Scope {
+        apps: [app; 2],
+        served: [true; 2],
+        ..Scope::new("FINs past the window")
+    });
+    let app = App {
+        aborts: true,
+        ..app
+    };
+    explore(&Scope {
+        apps: [app, App { segments: 1, ..app }],
+        served: [true; 2],
+        ..Scope::new("FINs past it, resets")
+    });
+}
+
 /// Sections 1.8 and 2.5, invariant 21: either end resets at any time.
 #[test]
 fn resets_at_any_time() {
@@ -209,7 +231,10 @@ fn resets_at_any_time() {
         ..Scope::new("the receiver resets")
     });
     explore(&Scope {
-        apps: [resets(App::sending(1)), resets(App::sending(1))],
+        apps: [App {
+            closes: false,
+            ..resets(App::sending(1))
+        }; 2],
         served: [true; 2],
         budget: budget(NONE, Budget { losses: 1, ..NONE }),
         ..Scope::new("both reset")
@@ -230,21 +255,14 @@ fn windows_close_and_open() {
     });
     explore(&Scope {
         apps: [
-            App::sending(3),
+            App::sending(2),
             late(App {
                 window: 1,
                 ..App::IDLE
             }),
         ],
         store: 3,
-        budget: budget(
-            Budget { losses: 1, ..NONE },
-            Budget {
-                losses: 2,
-                early: 1,
-                ..NONE
-            },
-        ),
+        budget: budget(Budget { early: 1, ..NONE }, Budget { early: 3, ..NONE }),
         ..Scope::new("a late reader of one segment")
     });
 }
@@ -328,6 +346,59 @@ fn timestamps() {
             },
         ),
         ..Scope::new("timestamps")
+    });
+}
+
+/// Rules H8.7 and H9.1, T25: the receiver falls silent for ever, at any time.
+#[test]
+fn a_receiver_vanishes() {
+    explore(&Scope {
+        apps: [
+            App::sending(2),
+            App {
+                vanishes: true,
+                ..App::sending(1)
+            },
+        ],
+        knows_paths: false,
+        budget: budget(NONE, Budget { losses: 1, ..NONE }),
+        ..Scope::new("the receiver vanishes")
+    });
+}
+
+/// Rules of section 3, H2.11 and H4.2, invariants 19 and 25: the engine is told at any time to hand
+/// the connection back, and its ends notice nothing.
+#[test]
+fn handed_back_at_any_time() {
+    explore(&Scope {
+        budget: budget(
+            Budget {
+                drains: 1,
+                losses: 1,
+                ..NONE
+            },
+            Budget {
+                drains: 1,
+                losses: 2,
+                duplicates: 1,
+                early: 1,
+                ..NONE
+            },
+        ),
+        ..Scope::new("handed back")
+    });
+    explore(&Scope {
+        apps: [App::sending(1), App::sending(1)],
+        served: [true; 2],
+        budget: budget(
+            Budget { drains: 1, ..NONE },
+            Budget {
+                drains: 1,
+                losses: 1,
+                ..NONE
+            },
+        ),
+        ..Scope::new("handed back, both ways")
     });
 }
 

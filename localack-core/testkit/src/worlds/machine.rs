@@ -34,6 +34,8 @@ pub(super) enum Input {
     Segment(u32),
     /// Nothing but the time.
     Poll,
+    /// The request to hand everything back.
+    Drain,
 }
 
 /// What is known of one direction of data in a state of the engine; numbers relative to the ISN of
@@ -205,13 +207,21 @@ impl Machine {
     fn run(&mut self, key: (u32, u64, Input), segments: &mut Segments) -> Outcome {
         let (number, now, input) = key;
         let history = self.history(number);
-        let mut engine = Engine::new(self.memory.storage(), Scope::config(), self.scope.policy())
+        let mut storage = self.memory.storage();
+        if !self.scope.knows_paths {
+            storage.paths = &mut [];
+        }
+        let mut engine = Engine::new(storage, Scope::config(), self.scope.policy())
             .expect("a scope's settings are valid");
         for (at, earlier) in history {
-            if let Input::Segment(id) = earlier {
-                let mut octets = segments.octets(id).to_vec();
-                let port = segments.get(id).from;
-                let _ = engine.ingest(port, instant(at), &mut octets, META, &mut Past);
+            match earlier {
+                Input::Segment(id) => {
+                    let mut octets = segments.octets(id).to_vec();
+                    let port = segments.get(id).from;
+                    let _ = engine.ingest(port, instant(at), &mut octets, META, &mut Past);
+                }
+                Input::Poll => {}
+                Input::Drain => engine.drain(instant(at)),
             }
             while engine.poll(instant(at), 64, &mut Past) == Poll::More {}
         }
@@ -228,6 +238,10 @@ impl Machine {
         let passed = match input {
             Input::Segment(id) => step.ingest(&mut engine, instant(now), id, &mut tape),
             Input::Poll => None,
+            Input::Drain => {
+                engine.drain(instant(now));
+                None
+            }
         };
         let pushed = core::mem::take(&mut tape.made);
         if pushed.len() > MOST_PUSHED {
@@ -266,7 +280,7 @@ impl Machine {
             };
             let given = match input {
                 Input::Segment(id) => Some(segments.get(id)),
-                Input::Poll => None,
+                Input::Poll | Input::Drain => None,
             };
             let owed = owed(before, given, &self.scope, source);
             if octets != owed {

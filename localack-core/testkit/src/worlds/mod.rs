@@ -2,8 +2,9 @@
 //! in every order of events.
 //!
 //! A [`Scope`] says what the ends' applications do (a few segments, a close, a reset, a reader that
-//! is late), which services the engine renders, and how much may go wrong: how many packets may be
-//! lost, doubled or overtaken, how many timers may fire although packets are still under way.
+//! is late, a host that vanishes), which services the engine renders, and how much may go wrong: how
+//! many packets may be lost, doubled or overtaken, how many timers may fire although packets are
+//! still under way, whether the engine is told to hand the connection back.
 //! [`Scope::explore`] visits every state that can be reached, breadth first, so that what it finds
 //! is found by the fewest steps.
 //!

@@ -10,8 +10,8 @@ use super::scope::{MSS, Scope};
 use super::segment::{Segments, origin};
 use super::world::{Account, Action, Context, World};
 
-/// Steps that are written down; a run that does not end repeats itself.
-const MOST_SHOWN: usize = 60;
+/// Steps at either end of a sequence that are written down; a run that does not end repeats itself.
+const MOST_SHOWN: usize = 50;
 /// Steps without faults that a failure shows beyond its own.
 const MOST_AFTER: usize = 12;
 
@@ -83,12 +83,20 @@ impl Failure {
         };
         let mut world = World::begin(&mut context);
         let start = world.now;
-        for &action in actions.iter().take(MOST_SHOWN) {
+        for (place, &action) in actions.iter().enumerate() {
+            let left = actions.len() - place;
+            let (lines, script) = (failure.lines.len(), failure.script.len());
             world = failure.step(&world, action, start, &mut context);
+            if place >= MOST_SHOWN && left > MOST_SHOWN {
+                failure.lines.truncate(lines);
+                failure.script.truncate(script);
+                if left == MOST_SHOWN + 1 {
+                    failure.lines.push("and so on, until".into());
+                    failure.script.push("# and so on, until".into());
+                }
+            }
         }
-        if actions.len() > MOST_SHOWN {
-            failure.lines.push("and so on".into());
-        } else if check::faults(&world, &context).is_empty() {
+        if check::faults(&world, &context).is_empty() {
             failure.lines.push("if all goes well from here on:".into());
             for _ in 0..MOST_AFTER {
                 if world.is_over(&context) {
@@ -198,3 +206,31 @@ impl fmt::Display for Failure {
 }
 
 impl core::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script;
+    use crate::worlds::{App, Budget};
+
+    /// A scope that is given up after a few states shows how it came to the last of them.
+    #[test]
+    fn what_happened_is_a_script_that_holds() {
+        for losses in [0, 1] {
+            let scope = Scope {
+                apps: [App::sending(3), App::sending(1)],
+                served: [true; 2],
+                budget: Budget {
+                    losses,
+                    ..Budget::NONE
+                },
+                most_states: 300,
+                ..Scope::new("script")
+            };
+            let failure = scope.explore().expect_err("too few states are allowed");
+            let text = failure.to_string();
+            assert!(text.starts_with("script: the scope is too large"), "{text}");
+            script::check(&failure.script.join("\n"));
+        }
+    }
+}

@@ -22,6 +22,8 @@ pub struct App {
     pub closes: bool,
     /// Whether it may reset the connection, at any time.
     pub aborts: bool,
+    /// Whether it may fall silent for ever, at any time.
+    pub vanishes: bool,
     /// Whether what has arrived is read by a step of its own, so that the window closes and opens.
     pub reads_late: bool,
     /// Whether it sends a FIN although the window is used up, as BSD does; else the FIN needs room
@@ -38,6 +40,7 @@ impl App {
         stepwise: false,
         closes: false,
         aborts: false,
+        vanishes: false,
         reads_late: false,
         fin_past_window: false,
         window: 2,
@@ -77,6 +80,20 @@ pub struct Budget {
     pub early: u8,
     /// Retransmission time-outs of an end that come although its time is not up.
     pub timeouts: u8,
+    /// Whether the engine may be told, at any time, to hand the connection back to its ends: 1, or 0.
+    pub drains: u8,
+}
+
+impl Budget {
+    /// Nothing goes wrong.
+    pub const NONE: Self = Self {
+        losses: 0,
+        duplicates: 0,
+        overtakings: 0,
+        early: 0,
+        timeouts: 0,
+        drains: 0,
+    };
 }
 
 /// One small world.
@@ -104,6 +121,9 @@ pub struct Scope {
     pub pacing: bool,
     /// Segments that the engine may hold in one direction.
     pub store: u32,
+    /// Whether the engine knows paths: then it probes a dead one several times a second, instead of
+    /// backing off.
+    pub knows_paths: bool,
     /// How long a packet takes over a link of the inner and the outer end.
     pub delay: [Duration; 2],
     /// Whether packets may be lost, doubled and reordered between the inner end and the engine,
@@ -132,22 +152,20 @@ impl Scope {
             controller: Controller::Reno,
             pacing: false,
             store: 2,
+            knows_paths: true,
             delay: [Duration::ZERO; 2],
             faulty: [false, true],
-            budget: Budget {
-                losses: 0,
-                duplicates: 0,
-                overtakings: 0,
-                early: 0,
-                timeouts: 0,
-            },
+            budget: Budget::NONE,
             most_states: 4_000_000,
         }
     }
 
     /// The engine's settings.
     pub(super) fn config() -> Config {
-        Config::new([0x736d_616c_6c20_776f, 0x726c_6473])
+        let mut config = Config::new([0x736d_616c_6c20_776f, 0x726c_6473]);
+        // The least there may be: a receiver that has vanished is a matter of few steps.
+        config.give_up_after = Duration::from_secs(100);
+        config
     }
 
     /// How the engine serves the connection.

@@ -58,11 +58,14 @@ pub(super) enum Action {
     Write(Port),
     Close(Port),
     Abort(Port),
+    Vanish(Port),
     Read(Port),
     /// Time passes until the earliest timer, which fires.
     Fire(Timer),
     /// An end's retransmission timer fires at once.
     TimeOut(Port),
+    /// The engine is told to hand the connection back.
+    Drain,
 }
 
 /// A state of the search.
@@ -223,6 +226,7 @@ impl World {
                 (end.can_write(app), Action::Write(port)),
                 (end.can_close(app), Action::Close(port)),
                 (end.can_abort(app), Action::Abort(port)),
+                (end.can_vanish(app), Action::Vanish(port)),
             ] {
                 if may {
                     all.push(action);
@@ -233,6 +237,9 @@ impl World {
             }
         }
         let idle = self.is_quiet() && self.app_action(scope).is_none();
+        if self.budget.drains > 0 {
+            all.push(Action::Drain);
+        }
         if idle || self.budget.early > 0 {
             all.extend(self.earliest(context).into_iter().map(Action::Fire));
         }
@@ -288,9 +295,14 @@ impl World {
             Action::Close(port) => next.ends[index(port)].close(self.now, &scope, &mut out),
             Action::Read(port) => next.ends[index(port)].read(self.now, &scope, &mut out),
             Action::Abort(port) => next.ends[index(port)].abort(&scope, self.now, &mut out),
+            Action::Vanish(port) => next.ends[index(port)].vanish(),
             Action::TimeOut(port) => {
                 next.budget.timeouts -= 1;
                 next.ends[index(port)].on_timer(self.now, &scope, &mut out);
+            }
+            Action::Drain => {
+                next.budget.drains -= 1;
+                next.give(Input::Drain, context, account);
             }
             Action::Fire(timer) => {
                 if !(self.is_quiet() && self.app_action(&scope).is_none()) {
@@ -430,9 +442,12 @@ impl World {
         }
     }
 
-    /// Whether the connection is over for both ends, or idle for good if nobody closes it.
+    /// Whether the connection is over for both ends, or idle for good if nobody closes it, and the
+    /// engine knows that it owes nothing any more.
     pub(super) fn is_over(&self, context: &Context) -> bool {
-        self.is_quiet()
+        let streams = context.machine.state(self.engine).streams;
+        streams.is_none_or(|both| both.iter().all(|stream| stream.debt == 0))
+            && self.is_quiet()
             && self.app_action(&context.scope).is_none()
             && Port::BOTH
                 .into_iter()
@@ -442,15 +457,16 @@ impl World {
     fn is_over_for(&self, port: Port, context: &Context) -> bool {
         let scope = &context.scope;
         let (end, app, peer) = (self.end(port), scope.app(port), scope.app(port.other()));
+        let told = self.reset_lost || context.machine.state(self.engine).lost[index(port)] == 0;
         match end.life {
-            Life::Closed | Life::Aborted | Life::Reset => true,
-            Life::Open if end.has_said_all(app) && end.has_heard_all(peer) => true,
-            // Nobody tells an end that says nothing of a reset that was lost.
-            Life::Open => {
-                self.reset_lost
-                    && !end.has_more_to_say()
-                    && matches!(self.end(port.other()).life, Life::Aborted | Life::Reset)
-            }
+            Life::Closed | Life::Aborted | Life::Reset | Life::Vanished => true,
+            Life::Open if end.has_said_all(app) && end.has_heard_all(peer) => told,
+            // Nobody tells an end that says nothing, and is owed nothing, of a peer that is gone.
+            Life::Open => match self.end(port.other()).life {
+                Life::Aborted | Life::Reset => self.reset_lost && !end.has_more_to_say(),
+                Life::Vanished => told && !end.has_more_to_say(),
+                _ => false,
+            },
             Life::Listen | Life::SynSent | Life::SynReceived => false,
         }
     }
@@ -495,9 +511,11 @@ impl fmt::Display for Action {
             Self::Write(port) => write!(f, "{} writes", name(*port)),
             Self::Close(port) => write!(f, "{} closes", name(*port)),
             Self::Abort(port) => write!(f, "{} resets", name(*port)),
+            Self::Vanish(port) => write!(f, "{} falls silent for ever", name(*port)),
             Self::Read(port) => write!(f, "{} reads", name(*port)),
             Self::Fire(Timer::Engine) => write!(f, "the engine's timer fires"),
             Self::Fire(Timer::End(port)) => write!(f, "{}'s timer fires", name(*port)),
+            Self::Drain => write!(f, "the engine is to hand everything back"),
             Self::TimeOut(port) => write!(f, "{} times out early", name(*port)),
         }
     }

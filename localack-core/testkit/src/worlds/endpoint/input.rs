@@ -25,6 +25,7 @@ impl End {
             Life::SynReceived => self.on_syn_received(now, scope, segment, out),
             Life::Open => self.on_open(now, scope, segment, out),
             Life::Closed | Life::Aborted | Life::Reset => self.refuse(segment, out),
+            Life::Vanished => {}
         }
     }
 

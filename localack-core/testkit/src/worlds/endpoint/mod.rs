@@ -30,6 +30,8 @@ pub(super) enum Life {
     Aborted,
     /// It was reset.
     Reset,
+    /// It has fallen silent for ever.
+    Vanished,
 }
 
 /// One end.
@@ -160,6 +162,16 @@ impl End {
 
     pub(super) fn can_abort(&self, app: &App) -> bool {
         app.aborts && self.life == Life::Open
+    }
+
+    /// The host loses its power, or its link.
+    pub(super) fn vanish(&mut self) {
+        self.life = Life::Vanished;
+        self.timer = None;
+    }
+
+    pub(super) fn can_vanish(&self, app: &App) -> bool {
+        app.vanishes && self.life == Life::Open
     }
 
     /// Octets in order that the application may have.
