@@ -281,6 +281,7 @@ impl Bbr {
 
     /// The last recovery was needless (`HandleSpuriousLossDetection`).
     pub(super) fn on_spurious(&mut self, window: &mut CongestionWindow) {
+        self.loss_was_told = false;
         self.take_back();
         self.restore_cwnd(window);
     }

@@ -301,6 +301,19 @@ fn bbr_5_5_11_2_a_needless_recovery_is_taken_back() {
 }
 
 #[test]
+fn rfc3168_6_1_2_a_mark_after_a_needless_recovery_is_no_loss() {
+    let mut told = Told::cruising();
+    told.lose(MSS, 100 * MSS, MSS);
+    told.state.on_congestion(told.now(), 80 * MSS);
+    // One more before it is known that none was.
+    told.lose(MSS, 100 * MSS, MSS);
+    told.state.on_spurious();
+    assert!(!told.bbr().is_marked);
+    told.state.on_congestion(told.now(), 80 * MSS);
+    assert!(told.bbr().is_marked);
+}
+
+#[test]
 fn bbr_5_5_11_2_a_needless_end_of_startup_is_taken_back() {
     let mut told = Told::new(Some(RTT_US));
     told.round(10 * MSS, 20 * MSS);
