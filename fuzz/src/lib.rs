@@ -9,11 +9,13 @@
 //! | [`options`] | a TCP option list | it is read as a plain loop reads it |
 //! | [`rewrite`] | edits and a packet | only what was edited changes; right stays right, wrong wrong |
 //! | [`ingest`] | a life of two hosts | bounded, exact, in memory: see [`operation`] |
+//! | [`model`] | what happens to a connection | every invariant that can be seen from outside |
 //! | [`pcap_reader`] | a capture | frames lie in their records; pieces are read as the whole |
 
 mod captures;
 mod input;
 mod life;
+mod model;
 pub mod operation;
 mod options;
 mod pcap_reader;
@@ -22,6 +24,7 @@ pub mod seeds;
 mod wire_parse;
 
 pub use life::ingest;
+pub use model::model;
 pub use options::options;
 pub use pcap_reader::pcap_reader;
 pub use rewrite::rewrite;
@@ -31,11 +34,12 @@ pub use wire_parse::wire_parse;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("wire_parse", wire_parse),
     ("options", options),
     ("rewrite", rewrite),
     ("ingest", ingest),
+    ("model", model),
     ("pcap_reader", pcap_reader),
 ];
 

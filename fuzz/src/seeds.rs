@@ -17,6 +17,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "options" => option_lists(),
         "rewrite" => edits(),
         "ingest" => lives(),
+        "model" => crate::model::lives(),
         "pcap_reader" => crate::captures::captures(),
         _ => panic!("no target is called {target}"),
     }

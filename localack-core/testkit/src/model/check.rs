@@ -255,7 +255,7 @@ impl World<'_> {
         let (told, acked) = (ledger.told_octets(), ledger.acked_octets());
         let open = left(told, acked);
         // What a RST acknowledges may be believed, or not, in either direction.
-        let by_reset = acked.max(ledger.acked_by_reset);
+        let by_reset = acked.max(ledger.acked_perhaps);
         let told_by_reset = told.max(ledger.told_by_reset.min(ledger.fin.unwrap_or(i64::MAX)));
         let exact = [
             open,
@@ -321,6 +321,9 @@ impl World<'_> {
             }
         }
         ledger.promised.clear();
+        if ledger.told < ledger.acked {
+            ledger.untold = ledger.acked;
+        }
         self.soft[index(direction.source())] |= soft;
         Ok(())
     }

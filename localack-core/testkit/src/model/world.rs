@@ -114,6 +114,10 @@ pub(super) struct World<'e> {
     pub(super) overrun: [bool; 2],
     /// Whether a host has repeated octets up to the last one before what it was told.
     pub(super) borderline: [bool; 2],
+    /// Whether octets that a host's peer had acknowledged have gone by once more.
+    pub(super) repeated: [bool; 2],
+    /// Whether the closed window of a host was probed.
+    pub(super) probed: [bool; 2],
     /// The engine has lost its state.
     pub(super) forgot: bool,
     /// A host has left or was aborted, or a stranger has come close, so that a reset may come.
@@ -159,6 +163,8 @@ impl<'e> World<'e> {
             soft: [false; 2],
             overrun: [false; 2],
             borderline: [false; 2],
+            repeated: [false; 2],
+            probed: [false; 2],
             forgot: false,
             doomed: false,
             summary: Summary::default(),

@@ -1,7 +1,8 @@
 //! Packets that arrive at the engine, and what leaves it.
 
 use localack_core::{
-    Controller, Direction, DirectionMode, FlowInfo, FlowState, Port, SeqNum, Service, Verdict,
+    Controller, Direction, DirectionMode, FlowInfo, FlowState, Port, SeqNum, Service, TransmitKind,
+    Verdict,
 };
 
 use super::{Checked, Claim, Made, Parcel, World, index, passage};
@@ -35,7 +36,8 @@ impl World<'_> {
                 .script
                 .note(at_ms, "something that is no segment arrives"),
         }
-        let data_at = self.ledgers[index(port)].data_at;
+        let (own, peer) = (index(port), index(port.other()));
+        let (data_at, acked) = (self.ledgers[own].data_at, self.ledgers[peer].acked);
         let genuine = came
             .as_ref()
             .filter(|decoded| decoded.checksum_ok && !parcel.foreign);
@@ -65,7 +67,11 @@ impl World<'_> {
         self.script.verdict(verdict, counts);
         self.summary.verdict(verdict);
         if matches!(verdict, Verdict::Drop(_)) {
-            self.ledgers[index(port)].data_at = data_at;
+            // What it said does not count.
+            self.ledgers[own].data_at = data_at;
+            let ledger = &mut self.ledgers[peer];
+            ledger.acked_perhaps = ledger.acked_perhaps.max(ledger.acked);
+            ledger.acked = acked;
         }
         if self.tape.made.len() > MOST_PUSHED {
             return Err(format!("ingest pushed {} packets", self.tape.made.len()));
@@ -105,7 +111,8 @@ impl World<'_> {
         if packet.flags.has(Flags::ACK) && !packet.flags.has(Flags::SYN) {
             let ack = self.hosts[peer].position(packet.ack);
             if packet.flags.has(Flags::RST) {
-                self.ledgers[peer].acked_by_reset = ack;
+                let ledger = &mut self.ledgers[peer];
+                ledger.acked_perhaps = ledger.acked_perhaps.max(ack);
                 return;
             }
             self.ledgers[peer].is_acked(ack, now);
@@ -208,12 +215,24 @@ impl World<'_> {
         if self.setup.served == [false; 2] && !self.served_later && edited {
             return Err("a packet was edited with services off (invariant 30)".into());
         }
+        self.note_old(port, &octets);
         let parcel = Parcel {
             octets,
             foreign: parcel.foreign,
             made: false,
         };
         self.leaves(port.other(), origin, parcel, modes)
+    }
+
+    /// Octets that their receiver has acknowledged go by once more: it drops them, with their timestamp.
+    fn note_old(&mut self, port: Port, octets: &[u8]) {
+        let own = index(port);
+        if let Ok(Decoded { packet, .. }) = Packet::decode(octets)
+            && !packet.payload.is_empty()
+        {
+            let end = self.hosts[own].position(packet.seq) + i64::from(packet.seq_len());
+            self.repeated[own] |= end < self.ledgers[own].acked;
+        }
     }
 
     fn leaves_made(&mut self, (port, kind, flow, octets): Made, modes: (Modes, Modes)) -> Checked {
@@ -227,6 +246,7 @@ impl World<'_> {
             ));
         }
         self.summary.made(kind);
+        self.probed[index(port)] |= kind == TransmitKind::WindowProbe;
         let parcel = Parcel {
             octets,
             foreign: false,
@@ -268,7 +288,8 @@ impl World<'_> {
 
     /// Whether a law does not hold any more: a hand-over, or the host itself, has taken back what was
     /// offered (rules H2.8 and H2.11), or the acknowledgement of a host that repeated all but the last
-    /// octet of what it was told is delivered may have counted, or not.
+    /// octet of what it was told is delivered may have counted, or not, or an octet that probed a closed
+    /// window was taken after all.
     fn is_excused(&self, port: Port, fault: &str) -> bool {
         let about = |number: u8| fault.contains(&format!("(invariant {number})"));
         let shrunk = |port: Port| self.hosts[index(port)].window.has_shrunk;
@@ -277,6 +298,8 @@ impl World<'_> {
         taken_back
             || (about(5) && (soft || shrunk(port)))
             || (about(6) && self.borderline[index(port)])
+            || (about(17) && self.probed[index(port)])
+            || (about(7) && self.repeated[index(port.other())])
     }
 
     /// Judges what polling has made.
@@ -315,7 +338,7 @@ impl World<'_> {
         }
         let ledger = &self.ledgers[index(port.other())];
         let (acked, told) = (ledger.acked, ledger.told);
-        if told < acked {
+        if told < acked && acked > ledger.untold {
             return Err(format!(
                 "ACK {acked} was not relayed at once, only {told} (invariant 15)"
             ));
