@@ -311,6 +311,25 @@ fn a_server_that_speaks_first_gets_the_third_ack() {
     });
 }
 
+/// Rule H7.7: a second copy of the SYN arrives when the connection is open, and the server, which has
+/// not had the third ACK, answers it.
+#[test]
+#[ignore = "the engine takes the answer for a new connection, and gives up what is in custody"]
+fn a_duplicate_syn_changes_nothing() {
+    explore(&Scope {
+        handshake: true,
+        apps: [App::sending(1), App::IDLE],
+        faulty: [true; 2],
+        budget: Budget {
+            losses: 1,
+            duplicates: 1,
+            overtakings: 1,
+            ..NONE
+        },
+        ..Scope::new("a duplicate SYN")
+    });
+}
+
 /// Rule H7.1 with data both ways: what proves a receiver, and when.
 #[test]
 fn proof() {

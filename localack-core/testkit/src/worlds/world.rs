@@ -80,7 +80,8 @@ pub(super) struct World {
     links: [Vec<u32>; 4],
     /// What may still go wrong.
     budget: Budget,
-    /// Whether a reset was lost: an end that says nothing more may never learn of it.
+    /// Whether a reset was lost, or what was said about one: an end that says nothing more may never
+    /// learn of it.
     pub(super) reset_lost: bool,
 }
 
@@ -288,7 +289,8 @@ impl World {
                 next.budget.losses -= 1;
                 let id = next.links[link.index()].remove(0);
                 let segment = context.segments.get(id);
-                next.reset_lost |= segment.has(Flags::RST);
+                let gone = |end: &End| matches!(end.life, Life::Aborted | Life::Reset);
+                next.reset_lost |= segment.has(Flags::RST) || self.ends.iter().any(gone);
                 account.say(|| format!("lost: {segment}"));
             }
             Action::Write(port) => next.ends[index(port)].write(self.now, &scope, &mut out),
