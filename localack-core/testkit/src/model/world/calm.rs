@@ -162,7 +162,10 @@ impl World<'_> {
             let has = receiver.octets_in_order();
             self.summary.delivered += u64::try_from(has).unwrap_or(0);
             let missing = ledger.told_octets() - has.max(ledger.lost_up_to);
-            if missing > 0 {
+            // After a soft hand-over a sender's numbers may lie beyond the window that is left, and
+            // what it acknowledges is not believed before that opens: delivery takes longer.
+            let slow = self.soft != [false; 2] && self.info().is_some();
+            if missing > 0 && !slow {
                 return Err(format!(
                     "{direction:?}: {missing} octets lost in silence (promise 1)"
                 ));
