@@ -224,12 +224,10 @@ impl World<'_> {
         self.leaves(port.other(), origin, parcel, modes)
     }
 
-    /// Octets that their receiver has acknowledged go by once more: it drops them, with their timestamp.
+    /// What lies below all that its receiver has acknowledged goes by: it is dropped, with its timestamp.
     fn note_old(&mut self, port: Port, octets: &[u8]) {
         let own = index(port);
-        if let Ok(Decoded { packet, .. }) = Packet::decode(octets)
-            && !packet.payload.is_empty()
-        {
+        if let Ok(Decoded { packet, .. }) = Packet::decode(octets) {
             let end = self.hosts[own].position(packet.seq) + i64::from(packet.seq_len());
             self.repeated[own] |= end < self.ledgers[own].acked;
         }
