@@ -196,6 +196,14 @@ scripts! {
     h2_6_the_answer_to_a_probe_waits_for_a_full_sink = "regress_memory_probe_answer";
     /// H8.7, H13.1.
     h8_7_the_resets_of_giving_up_wait_for_a_full_sink = "regress_memory_giving_up";
+    /// H7.6, H7.7, H8.7, invariants 1, 11 and 22.
+    h7_7_copies_of_the_handshake_lose_nothing_in_silence = "regress_handshakes_forged_pair";
+    /// H7.3, section 2.2.
+    h7_3_the_answer_to_a_repeated_syn_ack_opens_a_silent_clients_server = "regress_handshakes_third_ack";
+    /// H4.6, H9.2, H9.3.
+    h9_2_acks_for_what_went_round_reach_the_sender = "regress_acks_went_round_full";
+    /// H6.4, H8.3.
+    h8_3_what_follows_a_fin_past_a_full_window_counts = "regress_resets_fin_past_window";
 
     /// RFC 8985 section 7.4.2, RFC 3708 section 3.
     rfc8985_7_4_what_a_tail_probe_brings_about_counts_once = "review_probes";

@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::flow::admit::{syn_info, unservable_together};
 use crate::flow::host::{PendingSyn, unservable};
 use crate::flow::phase::Phase;
+use crate::flow::stream::StreamFlags;
 use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};
 use crate::relay::Work;
@@ -45,8 +46,12 @@ impl<P: Policy> Engine<'_, P> {
             Ok(config) => config,
             Err(reason) => return self.refuse(key, port, reason, wall, sink),
         };
-        self.make_room();
-        let Some(slot) = self.take_slot(key) else {
+        let slot = if self.make_room() {
+            self.take_slot(key)
+        } else {
+            None
+        };
+        let Some(slot) = slot else {
             return self.refuse(key, port, PassReason::TableFull, wall, sink);
         };
         self.begin(slot, port, seg, &config);
@@ -170,6 +175,10 @@ impl<P: Policy> Engine<'_, P> {
                 // (rules H7.6 and H7.7).
                 let now = self.storage.head.clock.now();
                 if let Some(flow) = self.slot_mut(slot) {
+                    if port == client && flow.pending.isn() == seg.seq {
+                        // A copy of the SYN that began this connection (rule H7.7).
+                        return PASSED;
+                    }
                     flow.pending = PendingSyn::of(port, seg, now);
                     flow.flags.set(FlowFlags::SYN_PENDING);
                 }
@@ -212,7 +221,14 @@ impl<P: Policy> Engine<'_, P> {
             Phase::Free | Phase::Tombstone => false,
         };
         if !answers || !is_new {
-            // A repeated SYN-ACK, or somebody else's: the client judges (rules H7.3 and H7.7).
+            // A repeated SYN-ACK, or somebody else's: the client judges (rules H7.3 and H7.7), and what
+            // it answers must reach the server, which may not have had the third ACK.
+            if let Some(flow) = self.slot_mut(slot)
+                && flow.phase() == Phase::Open
+            {
+                let server = flow.stream_mut(Direction::arriving_on(port));
+                server.flags.set(StreamFlags::KEEPALIVE_PASSED);
+            }
             return PASSED;
         }
         let reason = unservable_together(&flow.pending, seg);
@@ -258,6 +274,9 @@ impl<P: Policy> Engine<'_, P> {
             let counters = &mut self.storage.head.counters;
             counters.octets_lost = counters.octets_lost.saturating_add(lost.into());
             sink.event(wall, Event::Reset { flow, from, lost });
+        }
+        if lost > 0 && old.phase() == Phase::Open {
+            self.work(slot, wall, INGEST_ROOM, sink, |work| work.disown());
         }
         self.forget(slot, wall, sink);
         let host = *old.host(from);

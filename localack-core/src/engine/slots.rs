@@ -121,13 +121,13 @@ impl<P> Engine<'_, P> {
 
     /// Makes room for another handshake: if unfinished ones hold their share of the slots, one of
     /// them is forgotten, and its packets pass (rule H7.8). Which one is a matter of chance for
-    /// whoever does not know the hash key.
-    pub(super) fn make_room(&mut self) {
+    /// whoever does not know the hash key. `false` if none was found: then there is no room.
+    pub(super) fn make_room(&mut self) -> bool {
         let flows = self.storage.flows.len();
         let share = flows.saturating_mul(usize::from(self.config.handshake_share)) / 100;
         let full = self.storage.head.slots.live() as usize >= flows;
         if (self.storage.head.embryonic as usize) < share.max(1) && !full {
-            return;
+            return true;
         }
         let [_, salt] = self.config.hash_key;
         let mut state = salt ^ u64::from(self.storage.head.eviction);
@@ -143,9 +143,10 @@ impl<P> Engine<'_, P> {
                 self.release_slot(slot);
                 let counters = &mut self.storage.head.counters;
                 counters.handshakes_evicted = counters.handshakes_evicted.saturating_add(1);
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Gives a flow's slot, blocks and timers back.

@@ -223,7 +223,9 @@ impl Stream {
     /// nothing but it can tell the sender: before and after custody, and of a FIN.
     pub(crate) fn owes_word_of_receiver(&self) -> bool {
         self.is_active()
-            && (!self.acks_early() || self.is_finished())
+            && (!self.acks_early()
+                || self.is_finished()
+                || self.send.snd_una.after(self.recv.ack_sent))
             && self.ack_point().after(self.recv.ack_sent)
     }
 

@@ -29,7 +29,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     .advance(fin.saturating_add(1)),
             )
         } else {
-            (stream.send.snd_una, stream.send.widest_edge())
+            // A FIN takes no room (rule H6.4), and what follows it lies one further.
+            let edge = stream.send.widest_edge().advance(1);
+            (stream.send.snd_una, edge)
         };
         let reaches = seg.seq_end().at_or_after(low) || seg.seq.at_or_after(low.retreat(1));
         reaches && seg.seq.at_or_before(high)

@@ -151,6 +151,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.recv.seq_max = stream.recv.seq_max.latest(ack);
         stream.recv.prune_held(stream.chain.end());
         self.demote(echo, DemoteCause::WentRound);
+        // Where its data goes round, its acknowledgements may (rule H9.3).
+        self.flow.flags.set(FlowFlags::ASYMMETRIC);
+        self.demote(echo.reverse(), DemoteCause::Asymmetric);
     }
 
     /// The receiver has shown that it is established: custody may begin (rule H7.1).

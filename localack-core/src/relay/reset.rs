@@ -130,10 +130,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         meta: PacketMeta,
     ) -> Verdict {
         let echo = direction.reverse();
-        let last = &mut self.flow.stream_mut(echo).send;
-        if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(last.snd_nxt) {
-            last.snd_una = last.snd_una.latest(seg.ack);
-        }
+        self.take_last_ack(echo, seg);
         let lost = self.flow.stream(echo).debt();
         self.lose(lost);
         self.event(Event::Reset {
@@ -175,6 +172,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.pump(direction);
         self.finish_reset();
         Verdict::Absorb(AbsorbReason::ResetHeld)
+    }
+
+    /// What a reset acknowledges of `direction`'s data is not lost.
+    fn take_last_ack(&mut self, direction: Direction, seg: &Segment) {
+        let send = &mut self.flow.stream_mut(direction).send;
+        if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(send.snd_nxt) {
+            send.snd_una = send.snd_una.latest(seg.ack);
+        }
     }
 
     /// Gives up what is stored of a direction whose receiver is gone. Its acknowledgements so far
@@ -219,6 +224,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if seg.flags.contains(Flags::RST) {
             let send = &self.flow.stream(direction).send;
             if seg.seq.at_or_after(send.snd_una) && seg.seq.at_or_before(send.snd_nxt) {
+                self.take_last_ack(served, seg);
                 let lost = self.flow.stream(served).debt();
                 self.lose(lost);
                 self.event(Event::Reset {
@@ -332,6 +338,28 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         });
         self.flow.phase_due = Due::NEVER;
         self.cut_reset_short();
+    }
+
+    /// Another connection takes the addresses over while octets were in custody. Its hosts make nothing of
+    /// these resets, which have the numbers of the old one; but if its hosts are still there, because
+    /// somebody has forged the new one, they learn here what was lost.
+    pub(crate) fn disown(&mut self) {
+        for direction in Direction::BOTH {
+            let back = self.flow.stream(direction.reverse());
+            let ack = if back.is_active() {
+                back.recv.ack_sent
+            } else {
+                back.send.snd_una
+            };
+            let stream = self.flow.stream(direction);
+            // What went by a host may have, what the engine sent it may not.
+            let seq = if stream.is_active() {
+                stream.send.snd_una
+            } else {
+                stream.rcv_nxt()
+            };
+            self.send_reset(direction, seq, Some(ack));
+        }
     }
 
     /// Only the memory that the connection was reset stays (rule 2.5).

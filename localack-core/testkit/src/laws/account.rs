@@ -106,7 +106,9 @@ impl Account {
             .into_iter()
             .flatten()
             .reduce(|a, b| latest(Some(a), b));
-        let far = limit.is_some_and(|edge| ahead(packet.seq, edge) > 0);
+        // What follows a FIN that took no room lies past the edge by that FIN (H6.4).
+        let parted = self.fin.is_some_and(|fin| ahead(packet.seq, fin) == 1);
+        let far = limit.is_some_and(|edge| ahead(packet.seq, edge) > i64::from(parted));
         let insane = packet.flags.has(Flags::ACK)
             && peer
                 .told_edge
@@ -239,6 +241,10 @@ impl Account {
         let mut emitted = self.emitted.clone();
         let start = ahead(packet.seq, isn);
         emit(&mut emitted, start, start + i64::from(packet.payload_len()));
+        // An octet behind a closed window may have been taken after all.
+        if let Some(acked) = self.acked {
+            emit(&mut emitted, 1, ahead(acked, isn));
+        }
         let end = emitted.first().map_or(1, |&(_, end)| end);
         isn.wrapping_add(u32::try_from(end).unwrap_or(1))
     }
