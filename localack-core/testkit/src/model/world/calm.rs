@@ -12,7 +12,7 @@ const LONGEST_TIMEOUT: i64 = 60_000_000;
 /// By then everything has ended: the engine's patience, and all that it remembers, in microseconds.
 const END_OF_PATIENCE: i64 = 400_000_000;
 /// Turns after which it must have.
-const MOST_TURNS: usize = 3_000;
+const MOST_TURNS: usize = 20_000;
 
 /// Round trips at one time after which nothing may be on its way.
 const MOST_ROUNDS: usize = 2_000;
