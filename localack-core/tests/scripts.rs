@@ -204,6 +204,20 @@ scripts! {
     h9_2_acks_for_what_went_round_reach_the_sender = "regress_acks_went_round_full";
     /// H6.4, H8.3.
     h8_3_what_follows_a_fin_past_a_full_window_counts = "regress_resets_fin_past_window";
+    /// H2.3, H5.10, section 2.3, invariant 6.
+    h5_10_a_relayed_ack_brings_its_own_window = "regress_windows_relayed";
+    /// Section 3, H5.3.
+    h5_3_a_window_offered_before_a_soft_hand_over_counts = "regress_windows_soft";
+    /// H3.3, invariant 7.
+    h3_3_what_went_by_before_a_hole_counts_once_it_is_filled = "regress_acks_tsval_island";
+    /// Invariants 15 and 25.
+    a_hand_over_forgets_no_acknowledgement = "regress_acks_forgotten";
+    /// H4.2, invariants 9 and 25.
+    h4_2_octets_sacked_before_no_hole_are_never_dropped = "regress_services_promise";
+    /// Section 3, invariant 4.
+    a_promotion_begins_at_the_largest_edge_seen = "regress_services_edge";
+    /// Section 2.5, invariants 28 and 30.
+    a_reset_that_goes_on_promises_nothing_new = "regress_resets_bare";
 
     /// RFC 8985 section 7.4.2, RFC 3708 section 3.
     rfc8985_7_4_what_a_tail_probe_brings_about_counts_once = "review_probes";

@@ -203,9 +203,16 @@ impl<'a, P: Policy> Engine<'a, P> {
         };
         state.stream_mut(direction).set_service(service);
         if state.phase() == Phase::Open {
-            self.storage.head.ready.push_back(self.storage.flows, slot);
+            self.look_after(slot);
         }
         Ok(())
+    }
+
+    /// The next poll looks at the flow, even if it waits for its turn at a vouched rate.
+    fn look_after(&mut self, slot: u32) {
+        let Storage { head, flows, .. } = &mut self.storage;
+        head.shares.leave(flows, slot);
+        head.ready.push_back(flows, slot);
     }
 
     /// Lets another controller take over one direction of a flow, with the window as it is.
@@ -260,7 +267,7 @@ impl<'a, P: Policy> Engine<'a, P> {
                 for direction in Direction::BOTH {
                     state.stream_mut(direction).set_service(Service::Bypass);
                 }
-                self.storage.head.ready.push_back(self.storage.flows, slot);
+                self.look_after(slot);
             }
         }
     }

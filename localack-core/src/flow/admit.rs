@@ -143,6 +143,7 @@ impl FlowSlot {
         up.recv.seq_max = syn_ack.ack;
         up.send
             .start_window(syn_ack.seq, syn_ack.ack, syn_ack.window);
+        up.recv.edge = up.send.wnd_edge;
         let down = self.stream_mut(Direction::arriving_on(server));
         down.start_at(syn_ack.seq.advance(1));
         down.watch(
@@ -155,6 +156,7 @@ impl FlowSlot {
         let window = pending.window();
         down.send.wnd_edge = syn_ack.seq.advance(1).advance(window);
         down.send.wnd_max = window;
+        down.recv.edge = down.send.wnd_edge;
         if let Some(timestamps) = syn_ack.options.timestamps {
             down.recv.ts_recent = timestamps.val;
             down.recv.ts_max = timestamps.val;
@@ -212,7 +214,7 @@ impl FlowSlot {
         down.watch_ack(seg.ack);
         down.recv.ack_sent = seg.ack;
         down.send
-            .note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window));
+            .note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window), true);
         if let Some(timestamps) = seg.options.timestamps {
             down.send.tsecr = timestamps.ecr;
         }

@@ -1,7 +1,7 @@
 //! One direction of a flow's data: the half that faces its sender, what is in custody, and the
 //! half that faces its receiver.
 
-use crate::half::recv::RecvHalf;
+use crate::half::recv::{MAX_SACK, RecvHalf};
 use crate::half::send::SendHalf;
 use crate::policy::Service;
 use crate::pool::Chain;
@@ -169,15 +169,41 @@ impl Stream {
         }
         if range.start().at_or_before(rcv_nxt) {
             self.chain.follow(rcv_nxt.latest(range.end()));
+            self.watch_islands();
+        } else {
+            self.recv.note_held(range);
         }
         self.send.snd_nxt = self.send.snd_nxt.latest(range.end());
     }
 
+    /// What went by before a hole that is filled now has gone by in order.
+    fn watch_islands(&mut self) {
+        for _ in 0..MAX_SACK {
+            let rcv_nxt = self.rcv_nxt();
+            let reach = |block: &&SeqRange| block.start().at_or_before(rcv_nxt);
+            let Some(&island) = self.recv.held().iter().find(reach) else {
+                return;
+            };
+            self.chain.follow(rcv_nxt.latest(island.end()));
+            self.recv.prune_held(self.rcv_nxt());
+        }
+    }
+
     /// Follows an acknowledgement of a watched stream.
-    pub(crate) const fn watch_ack(&mut self, ack: SeqNum) {
+    pub(crate) fn watch_ack(&mut self, ack: SeqNum) {
         self.send.snd_una = self.send.snd_una.latest(ack);
         self.send.snd_nxt = self.send.snd_nxt.latest(self.send.snd_una);
         self.chain.follow(self.rcv_nxt().latest(self.send.snd_una));
+        if !self.recv.held().is_empty() {
+            self.recv.prune_held(self.rcv_nxt());
+            self.watch_islands();
+        }
+    }
+
+    /// The furthest that a window offered to the sender of a watched stream may have reached: by the
+    /// receiver, or by the engine before it let go.
+    pub(crate) fn widest_edge(&self) -> SeqNum {
+        self.send.widest_edge().latest(self.recv.edge)
     }
 
     /// Whether the engine stores this direction's data and answers for it.

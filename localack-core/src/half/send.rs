@@ -234,17 +234,20 @@ impl SendHalf {
         }
     }
 
-    /// Takes in a window if it is news (RFC 9293 section 3.10.7.4); whether it was.
+    /// Takes in a window if it is news (RFC 9293 section 3.10.7.4); whether it was. `advances` says that
+    /// it came with the newest acknowledgement: then it is, whatever was sent again with it (rule H2.3).
     pub(crate) fn note_window(
         &mut self,
         seq: SeqNum,
         ack: SeqNum,
         field: u16,
         octets: u32,
+        advances: bool,
     ) -> bool {
         let edge = ack.advance(octets);
         let is_news = self.wl1.before(seq)
-            || (self.wl1 == seq && (ack.after(self.snd_una) || ack == self.snd_una))
+            || advances
+            || (self.wl1 == seq && ack.at_or_after(self.snd_una))
             // A sender that has gone back to repeat itself still says how much it can take.
             || edge.after(self.wnd_edge);
         if !is_news {

@@ -30,7 +30,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             )
         } else {
             // A FIN takes no room (rule H6.4), and what follows it lies one further.
-            let edge = stream.send.widest_edge().advance(1);
+            let edge = stream.widest_edge().advance(1);
             (stream.send.snd_una, edge)
         };
         let reaches = seg.seq_end().at_or_after(low) || seg.seq.at_or_after(low.retreat(1));
@@ -50,7 +50,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream(direction);
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
         if !stream.is_active() {
-            let beyond = seg.seq.after(stream.send.widest_edge());
+            let beyond = seg.seq.after(stream.widest_edge());
             return beyond.then_some(Verdict::Pass(PassReason::Unacceptable));
         }
         if carries {

@@ -32,7 +32,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             rewrite.set_flags(Flags::NONE, Flags::CWR);
         }
         let echo = direction.reverse();
-        if self.flow.stream(echo).is_active() && seg.flags.contains(Flags::ACK) {
+        let has_ack = seg.flags.contains(Flags::ACK);
+        if self.flow.stream(echo).is_active() && has_ack && seg.flags.contains(Flags::RST) {
+            // It promises nothing more than what was promised (section 2.5).
+            rewrite.set_ack(self.flow.stream(echo).recv.ack_sent);
+        } else if self.flow.stream(echo).is_active() && has_ack {
             self.edit_feedback(echo, &mut rewrite);
         } else {
             self.freshen_feedback(echo, seg, &mut rewrite);
@@ -68,7 +72,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// it (rule H5.10).
     fn freshen_feedback(&self, echo: Direction, seg: &Segment, rewrite: &mut Rewrite<'_>) {
         let newest = &self.flow.stream(echo).send;
-        if self.flow.stream(echo.reverse()).is_active() && seg.ack.before(newest.snd_una) {
+        let has_ack = seg.flags.contains(Flags::ACK);
+        let served = self.flow.stream(echo.reverse()).is_active();
+        if served && has_ack && seg.ack.before(newest.snd_una) {
             let echoes = self.echo_of(echo);
             rewrite.set_flags(echoes, Flags::ECE.without(echoes));
             rewrite.set_ack(newest.snd_una);

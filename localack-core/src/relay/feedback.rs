@@ -55,7 +55,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut stream.send;
         let (una, window) = (send.snd_una, send.window);
         let echoed = send.flags.has(SendFlags::ECHO);
-        let is_news = send.note_window(seg.seq, seg.ack, seg.window, shift.octets(seg.window));
+        let (advances, octets) = (seg.ack.after(una), shift.octets(seg.window));
+        let is_news = send.note_window(seg.seq, seg.ack, seg.window, octets, advances);
+        stream.recv.edge = stream.recv.edge.latest(send.wnd_edge);
         if is_news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;
         }
@@ -83,7 +85,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let (una, highest) = (stream.send.snd_una, stream.recv.seq_max);
         if seg.ack.after(highest) {
             self.went_round(echo, seg.ack);
-            self.note_peer_window(echo, seg);
+            self.note_peer_window(echo, seg, true);
             return Feedback::WentRound;
         }
         if seg.ack.before(una) {
@@ -98,7 +100,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.take_sack(echo, seg, &mut news);
         let window_before = self.flow.stream(echo).send.wnd_edge;
-        let opened = self.note_peer_window(echo, seg);
+        let opened = self.note_peer_window(echo, seg, news.acked > 0);
         let same_window = self.flow.stream(echo).send.wnd_edge == window_before;
         self.count_duplicate(echo, seg, same_window, &mut news);
         let tsecr = seg.options.timestamps.map(|timestamps| timestamps.ecr);
@@ -113,13 +115,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Takes in the receiver's window (rule H2.7). Whether it has opened for a sender that sees it as
     /// it is.
-    fn note_peer_window(&mut self, echo: Direction, seg: &Segment) -> bool {
+    fn note_peer_window(&mut self, echo: Direction, seg: &Segment, advances: bool) -> bool {
         let shift = self.flow.host(echo.source().other()).scale();
         let now = self.now;
         let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
         let was_shut = send.usable_edge().at_or_before(send.snd_nxt);
-        let news = send.note_window(seg.seq, seg.ack, seg.window, shift.octets(seg.window));
+        let octets = shift.octets(seg.window);
+        let news = send.note_window(seg.seq, seg.ack, seg.window, octets, advances);
         if was_shut && send.usable_edge().after(send.snd_nxt) {
             // Probes went unanswered for want of room, not of a path: what follows is timed anew.
             send.reset_backoff();

@@ -60,7 +60,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &self.flow.stream(direction).send;
         // What the receiver itself has offered must find room too; the octets may begin and end
         // inside a block.
-        let offered = send.wnd_edge.octets_past(send.snd_una);
+        let edge = self.flow.stream(direction).recv.edge.latest(send.wnd_edge);
+        let offered = edge.octets_past(send.snd_una);
         let most = self
             .flow
             .most_held(scale)
@@ -80,7 +81,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.recv.forget_held();
         stream.recv.ack_sent = start;
         stream.recv.seq_max = start;
-        stream.recv.edge = stream.send.wnd_edge.latest(start);
+        // The receiver may have taken some of its window back; the edge never goes back (invariant 4).
+        stream.recv.edge = edge.latest(start);
         stream.patience = Stamp::NEVER;
         let window_max = stream.send.wnd_max;
         stream.send.start_at(start);
@@ -207,8 +209,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // SACKed behind it was advice (RFC 2018 section 8).
         let patience = micros(self.config.drain_patience);
         let is_silent = !stream.recv.data_at.is_within(patience, now);
-        let given_up = stream.debt() == 0 && is_silent && stream.patience.is_due(now);
+        let has_hole = stream.send.snd_una.at_or_after(stream.rcv_nxt());
+        let given_up = has_hole && is_silent && stream.patience.is_due(now);
         if !stream.owes_nothing() && !given_up {
+            return;
+        }
+        // An acknowledgement that waits would be forgotten with the rest.
+        if stream.flags.has(StreamFlags::ACK_OWED) || stream.recv.ack_due.is_set() {
+            let flags = &mut self.flow.stream_mut(direction).flags;
+            flags.set(StreamFlags::ACK_OWED);
+            self.pay_acks(direction);
+        }
+        let stream = self.flow.stream(direction);
+        if stream.flags.has(StreamFlags::ACK_OWED) {
             return;
         }
         let reaches = stream.send.wnd_edge.at_or_after(stream.recv.edge);
@@ -220,6 +233,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::Bypass);
         stream.chain.follow(stream.send.snd_nxt);
+        stream.recv.forget_held();
         stream.send.leave_ecn();
         stream.recv.ts_recent = stream.recv.ts_max;
         stream.send.timer = Stamp::NEVER;

@@ -1,7 +1,9 @@
 //! Another controller takes over while losses are repaired: it knows of the loss, and the window does not
 //! leap (RFC 9937, RFC 5681 section 3.1).
 
-use localack_core::{Config, Controller, Direction, FlowConfig, Port, Provision};
+use localack_core::{
+    Config, Controller, Direction, DirectionMode, FlowConfig, Port, Provision, Service,
+};
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::Flags;
 
@@ -90,4 +92,30 @@ fn a_vouched_rate_can_be_changed_while_flows_wait_for_it() {
     assert!(lab.engine.set_shared_rate(5, 1_000_000, lab.tape.now));
     let fast = reached_by(&mut lab, 1100, 1500);
     assert_eq!(fast, 40_001, "{slow} before");
+}
+
+#[test]
+fn h12_3_a_flow_that_waits_for_its_turn_is_handed_back_at_the_next_poll() {
+    let mut memory = Memory::new(4, 128, 1000);
+    let mut flow = at_once(FlowConfig::inner_local_ack());
+    flow.controller = Controller::Provisioned(Provision::new(5, 10_000));
+    for drains in [false, true] {
+        let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+        lab.shake(0, 0, 1);
+        lab.shake(50, 1, 3);
+        lab.says(60, Port::Outer, 1, 1, 60_000, 0);
+        for segment in 0..3 {
+            lab.says(70, Port::Inner, 1 + segment * MSS, 1, 60_000, MSS);
+        }
+        let (id, now) = (lab.id(), lab.tape.now);
+        if drains {
+            lab.engine.drain(now);
+        } else {
+            let direction = Direction::InnerToOuter;
+            let asked = lab.engine.set_service(id, direction, Service::Bypass, now);
+            assert_eq!(asked, Ok(()));
+        }
+        lab.settle();
+        assert_eq!(lab.flow().inner_to_outer.mode, DirectionMode::Draining);
+    }
 }
