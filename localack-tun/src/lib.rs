@@ -33,6 +33,7 @@
 
 pub mod capture;
 pub mod clock;
+pub mod config;
 #[cfg(target_os = "linux")]
 pub mod device;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,227 @@
+//! What the command line says, which wins.
+
+use localack_core::Custody;
+
+use super::actions::{ControllerChoice, Vouched};
+use super::quantity::Rate;
+use super::words::{ControllerName, ServiceChoice};
+use super::{Settings, ShareConflict, interface};
+
+/// Choices of the command line, each `None` where it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Flags {
+    /// The interface on the inner side.
+    pub inner: Option<String>,
+    /// The interface on the outer side.
+    pub outer: Option<String>,
+    /// The service of data from the inner side, where no policy says otherwise.
+    pub service: Option<ServiceChoice>,
+    /// Its controller, where no policy says otherwise.
+    pub controller: Option<ControllerName>,
+    /// The rate vouched for, for the controller `provisioned`.
+    pub rate: Option<Rate>,
+    /// When custody may begin, where no policy says otherwise.
+    pub custody: Option<Custody>,
+}
+
+/// Why choices of the command line do not fit together, or the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlagError {
+    /// A rate without the controller that needs it.
+    #[error("--rate is for --controller provisioned")]
+    Rate,
+    /// That controller without a rate.
+    #[error("--controller provisioned needs the rate that you vouch for, such as --rate 20mbit")]
+    NoRate,
+    /// The kernel would not take the name.
+    #[error("--{side}: {error}")]
+    Interface {
+        /// `inner` or `outer`.
+        side: &'static str,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Inner and outer are the same.
+    #[error("the inner and the outer interface are the same: {0}")]
+    SameInterface(String),
+    /// A policy vouches for another rate of the same share.
+    #[error(transparent)]
+    Share(#[from] ShareConflict),
+}
+
+impl Settings {
+    /// Lets the command line have its way.
+    ///
+    /// # Errors
+    /// [`FlagError`]; the settings are then as before.
+    pub fn apply(&mut self, flags: &Flags) -> Result<(), FlagError> {
+        let mut changed = self.clone();
+        changed.apply_interfaces(flags)?;
+        let default = &mut changed.default;
+        if let Some(service) = flags.service {
+            default.inner_to_outer = Some(service);
+            if service != ServiceChoice::Bypass {
+                default.track = Some(true);
+            }
+        }
+        if flags.custody.is_some() {
+            default.custody = flags.custody;
+        }
+        let present = default.controller.unwrap_or(ControllerChoice::Bbr);
+        default.controller = Some(controller(present, flags)?);
+        changed.check_shares()?;
+        *self = changed;
+        Ok(())
+    }
+
+    fn apply_interfaces(&mut self, flags: &Flags) -> Result<(), FlagError> {
+        for (side, flag, place) in [
+            ("inner", &flags.inner, &mut self.inner),
+            ("outer", &flags.outer, &mut self.outer),
+        ] {
+            if let Some(name) = flag {
+                let error = |error| FlagError::Interface { side, error };
+                *place = Some(interface(name).map_err(error)?);
+            }
+        }
+        match (&self.inner, &self.outer) {
+            (Some(inner), Some(outer)) if inner == outer => {
+                Err(FlagError::SameInterface(inner.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What becomes of the controller that is chosen so far.
+fn controller(present: ControllerChoice, flags: &Flags) -> Result<ControllerChoice, FlagError> {
+    let name = flags.controller.unwrap_or(present.name());
+    if name != ControllerName::Provisioned && flags.rate.is_some() {
+        return Err(FlagError::Rate);
+    }
+    Ok(match name {
+        ControllerName::Reno => ControllerChoice::Reno,
+        ControllerName::Cubic => ControllerChoice::Cubic,
+        ControllerName::Bbr => ControllerChoice::Bbr,
+        ControllerName::Provisioned => match (present, flags.rate) {
+            (ControllerChoice::Provisioned(vouched), None) => {
+                ControllerChoice::Provisioned(vouched)
+            }
+            (_, None) => return Err(FlagError::NoRate),
+            (ControllerChoice::Provisioned(mut vouched), Some(rate)) => {
+                vouched.rate = rate;
+                // What is said of one connection cannot exceed what all have.
+                vouched.floor = vouched.floor.map(|floor| floor.min(rate));
+                ControllerChoice::Provisioned(vouched)
+            }
+            (_, Some(rate)) => ControllerChoice::Provisioned(Vouched::new(rate)),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(change: impl FnOnce(&mut Flags)) -> Flags {
+        let mut flags = Flags::default();
+        change(&mut flags);
+        flags
+    }
+
+    fn settings(text: &str) -> Settings {
+        Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn without_flags_nothing_changes() {
+        let mut settings = settings("[default]\ncontroller = \"reno\"");
+        let before = settings.clone();
+        assert_eq!(settings.apply(&Flags::default()), Ok(()));
+        assert_eq!(settings, before);
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let mut settings = settings(
+            "[inner]\ninterface = \"a\"\n[outer]\ninterface = \"b\"\n\
+             [default]\ncontroller = \"reno\"\ntrack = false\n",
+        );
+        let flags = flags(|flags| {
+            flags.inner = Some("c".into());
+            flags.service = Some(ServiceChoice::LocalAck);
+            flags.controller = Some(ControllerName::Cubic);
+            flags.custody = Some(Custody::AfterHandshake);
+        });
+        assert_eq!(settings.apply(&flags), Ok(()));
+        assert_eq!(settings.inner.as_deref(), Some("c"));
+        assert_eq!(settings.outer.as_deref(), Some("b"));
+        let default = settings.default;
+        assert_eq!(default.controller, Some(ControllerChoice::Cubic));
+        assert_eq!(default.inner_to_outer, Some(ServiceChoice::LocalAck));
+        assert_eq!(default.custody, Some(Custody::AfterHandshake));
+        assert_eq!(default.track, Some(true), "what is served is tracked");
+    }
+
+    #[test]
+    fn a_vouched_rate_and_its_controller_need_each_other() {
+        let apply = |text: &str, flags: &Flags| {
+            let mut settings = settings(text);
+            settings.apply(flags).map(|()| settings.default.controller)
+        };
+        let rate: Rate = "10mbit".parse().unwrap();
+        let only_rate = flags(|flags| flags.rate = Some(rate));
+        let only_name = flags(|flags| flags.controller = Some(ControllerName::Provisioned));
+        let both = flags(|flags| {
+            flags.rate = Some(rate);
+            flags.controller = Some(ControllerName::Provisioned);
+        });
+        let vouched = Some(ControllerChoice::Provisioned(Vouched::new(rate)));
+        assert_eq!(apply("", &only_rate), Err(FlagError::Rate));
+        assert_eq!(apply("", &only_name), Err(FlagError::NoRate));
+        assert_eq!(apply("", &both), Ok(vouched));
+        let file = "[default]\ncontroller = \"provisioned\"\nrate = \"5mbit\"\nshare = 3";
+        let with_share = |rate| {
+            let mut vouched = Vouched::new(rate);
+            vouched.share = 3;
+            Ok(Some(ControllerChoice::Provisioned(vouched)))
+        };
+        assert_eq!(apply(file, &only_rate), with_share(rate));
+        assert_eq!(
+            apply(file, &only_name),
+            with_share("5mbit".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let mut settings = settings(
+            "[inner]\ninterface = \"a\"\n[[policy]]\nname = \"x\"\ncontroller = \"provisioned\"\n\
+             rate = \"5mbit\"",
+        );
+        let before = settings.clone();
+        let mut refused = |change: fn(&mut Flags)| {
+            let error = settings.apply(&flags(change)).unwrap_err().to_string();
+            assert_eq!(settings, before);
+            error
+        };
+        assert_eq!(
+            refused(|flags| flags.outer = Some("a".into())),
+            "the inner and the outer interface are the same: a"
+        );
+        assert_eq!(
+            refused(|flags| flags.outer = Some("a/b".into())),
+            "--outer: \"a/b\" is not an interface: 1 to 15 characters, no '/', ':', '%' or space"
+        );
+        assert_eq!(
+            refused(|flags| {
+                flags.controller = Some(ControllerName::Provisioned);
+                flags.rate = "10mbit".parse().ok();
+            }),
+            "share 0 is 5mbit in policy \"x\" and 10mbit in policy \"default\"; give one of them \
+             another share"
+        );
+    }
+}
