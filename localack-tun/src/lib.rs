@@ -41,6 +41,7 @@ pub mod emulate;
 pub mod link;
 #[cfg(target_os = "linux")]
 pub mod netns;
+pub mod policy;
 
 /// The README's example, compiled and run with the tests.
 #[cfg(doctest)]

@@ -54,6 +54,9 @@ pub use problem::{LoadError, Problem, Problems};
 pub use quantity::{QuantityError, Rate, octets, time};
 pub use words::{ControllerName, LogFormat, LogLevel, ServiceChoice, WordError, custody, side};
 
+#[cfg(test)]
+pub(crate) use tests::written;
+
 use reader::{Reader, Section, Span};
 use value::{Fault, Value, integer, string, text};
 
@@ -162,15 +165,23 @@ impl Settings {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// The policies in their order, and last the default one, which is called [`DEFAULT`]; each with
-    /// everything that holds for it.
-    pub fn rules(&self) -> impl Iterator<Item = PolicySettings> + '_ {
-        let mut last = PolicySettings::new(DEFAULT);
-        last.actions = self.default;
-        self.policies.iter().cloned().chain([last]).map(|policy| {
+    /// The policies in their order, each with everything that holds for it.
+    pub fn policies(&self) -> impl Iterator<Item = PolicySettings> + '_ {
+        self.policies.iter().map(|policy| {
             let actions = policy.actions.or(&self.default).or(&Actions::builtin());
-            PolicySettings { actions, ..policy }
+            PolicySettings {
+                actions,
+                ..policy.clone()
+            }
         })
+    }
+
+    /// What holds for connections that no policy is for, as a policy called [`DEFAULT`].
+    #[must_use]
+    pub fn last_policy(&self) -> PolicySettings {
+        let mut last = PolicySettings::new(DEFAULT);
+        last.actions = self.default.or(&Actions::builtin());
+        last
     }
 
     /// Whether one share has two rates.

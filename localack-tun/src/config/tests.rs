@@ -230,9 +230,12 @@ fn what_a_policy_leaves_out_is_as_the_default() {
         service = "bypass"
         "#,
     );
-    let rules: Vec<_> = settings.rules().collect();
+    let rules: Vec<_> = settings
+        .policies()
+        .chain([settings.last_policy()])
+        .collect();
     let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["a", "b", "default"]);
+    assert_eq!(names, ["a", "b", DEFAULT]);
     let Admit::Adopt(config) = rules[0].actions.admit(1) else {
         panic!("what is served is followed");
     };
