@@ -42,6 +42,8 @@ pub mod link;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod policy;
+#[cfg(target_os = "linux")]
+pub mod steer;
 
 /// The README's example, compiled and run with the tests.
 #[cfg(doctest)]

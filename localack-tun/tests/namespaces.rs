@@ -6,85 +6,22 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "these tests measure real time")]
 
+mod common;
+
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
+use common::{Namespace, Scratch, ip, privileged};
 use localack_tun::netns;
 use pcap_file::pcap::PcapReader;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Whether this run may make namespaces, found out by making one.
-fn privileged() -> bool {
-    static ALLOWED: OnceLock<bool> = OnceLock::new();
-    let allowed = *ALLOWED.get_or_init(|| {
-        let probe = format!("la-test-probe-{}", std::process::id());
-        let netns = |verb| {
-            let output = Command::new("ip").args(["netns", verb, &probe]).output();
-            output.is_ok_and(|output| output.status.success())
-        };
-        netns("add") && netns("del")
-    });
-    if !allowed {
-        let required = std::env::var_os("LOCALACK_REQUIRE_ROOT").is_some_and(|value| value == "1");
-        assert!(
-            !required,
-            "LOCALACK_REQUIRE_ROOT=1, but no network namespace can be made"
-        );
-        eprintln!("skipped: needs root and iproute2 to make network namespaces");
-    }
-    allowed
-}
-
-fn ip(args: &str) {
-    let output = Command::new("ip")
-        .args(args.split_whitespace())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {args}: {errors}");
-}
-
-/// A network namespace that exists as long as this value.
-struct Namespace(String);
-
-impl Namespace {
-    fn new(role: &str) -> Self {
-        let namespace = Self(format!("la-test-{role}-{}", std::process::id()));
-        ip(&format!("netns add {}", namespace.0));
-        ip(&format!("-n {} link set lo up", namespace.0));
-        namespace
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-/// A file that exists as long as this value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("la-test-{}-{name}", std::process::id())))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 /// A running emulator between two namespaces with an address at each end.
 struct Emulator {
