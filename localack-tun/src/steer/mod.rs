@@ -29,14 +29,22 @@
 //! own addresses), `src_valid_mark` (no marks), `disable_policy` (no IPsec policies), and
 //! `ip_early_demux` off (it looks for the gateway's own connections only).
 //!
-//! Needed of others: no third interface may filter by strict reverse path (the two named ones may).
+//! Asked of others: no third interface may filter by strict reverse path (the two named ones may).
 //! The kernel would ask for the way back by our rules, and drop what goes from there to ours.
 //!
-//! Limits: routing policies by incoming interface and packet marks set for INNER do not hold for
-//! what comes back from the devices, for that comes in on the outer or inner device. Connection
-//! tracking meets each packet twice; a gateway that translates addresses or drops invalid packets
-//! has to track the two sides in different zones. There can be one steering in a network
-//! namespace.
+//! # Limits
+//!
+//! - Routing policies by incoming interface and packet marks set for INNER do not hold for what
+//!   comes back from the devices, for that comes in on the outer or inner device.
+//! - Connection tracking meets each packet twice. Where the gateway translates addresses on OUTER,
+//!   the second meeting finds the connection known and translates nothing, unless the inner side
+//!   is tracked in a zone of its own:
+//!   `iifname { INNER, lak-in } fib daddr type != local meta l4proto { tcp, icmp, ipv6-icmp } ct
+//!   zone set 108` in an nftables chain with priority `raw`. Take that rule away with the engine:
+//!   without the detour it breaks the translation.
+//! - Errors that the gateway itself answers what comes from a device with (no route, no neighbour,
+//!   a smaller path MTU that the main table knows) go to the host, not to the engine.
+//! - There can be one steering in a network namespace.
 
 mod error;
 mod links;
