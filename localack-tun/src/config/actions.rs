@@ -123,6 +123,10 @@ pub struct Actions {
     pub allow_dont_fragment: Option<bool>,
 }
 
+/// What a direction may hold unless something else is said: what is on its way on a path of 50 Mbit/s
+/// and 600 ms.
+const BUFFER: u32 = 4 << 20;
+
 /// The keys of actions.
 pub(super) const KEYS: [&str; 20] = [
     "track",
@@ -162,7 +166,7 @@ impl Actions {
             custody: Some(Custody::AfterProof),
             pacing: Some(usual.pacing),
             careful_resume: Some(usual.careful_resume),
-            buffer: Some(usual.buffer_limit),
+            buffer: Some(BUFFER),
             ack_delay: Some(usual.ack_delay),
             allow_dont_fragment: Some(usual.allow_dont_fragment),
         }

@@ -37,6 +37,11 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 const MIB: u64 = 1 << 20;
+/// Room for one direction of a connection with the limit that is usual, so that it is never more than
+/// there is.
+const LEAST_PER_QUEUE: u64 = 4 * MIB;
+/// The engine takes blocks of less than 64 KiB, and at most 2^31 of them.
+const BLOCKS: RangeInclusive<u32> = 512..=32_768;
 /// The engine counts what is soon in microseconds modulo 2^32, and takes half an hour at most.
 const HALF_HOUR: Duration = Duration::from_secs(1800);
 /// What is late it counts in milliseconds modulo 2^32.
@@ -52,10 +57,10 @@ const fn ms(number: u64) -> Duration {
 pub struct EngineSettings {
     /// Connections that can be followed at a time, 1 to 16,777,216; a little over 1 KiB each.
     pub flows: u32,
-    /// Octets that can be in custody, 1 MiB for each queue to 1 TiB.
+    /// Octets that can be in custody, 4 MiB for each queue to 1 TiB.
     #[serde(serialize_with = "write_octets")]
     pub buffer: u64,
-    /// Octets of one block of the buffer, 256 to 65,536: a segment or a little more.
+    /// Octets of one block of the buffer, 512 to 32,768: a segment or a little more.
     #[serde(serialize_with = "write_octets")]
     pub block: u32,
     /// Networks whose paths are remembered, at most 1,048,576; 96 octets each.
@@ -218,9 +223,9 @@ impl EngineSettings {
         const LARGEST: u32 = 1 << 29;
         let read = &mut *section;
         let flows = read.read_into(reader, "flows", &mut self.flows, whole(1..=1 << 24));
-        let buffer = octets(MIB..=1 << 40);
+        let buffer = octets(LEAST_PER_QUEUE..=1 << 40);
         let buffer = read.read_into(reader, "buffer", &mut self.buffer, buffer);
-        let block = read.read_into(reader, "block", &mut self.block, octets(256..=65_536));
+        let block = read.read_into(reader, "block", &mut self.block, octets(BLOCKS));
         read.read_into(reader, "networks", &mut self.networks, whole(0..=1 << 20));
         let queues = read.read_into(reader, "queues", &mut self.queues, whole(1..=256));
         read.read_into(reader, "lock_memory", &mut self.lock_memory, boolean);
@@ -241,10 +246,10 @@ impl EngineSettings {
             let message = format!("`flows`: {queues_of} queues need a flow each at least");
             reader.report(span, message);
         }
-        if self.buffer_per_queue() < MIB
+        if self.buffer_per_queue() < LEAST_PER_QUEUE
             && let Some(span) = place([buffer.clone(), queues])
         {
-            let octets = show_octets(u64::from(queues_of) * MIB);
+            let octets = show_octets(u64::from(queues_of) * LEAST_PER_QUEUE);
             let message = format!("`buffer`: {queues_of} queues need {octets} at least");
             reader.report(span, message);
         } else if self.per_queue().blocks < self.reserved_blocks as usize

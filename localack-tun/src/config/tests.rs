@@ -5,7 +5,10 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::*;
-use localack_core::{Admit, Config, Controller, Custody, Port, Service};
+use localack_core::{
+    Admit, BlockSlot, Config, ConfigError, Controller, Custody, Engine, EngineHead, FlowConfig,
+    FlowSlot, IndexSlot, PathSlot, Port, Service, Storage,
+};
 
 const EXAMPLE: &str = include_str!("../../examples/localack-tun.toml");
 
@@ -94,7 +97,7 @@ fn the_defaults_are_as_documented() {
     assert_eq!(config.inward_controller, Controller::Cubic);
     assert_eq!(config.custody, Custody::AfterProof);
     assert_eq!((config.pacing, config.careful_resume), (true, false));
-    assert_eq!(config.buffer_limit, 1 << 20);
+    assert_eq!(config.buffer_limit, 4 << 20);
     assert_eq!(config.ack_delay, Duration::ZERO);
     assert!(!config.allow_dont_fragment);
 }
@@ -105,7 +108,7 @@ fn every_key_reaches_its_setting() {
         r#"
         [engine]
         flows = 1000
-        buffer = "8mib"
+        buffer = "16mib"
         block = "2kib"
         networks = 10
         queues = 4
@@ -157,8 +160,8 @@ fn every_key_reaches_its_setting() {
     let expected = Geometry {
         flows: 250,
         index: 512,
-        blocks: 1024,
-        arena: 2 << 20,
+        blocks: 2048,
+        arena: 4 << 20,
         paths: 3,
     };
     assert_eq!(settings.engine.per_queue(), expected);
@@ -246,4 +249,56 @@ fn what_a_policy_leaves_out_is_as_the_default() {
     assert_eq!(config.buffer_limit, 2 << 20);
     assert_eq!(rules[1].actions.admit(1), Admit::Pass);
     assert_eq!(rules[2].actions.admit(1), Admit::Pass);
+}
+
+/// Whether an engine takes its settings with the memory that they ask for.
+fn is_taken(engine: &EngineSettings) -> Result<(), ConfigError> {
+    let geometry = engine.per_queue();
+    let storage = Storage {
+        head: &mut Box::new(EngineHead::EMPTY),
+        flows: &mut vec![FlowSlot::EMPTY; geometry.flows],
+        index: &mut vec![IndexSlot::EMPTY; geometry.index],
+        blocks: &mut vec![BlockSlot::EMPTY; geometry.blocks],
+        arena: &mut vec![0; geometry.arena],
+        paths: &mut vec![PathSlot::EMPTY; geometry.paths],
+    };
+    let config = engine.config([1, 2], [1500; 2]);
+    Engine::new(storage, config, FlowConfig::tracked()).map(|_| ())
+}
+
+#[test]
+fn the_engine_takes_whatever_is_accepted() {
+    for text in [
+        "flows = 1\nbuffer = \"4mib\"\nnetworks = 0",
+        "flows = 3\nbuffer = \"4097kib\"\nblock = 512\nreserved_blocks = 1024",
+        "flows = 257\nqueues = 256\nbuffer = \"1gib\"\nblock = \"32kib\"\nreserved_blocks = 128",
+        "flows = 1000\nbuffer = \"5mib\"\nblock = 1499\nhandshake_share = 1",
+        "flows = 9\nbuffer = \"4mib\"\ndebt_time = \"30min\"\nreset_patience = \"30min\"\n\
+         drain_patience = \"30min\"\ntombstone_time = \"30min\"\ngive_up_after = \"30min\"\n\
+         handshake_time = \"30min\"\nidle_time = \"30d\"\nclosing_time = \"30d\"\n\
+         rto_min = \"30min\"\nrto_max = \"30min\"\ndemotion_hold = \"30min\"",
+        "flows = 9\nbuffer = \"4mib\"\ndebt_time = \"10ms\"\nreset_patience = \"0s\"\n\
+         drain_patience = \"0s\"\ntombstone_time = \"0s\"\ngive_up_after = \"100s\"\n\
+         handshake_time = \"1s\"\nidle_time = \"1s\"\nclosing_time = \"1s\"\n\
+         rto_min = \"1ms\"\nrto_max = \"1ms\"\ndemotion_hold = \"0s\"\nhandshake_share = 100",
+    ] {
+        let settings = parse(&format!("[engine]\n{text}"));
+        assert_eq!(is_taken(&settings.engine), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn a_file_is_read_or_named() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = Settings::load(&manifest.join("examples/localack-tun.toml"));
+    assert_eq!(example.ok(), Some(Settings::default()));
+    let missing = Settings::load(Path::new("/nonexistent/x.toml")).unwrap_err();
+    let told = missing.to_string();
+    assert!(told.starts_with("/nonexistent/x.toml: "), "{told}");
+    let wrong = Settings::load(&manifest.join("Cargo.toml")).unwrap_err();
+    let told = wrong.to_string();
+    assert!(
+        told.contains("Cargo.toml:1:2: unknown key `package` in the file; "),
+        "{told}"
+    );
 }

@@ -154,20 +154,20 @@ fn limits_of_the_engine_have_ranges() {
             ),
             ("flows = -1", "9: `flows`: -1 is not between 1 and 16777216"),
             (
-                "buffer = \"1023kib\"",
-                "10: `buffer`: 1023kib is not between 1mib and 1024gib",
+                "buffer = \"4095kib\"",
+                "10: `buffer`: 4095kib is not between 4mib and 1024gib",
             ),
             (
                 "buffer = \"1025gib\"",
-                "10: `buffer`: 1025gib is not between 1mib and 1024gib",
+                "10: `buffer`: 1025gib is not between 4mib and 1024gib",
             ),
             (
-                "block = 255",
-                "9: `block`: 255 is not between 256 and 64kib",
+                "block = 511",
+                "9: `block`: 511 is not between 512 and 32kib",
             ),
             (
-                "block = \"65kib\"",
-                "9: `block`: 65kib is not between 256 and 64kib",
+                "block = \"33kib\"",
+                "9: `block`: 33kib is not between 512 and 32kib",
             ),
             (
                 "networks = 1048577",
@@ -262,16 +262,16 @@ fn every_queue_needs_its_part() {
         ["3:9: `flows`: 8 queues need a flow each at least"]
     );
     assert_eq!(
-        problems("[engine]\nqueues = 8\nbuffer = \"7mib\""),
-        ["3:10: `buffer`: 8 queues need 8mib at least"]
+        problems("[engine]\nqueues = 8\nbuffer = \"31mib\""),
+        ["3:10: `buffer`: 8 queues need 32mib at least"]
     );
     assert_eq!(
-        problems("[engine]\nbuffer = \"1mib\"\nblock = \"64kib\"\nreserved_blocks = 17"),
-        ["4:19: `reserved_blocks`: a queue has no more than 16 blocks"]
+        problems("[engine]\nbuffer = \"4mib\"\nblock = \"32kib\"\nreserved_blocks = 129"),
+        ["4:19: `reserved_blocks`: a queue has no more than 128 blocks"]
     );
     assert_eq!(
-        problems("[engine]\nbuffer = \"8mib\"\nqueues = 8\n[default]\nbuffer = \"2mib\""),
-        ["5:10: `buffer`: 2mib is more than a queue has: 1mib"]
+        problems("[engine]\nbuffer = \"32mib\"\nqueues = 8\n[default]\nbuffer = \"5mib\""),
+        ["5:10: `buffer`: 5mib is more than a queue has: 4mib"]
     );
 }
 
@@ -518,6 +518,29 @@ fn a_share_has_one_rate() {
         problems(&[a, policy("b", 3, "2mbit")].concat()),
         [
             "10:8: share 3 is 1mbit in policy \"a\" and 2mbit in policy \"b\"; give one of them \
+             another share"
+        ]
+    );
+}
+
+#[test]
+fn a_share_has_one_rate_for_both_directions_and_for_the_default() {
+    let both = "[default]\ncontroller = \"provisioned\"\nrate = \"2mbit\"\n\
+                reverse_controller = \"provisioned\"\nreverse_rate = \"1mbit\"";
+    assert_eq!(
+        problems(both),
+        [
+            "5:16: share 0 is 2mbit in policy \"default\" and 1mbit in policy \"default\"; give one \
+             of them another share"
+        ]
+    );
+    parse(&both.replace("reverse_rate", "reverse_share = 1\nreverse_rate"));
+    let policy = "\n[[policy]]\nname = \"a\"\ncontroller = \"provisioned\"\nrate = \"3mbit\"";
+    let default = "[default]\ncontroller = \"provisioned\"\nrate = \"2mbit\"";
+    assert_eq!(
+        problems(&format!("{default}{policy}")),
+        [
+            "3:8: share 0 is 3mbit in policy \"a\" and 2mbit in policy \"default\"; give one of them \
              another share"
         ]
     );

@@ -123,7 +123,7 @@ proptest! {
         policies in policies(),
         default in actions(),
         interfaces in option::of(Just(["in0".to_owned(), "out0".to_owned()])),
-        (flows, queues, idle) in (256_u32..1 << 24, 1_u16..=256, 1_000..100_000_000_u64),
+        (flows, queues, idle) in (256_u32..1 << 24, 1_u16..=64, 1_000..100_000_000_u64),
     ) {
         let mut settings = Settings {
             policies,
