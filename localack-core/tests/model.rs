@@ -23,7 +23,7 @@ use strategies::{operations, setup};
 const EARLY: usize = 120;
 const LATE: usize = 80;
 /// Connections of each of the four tests.
-const CASES: u32 = 500;
+const CASES: u32 = 400;
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

@@ -124,15 +124,18 @@ impl Account {
         }
         self.store(packet);
         let end = packet.seq.wrapping_add(packet.seq_len());
-        if self.told_ack.is_some_and(|told| ahead(end, told) < -1) {
+        let old = |known| ahead(end, known) < 0 && ahead(packet.seq, known) < -1;
+        if self.told_ack.is_some_and(old) {
             // All of it was acknowledged before: a receiver drops it with its ACK (H1.9).
             return;
         }
-        self.acked = Some(latest(self.acked, packet.ack));
         let edge = packet
             .ack
             .wrapping_add(u32::from(packet.window) << self.shift());
         self.offered = Some(latest(self.offered, edge));
+        if !peer.acked.is_some_and(old) {
+            self.acked = Some(latest(self.acked, packet.ack));
+        }
     }
 
     fn store(&mut self, packet: &Packet) {
@@ -197,7 +200,15 @@ impl Account {
                 return;
             }
         }
-        if let (Some((value, _)), true) = (packet.options.timestamps, judged || syn) {
+        // What lies below all that this end has acknowledged is dropped, with its acknowledgement (RFC 9293
+        // section 3.10.7.4) and its timestamp (RFC 7323 section 5.3, R2 before R3).
+        let end = packet.seq.wrapping_add(packet.seq_len());
+        let old = |acked| ahead(end, acked) < 0 && ahead(packet.seq, acked) < -1;
+        if !syn && self.acked.is_some_and(old) {
+            return;
+        }
+        let taken = self.acked.is_none_or(|acked| ahead(end, acked) >= 0);
+        if let (Some((value, _)), true) = (packet.options.timestamps, (judged && taken) || syn) {
             self.told_stamp = Some(latest(self.told_stamp, value));
         }
         if packet.flags.has(Flags::ACK) {

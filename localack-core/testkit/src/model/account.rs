@@ -24,13 +24,10 @@ pub(super) struct Ledger {
     pub(super) edge: i64,
     /// What was reported to the sender by SACK out of the engine's store.
     pub(super) promised: Ranges,
-    /// The highest acknowledgement of the receiver that may have counted: of a RST, or of a segment
-    /// that was dropped.
-    pub(super) acked_perhaps: i64,
-    /// What had been acknowledged and not been told at a hand-over: the sender asks again.
-    pub(super) untold: i64,
-    /// The acknowledgement of a RST to the sender.
-    pub(super) told_by_reset: i64,
+    /// The acknowledgement of the RST of the receiver that arrives at this moment.
+    pub(super) acked_by_reset: i64,
+    /// Where the engine's store ended in order when it was at rest last.
+    pub(super) stored: i64,
     /// When the receiver last acknowledged something new, or had nothing to acknowledge, in
     /// microseconds.
     pub(super) progress_at: i64,
@@ -52,9 +49,8 @@ impl Ledger {
             told: 0,
             edge: 0,
             promised: Ranges::default(),
-            acked_perhaps: 0,
-            told_by_reset: 0,
-            untold: 0,
+            acked_by_reset: 0,
+            stored: 0,
             progress_at: 0,
             lost: 0,
             lost_up_to: 0,

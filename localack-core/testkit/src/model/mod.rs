@@ -9,7 +9,7 @@
 //!
 //! The hosts have no timers and no congestion control: operations decide what they send. With what they get
 //! they are as strict as any TCP. A segment that a host refuses is a fault of the engine unless the network
-//! has changed the order of packets, or something was taken back: see `judge_refusal`.
+//! has changed the order of packets, or a soft hand-over has taken a window back: see `judge_refusal`.
 //!
 //! | invariant | observed by |
 //! |---|---|

@@ -116,7 +116,7 @@ impl Script {
     ) {
         let (from, to) = (&hosts[index(port.other())], &hosts[index(port)]);
         let packet = &leaves.packet;
-        if leaves.checksum_ok && !self.quiet && !is_bare_reset(packet) {
+        if leaves.checksum_ok && !self.quiet {
             self.digest_of(packet, from, to);
         }
         if !self.silent() {
@@ -161,11 +161,6 @@ impl Script {
             self.digest = mixed ^ mixed >> 29;
         }
     }
-}
-
-/// Whether it is a RST without ACK, whose acknowledgement and window mean nothing.
-pub(super) const fn is_bare_reset(packet: &Packet) -> bool {
-    packet.flags.has(Flags::RST) && !packet.flags.has(Flags::ACK)
 }
 
 const fn side(port: Port) -> &'static str {

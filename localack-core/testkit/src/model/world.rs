@@ -110,14 +110,6 @@ pub(super) struct World<'e> {
     pub(super) served_later: bool,
     /// Whether the offered window had to shrink at a hand-over, by source (rule H2.11).
     pub(super) soft: [bool; 2],
-    /// Whether its peer has sent a host more than its window held.
-    pub(super) overrun: [bool; 2],
-    /// Whether a host has repeated octets up to the last one before what it was told.
-    pub(super) borderline: [bool; 2],
-    /// Whether octets that a host's peer had acknowledged have gone by once more.
-    pub(super) repeated: [bool; 2],
-    /// Whether the closed window of a host was probed.
-    pub(super) probed: [bool; 2],
     /// The engine has lost its state.
     pub(super) forgot: bool,
     /// A host has left or was aborted, or a stranger has come close, so that a reset may come.
@@ -161,10 +153,6 @@ impl<'e> World<'e> {
             flow: None,
             served_later: false,
             soft: [false; 2],
-            overrun: [false; 2],
-            borderline: [false; 2],
-            repeated: [false; 2],
-            probed: [false; 2],
             forgot: false,
             doomed: false,
             summary: Summary::default(),

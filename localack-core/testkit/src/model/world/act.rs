@@ -204,13 +204,11 @@ impl World<'_> {
         let upstream = Hop::new(hop.side.other(), true);
         // The timestamps of what the engine makes are those of packets that came before it.
         let of_engine = parcel.made && refusal != Refusal::Stamp;
-        // Who overruns a window with data of its own was told of a larger one: its own affair.
-        let overruns =
-            refusal == Refusal::Window && (!parcel.made || self.overrun[index(hop.side)]);
-        self.overrun[index(hop.side)] |= overruns;
+        // Whoever was told of a larger window before a soft hand-over may overrun this one (rule H2.11);
+        // `is_known` says what the engine makes of that.
+        let overruns = refusal == Refusal::Window && self.soft[index(hop.side.other())];
         let calm = !self.disturbed[hop.index()]
             && (of_engine || !self.disturbed[upstream.index()])
-            && self.soft == [false; 2]
             && !overruns;
         if grave || calm {
             let host = &self.hosts[index(hop.side)];
@@ -268,11 +266,16 @@ impl World<'_> {
     /// A host repeats what it was told is delivered, with other octets: nothing of it may count
     /// (rule H5.2). Only where the engine is the receiver: any other takes it as it comes.
     fn conflicts(&mut self, from: Port, back: i64, octets: i64) -> Checked {
-        let mode = self.modes().by_source[index(from)];
-        let custody = matches!(
-            mode,
-            Some(DirectionMode::LocalAck | DirectionMode::Draining)
-        );
+        // A direction that owes nothing and may go goes before the engine looks at what arrives.
+        let owes = self.ledgers[index(from)].debt() > 0;
+        let custody = self.info().is_some_and(|flow| {
+            let of = flow.direction(Direction::arriving_on(from));
+            match of.mode {
+                DirectionMode::LocalAck => owes || of.service == Service::LocalAck,
+                DirectionMode::Draining => owes,
+                _ => false,
+            }
+        });
         let told = self.ledgers[index(from)].told_octets();
         if !custody || told == 0 || self.hosts[index(from)].state != State::Alive {
             return Ok(());

