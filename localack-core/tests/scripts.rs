@@ -218,6 +218,12 @@ scripts! {
     a_promotion_begins_at_the_largest_edge_seen = "regress_services_edge";
     /// Section 2.5, invariants 28 and 30.
     a_reset_that_goes_on_promises_nothing_new = "regress_resets_bare";
+    /// Section 2.5, invariant 5.
+    nothing_is_acknowledged_to_whoever_has_reset = "regress_resets_update";
+    /// H1.9, invariant 14.
+    h1_9_a_refused_segment_brings_no_acknowledgement = "regress_acks_old_segment";
+    /// H2.1, invariant 4.
+    h2_1_the_edge_begins_with_the_third_ack = "regress_windows_third_ack";
 
     /// RFC 8985 section 7.4.2, RFC 3708 section 3.
     rfc8985_7_4_what_a_tail_probe_brings_about_counts_once = "review_probes";

@@ -215,6 +215,7 @@ impl FlowSlot {
         down.recv.ack_sent = seg.ack;
         down.send
             .note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window), true);
+        down.recv.edge = down.recv.edge.latest(down.send.wnd_edge);
         if let Some(timestamps) = seg.options.timestamps {
             down.send.tsecr = timestamps.ecr;
         }

@@ -37,7 +37,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             // It promises nothing more than what was promised (section 2.5).
             rewrite.set_ack(self.flow.stream(echo).recv.ack_sent);
         } else if self.flow.stream(echo).is_active() && has_ack {
-            self.edit_feedback(echo, &mut rewrite);
+            // Who refuses the segment does not hear its feedback either.
+            let own = self.flow.stream(direction).is_active();
+            let counts = own || self.is_acceptable(direction, seg);
+            self.edit_feedback(echo, counts, &mut rewrite);
         } else {
             self.freshen_feedback(echo, seg, &mut rewrite);
         }
@@ -49,7 +52,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Makes the segment acknowledge what the engine acknowledges, and offer what it offers.
-    fn edit_feedback(&mut self, echo: Direction, rewrite: &mut Rewrite<'_>) {
+    fn edit_feedback(&mut self, echo: Direction, counts: bool, rewrite: &mut Rewrite<'_>) {
         let offer = self.offer(echo);
         let echoes = self.echo_of(echo);
         let stream = self.flow.stream(echo);
@@ -60,6 +63,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // The receiver's own blocks lie below what is acknowledged here (rule H1.5).
         let blocks = self.sack_blocks(echo, SeqRange::default());
         rewrite.replace_sack(&blocks);
+        if !counts {
+            // But what it offers stands in it, whoever reads it.
+            self.flow.stream_mut(echo).recv.edge = offer.edge;
+            return;
+        }
         self.note_sacked(echo, &blocks);
         self.note_offered(echo, offer);
         self.flow

@@ -234,6 +234,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.set_mode(DirectionMode::Bypass);
         stream.chain.follow(stream.send.snd_nxt);
         stream.recv.forget_held();
+        // From here on its sender sees the receiver's own window.
+        stream.recv.edge = stream.recv.edge.latest(stream.send.wnd_edge);
         stream.send.leave_ecn();
         stream.recv.ts_recent = stream.recv.ts_max;
         stream.send.timer = Stamp::NEVER;

@@ -2,6 +2,7 @@
 
 use super::Work;
 use super::feedback::Feedback;
+use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::half::recv::sack_list;
 use crate::half::window::may_rise;
@@ -84,8 +85,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Pays acknowledgements that are owed to the sender of `direction`'s data.
     pub(super) fn pay_acks(&mut self, direction: Direction) {
+        let is_over = self.flow.phase() != Phase::Open;
         let stream = self.flow.stream_mut(direction);
-        if !stream.is_active() {
+        // Who has reset the connection, or was reset, is told nothing more (section 2.5).
+        if !stream.is_active() || is_over {
             stream
                 .flags
                 .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
