@@ -51,6 +51,8 @@ fn trouble() -> impl Strategy<Value = Operation> {
         1 => port().prop_map(Operation::Keepalive),
         1 => any::<bool>().prop_map(|full| Operation::Sink { full }),
         1 => Just(Operation::Sink { full: false }),
+        1 => (0..6_u8).prop_map(Operation::Room),
+        2 => (hop(), 0..4_u8).prop_map(|(hop, at)| Operation::Mark(hop, at)),
     ]
 }
 
@@ -78,6 +80,7 @@ fn event() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Forget),
         1 => (4000..30_000_u32).prop_map(Operation::Wait),
         1 => Just(Operation::Drain),
+        1 => port().prop_map(Operation::Urgent),
     ]
 }
 
@@ -87,6 +90,7 @@ fn ending() -> impl Strategy<Value = Operation> {
         3 => port().prop_map(Operation::Close),
         2 => port().prop_map(Operation::Abort),
         1 => port().prop_map(Operation::Vanish),
+        1 => port().prop_map(Operation::Reboot),
     ]
 }
 
@@ -127,34 +131,39 @@ pub(crate) fn setup(served: [bool; 2]) -> impl Strategy<Value = Setup> {
         0..5_u8,
         shift,
     );
-    (any::<[bool; 8]>(), numbers).prop_map(move |(bits, numbers)| {
-        let [
-            v6,
-            stamps,
-            more_stamps,
-            sack,
-            outer_opens,
-            early,
-            lazy,
-            orderly,
-        ] = bits;
-        let (isns, room, mss, blocks, controller, shift) = numbers;
-        Setup {
-            served,
-            v6,
-            timestamps: stamps || more_stamps,
-            sack: sack || more_stamps,
-            shift,
-            outer_opens,
-            early,
-            isns,
-            room,
-            mss,
-            blocks,
-            lazy,
-            controller,
-            paced: early ^ lazy,
-            orderly,
-        }
-    })
+    (any::<[bool; 8]>(), any::<[bool; 4]>(), numbers).prop_map(
+        move |(bits, [ecn, third, lost, again], numbers)| {
+            let [
+                v6,
+                stamps,
+                more_stamps,
+                sack,
+                outer_opens,
+                early,
+                lazy,
+                orderly,
+            ] = bits;
+            let (isns, room, mss, blocks, controller, shift) = numbers;
+            Setup {
+                served,
+                v6,
+                timestamps: stamps || more_stamps,
+                sack: sack || more_stamps,
+                shift,
+                outer_opens,
+                early,
+                isns,
+                room,
+                mss,
+                blocks,
+                lazy,
+                controller,
+                paced: early ^ lazy,
+                ecn,
+                third_lost: third && lost,
+                again,
+                orderly,
+            }
+        },
+    )
 }

@@ -207,8 +207,11 @@ impl Account {
         if !syn && self.acked.is_some_and(old) {
             return;
         }
-        let taken = self.acked.is_none_or(|acked| ahead(end, acked) >= 0);
-        if let (Some((value, _)), true) = (packet.options.timestamps, (judged && taken) || syn) {
+        let taken = match self.acked {
+            Some(acked) => judged && !syn && ahead(end, acked) >= 0,
+            None => judged || syn,
+        };
+        if let (Some((value, _)), true) = (packet.options.timestamps, taken) {
             self.told_stamp = Some(latest(self.told_stamp, value));
         }
         if packet.flags.has(Flags::ACK) {

@@ -59,6 +59,7 @@ impl World<'_> {
             matches!(origin, Origin::Passed(reason) if reason != PassReason::Untouched);
         if served && !passed_unjudged {
             self.check_blocks(port, packet, ack)?;
+            self.check_echo(port, packet)?;
         }
         let shift = self.setup.shift.unwrap_or(0);
         let now = self.now_us;
@@ -75,6 +76,14 @@ impl World<'_> {
         ledger.told = ledger.told.max(ack);
         ledger.edge = ledger.edge.max(ack + (i64::from(packet.window) << shift));
         ledger.promised.forget_below(ack);
+        Ok(())
+    }
+
+    /// A sender in custody hears of the marks on its own way to the engine only (rule H11.3).
+    fn check_echo(&self, port: Port, packet: &Packet) -> Checked {
+        if packet.flags.has(Flags::ECE) && !self.marked[index(port)] {
+            return Err("an echo of a congestion mark that was none (rule H11.3)".into());
+        }
         Ok(())
     }
 

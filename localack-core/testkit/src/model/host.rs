@@ -28,6 +28,8 @@ pub(super) enum State {
     Reset,
     /// It is off the net.
     Vanished,
+    /// It has started anew and knows nothing of the connection.
+    Rebooted,
 }
 
 /// Positions count from the first octet of a stream; its FIN takes the position after the last.
@@ -41,6 +43,16 @@ pub(super) struct Host {
     pub(super) stamp_offset: u32,
     pub(super) setup: Setup,
     pub(super) state: State,
+    /// What a script counts its numbers and timestamps from.
+    pub(super) names: (u32, u32),
+    /// Whether it knows that its peer has the connection, too.
+    pub(super) established: bool,
+    /// Whether it owes an echo of a congestion mark, and a sign that it has slowed down for one.
+    owes_echo: bool,
+    owes_sign: bool,
+    /// Where its urgent octets end, and those of its peer.
+    pub(super) urgent: i64,
+    pub(super) heard_urgent: i64,
     /// Octets that the application has written, and whether it has closed.
     pub(super) written: i64,
     pub(super) closed: bool,
@@ -85,15 +97,22 @@ impl Host {
             Port::Inner => setup.room[1],
             Port::Outer => setup.room[0],
         };
+        let stamp_offset = isn.rotate_left(9) ^ 0x8000_0000;
         Self {
             port,
             own,
             peer,
             isn,
             peer_isn,
-            stamp_offset: isn.rotate_left(9) ^ 0x8000_0000,
+            stamp_offset,
             setup: *setup,
             state: State::Alive,
+            names: (isn, stamp_offset),
+            established: !setup.third_lost || setup.client() == port,
+            owes_echo: false,
+            owes_sign: false,
+            urgent: 0,
+            heard_urgent: 0,
             written: 0,
             closed: false,
             una: 0,
@@ -145,10 +164,11 @@ impl Host {
 
     /// Its SYN, or SYN-ACK.
     pub(super) fn syn(&mut self, answer: bool, at_ms: i64) -> Packet {
-        let flags = if answer {
-            Flags::SYN | Flags::ACK
-        } else {
-            Flags::SYN
+        let flags = match (answer, self.setup.ecn) {
+            (true, false) => Flags::SYN | Flags::ACK,
+            (true, true) => Flags::SYN | Flags::ACK | Flags::ECE,
+            (false, false) => Flags::SYN,
+            (false, true) => Flags::SYN | Flags::ECE | Flags::CWR,
         };
         let mut packet = self.bare(flags, -1, at_ms);
         packet.window = self.window.first_field();
@@ -226,6 +246,13 @@ impl Host {
             packet.flags = packet.flags | Flags::FIN;
         }
         packet.window = self.window.announce(self.rcv, true);
+        if self.owes_echo {
+            packet.flags = packet.flags | Flags::ECE;
+        }
+        if self.urgent > seq {
+            packet.flags = packet.flags | Flags::URG;
+            packet.urgent = u16::try_from(self.urgent - seq).unwrap_or(u16::MAX);
+        }
         if self.setup.sack {
             packet.options.sack = self.blocks(octets > 0);
             packet.options.sack_present = !packet.options.sack.is_empty();
@@ -251,6 +278,9 @@ impl Host {
     }
 
     pub(super) fn acknowledge(&mut self, at_ms: i64) -> Packet {
+        if !self.established {
+            return self.syn(true, at_ms);
+        }
         self.segment(self.nxt, 0, false, at_ms)
     }
 
@@ -263,7 +293,7 @@ impl Host {
     /// Sends new octets that the peer's window admits, at most `most` segments.
     pub(super) fn send_new(&mut self, most: usize, at_ms: i64) -> Vec<Packet> {
         let mut sent = Vec::new();
-        while self.state == State::Alive && sent.len() < most {
+        while self.state == State::Alive && self.established && sent.len() < most {
             let octets = i64::from(self.setup.mss)
                 .min(self.written - self.nxt)
                 .min(self.edge - self.nxt);
@@ -273,7 +303,14 @@ impl Host {
             if octets <= 0 && !fin {
                 break;
             }
-            let packet = self.segment(self.nxt, octets.max(0), fin, at_ms);
+            let mut packet = self.segment(self.nxt, octets.max(0), fin, at_ms);
+            if self.setup.ecn && octets > 0 {
+                // Only what is new is ECN-capable, and says that the sender has slowed down.
+                packet.ip.traffic_class |= 2;
+                if core::mem::take(&mut self.owes_sign) {
+                    packet.flags = packet.flags | Flags::CWR;
+                }
+            }
             self.nxt += octets.max(0) + i64::from(fin);
             sent.push(packet);
         }
@@ -282,6 +319,9 @@ impl Host {
 
     /// Sends something again; nothing if nothing is unacknowledged.
     pub(super) fn send_again(&mut self, skip: i64, octets: i64, at_ms: i64) -> Option<Packet> {
+        if !self.established && self.state == State::Alive {
+            return Some(self.syn(true, at_ms));
+        }
         let out = self.nxt - self.una;
         if out <= 0 || self.state != State::Alive {
             return None;
@@ -320,6 +360,9 @@ impl Host {
 
     /// A segment without octets one below the next: a sign of life is wanted.
     pub(super) fn keepalive(&mut self, at_ms: i64) -> Packet {
+        if !self.established {
+            return self.syn(true, at_ms);
+        }
         self.segment(self.una - 1, 0, false, at_ms)
     }
 

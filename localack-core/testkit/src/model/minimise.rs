@@ -89,7 +89,7 @@ impl Search {
     /// Sets one setting after another to its default.
     fn make_plainer(&mut self) {
         let plain = Setup::default();
-        let edits: [fn(&mut Setup, &Setup); 12] = [
+        let edits: [fn(&mut Setup, &Setup); 15] = [
             |setup, plain| setup.v6 = plain.v6,
             |setup, plain| setup.timestamps = plain.timestamps,
             |setup, plain| setup.sack = plain.sack,
@@ -100,6 +100,9 @@ impl Search {
             |setup, plain| setup.mss = plain.mss,
             |setup, plain| setup.blocks = plain.blocks,
             |setup, plain| setup.controller = plain.controller,
+            |setup, plain| setup.ecn = plain.ecn,
+            |setup, plain| setup.third_lost = plain.third_lost,
+            |setup, plain| setup.again = plain.again,
             |setup, plain| {
                 (setup.lazy, setup.paced, setup.early) = (plain.lazy, plain.paced, plain.early);
             },

@@ -38,6 +38,10 @@
 //! | 28 offsets | `Setup::isns`: half of them wrap; and [`Summary::digest`] does not depend on them |
 //! | 30 services off | `goes_on`, `leaves_made` |
 //!
+//! Rules of their own: H7.1 and H7.3 ([`Setup::third_lost`]), H7.6 ([`Operation::Reboot`] and [`Setup::again`]: `judge_end`,
+//! and that the next connection lives), H11.3 ([`Operation::Mark`]: `check_echo`, `laws`), H5.8 ([`Operation::Urgent`]:
+//! `judge_end`).
+//!
 //! Not here: 18 (keepalives: whether an answer was owed is not visible; scripts `t21`, `regress_ages_keepalive`,
 //! `regress_keepalives_*`), 26 (congestion: its own unit tests, `tests/recovery.rs` and the worlds), the rate bound of 27
 //! (`tests/fairness.rs`, `half/window.rs`), 29 (both directions against two runs of one: the laws are judged by direction,

@@ -92,6 +92,12 @@ pub enum Operation {
     Abort(Port),
     /// A host is never heard of again.
     Vanish(Port),
+    /// A host starts anew, knows nothing of the connection, and opens another one with the same ports.
+    Reboot(Port),
+    /// A router marks a packet instead of losing it, if that may be (RFC 3168).
+    Mark(Hop, u8),
+    /// An application writes something urgent.
+    Urgent(Port),
     /// A packet arrives: the first one, or one behind it.
     Deliver(Hop, u8),
     /// A packet is lost.
@@ -152,6 +158,8 @@ pub enum Operation {
         /// Whether it is full.
         full: bool,
     },
+    /// The sink takes so many packets more, and is full then.
+    Room(u8),
     /// Another flow comes whose receiver takes nothing, so that the pool fills.
     Crowd,
     /// The engine loses its state, if by the rules that may make no difference.
@@ -201,6 +209,12 @@ pub struct Setup {
     pub controller: u8,
     /// Whether Reno and CUBIC space segments out.
     pub paced: bool,
+    /// Whether the hosts agree on ECN (RFC 3168).
+    pub ecn: bool,
+    /// Whether the third packet of the handshake is lost beyond the engine.
+    pub third_lost: bool,
+    /// Whether another connection follows on the same ports.
+    pub again: bool,
     /// Whether the network neither reorders nor repeats: then a host that refuses something is right.
     pub orderly: bool,
 }
@@ -222,6 +236,9 @@ impl Default for Setup {
             lazy: false,
             controller: 1,
             paced: false,
+            ecn: false,
+            third_lost: false,
+            again: false,
             orderly: false,
         }
     }

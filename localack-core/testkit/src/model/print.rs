@@ -116,7 +116,8 @@ impl Script {
     ) {
         let (from, to) = (&hosts[index(port.other())], &hosts[index(port)]);
         let packet = &leaves.packet;
-        if leaves.checksum_ok && !self.quiet {
+        // A first SYN echoes no timestamp: zero, wherever clocks begin.
+        if leaves.checksum_ok && !self.quiet && !packet.flags.has(Flags::SYN) {
             self.digest_of(packet, from, to);
         }
         if !self.silent() {
@@ -203,7 +204,7 @@ fn head(setup: &Setup) -> String {
         "setup {served} {proof} client {} ip {} mss {} shift {shift} sack {} {stamps}\n\
          setup S.isn {s} R.isn {r} S.w {s_room} R.w {r_room} blocks {} ack_delay {}\n\
          setup controller {controller} pacing {} give_up 100\n\
-         handshake\n",
+         {}handshake\n",
         if setup.outer_opens { "R" } else { "S" },
         if setup.v6 { "v6" } else { "v4" },
         setup.mss,
@@ -211,6 +212,11 @@ fn head(setup: &Setup) -> String {
         setup.blocks,
         if setup.lazy { 10 } else { 0 },
         on(setup.paced),
+        match (setup.ecn, setup.outer_opens) {
+            (false, _) => "",
+            (true, true) => "setup R.flags EC S.flags E\n",
+            (true, false) => "setup S.flags EC R.flags E\n",
+        },
     )
 }
 
@@ -218,8 +224,8 @@ fn head(setup: &Setup) -> String {
 /// initial ones.
 fn describe(packet: &Packet, from: &Host, hosts: &[Host; 2]) -> String {
     let peer = &hosts[index(from.port.other())];
-    let own = |number: u32| i64::from(number.wrapping_sub(from.isn).cast_signed());
-    let theirs = |number: u32| i64::from(number.wrapping_sub(peer.isn).cast_signed());
+    let own = |number: u32| i64::from(number.wrapping_sub(from.names.0).cast_signed());
+    let theirs = |number: u32| i64::from(number.wrapping_sub(peer.names.0).cast_signed());
     let seq = own(packet.seq);
     let mut text = format!("{} ", packet.flags);
     if packet.payload.is_empty() {
@@ -231,10 +237,16 @@ fn describe(packet: &Packet, from: &Host, hosts: &[Host; 2]) -> String {
         write!(text, " ack {}", theirs(packet.ack)).expect("to a string");
     }
     write!(text, " w{}", packet.window).expect("to a string");
+    if packet.flags.has(Flags::URG) {
+        write!(text, " up {}", packet.urgent).expect("to a string");
+    }
+    if packet.ip.traffic_class & 3 != 0 {
+        write!(text, " ecn {}", packet.ip.traffic_class & 3).expect("to a string");
+    }
     match packet.options.timestamps {
         Some((value, echo)) => {
-            let value = value.wrapping_sub(from.stamp_offset).cast_signed();
-            let echo = echo.wrapping_sub(peer.stamp_offset).cast_signed();
+            let value = value.wrapping_sub(from.names.1).cast_signed();
+            let echo = echo.wrapping_sub(peer.names.1).cast_signed();
             write!(text, " ts {value} tsecr {echo}").expect("to a string");
         }
         None if from.setup.timestamps => text.push_str(" nots"),

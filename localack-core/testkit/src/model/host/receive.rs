@@ -36,7 +36,9 @@ impl Host {
     ) -> (Vec<Packet>, Option<Refusal>) {
         match self.state {
             State::Vanished => return (Vec::new(), None),
-            State::Aborted | State::Reset => return (self.refuse(packet, at_ms), None),
+            State::Aborted | State::Reset | State::Rebooted => {
+                return (self.refuse(packet, at_ms), None);
+            }
             State::Alive => {}
         }
         let seq = self.peers_position(packet.seq);
@@ -61,6 +63,8 @@ impl Host {
         {
             self.recent_stamp = value;
         }
+        self.established = true;
+        self.take_signs(packet, seq);
         let refusal = self.take_acknowledgement(packet, seq);
         self.take_octets(seq, seq + data, packet.flags.has(Flags::FIN));
         let grows = self
@@ -105,6 +109,18 @@ impl Host {
             return Some(Refusal::AckOld);
         }
         content::first_wrong(self.port.other(), seq, &packet.payload).map(Refusal::WrongOctet)
+    }
+
+    /// Marks of congestion (RFC 3168 sections 6.1.2 and 6.1.3), and of urgent octets.
+    fn take_signs(&mut self, packet: &Packet, seq: i64) {
+        if self.setup.ecn {
+            self.owes_echo &= !packet.flags.has(Flags::CWR);
+            self.owes_echo |= packet.ip.traffic_class & 3 == 3;
+            self.owes_sign |= packet.flags.has(Flags::ECE);
+        }
+        if packet.flags.has(Flags::URG) {
+            self.heard_urgent = self.heard_urgent.max(seq + i64::from(packet.urgent));
+        }
     }
 
     fn take_acknowledgement(&mut self, packet: &Packet, seq: i64) -> Option<Refusal> {

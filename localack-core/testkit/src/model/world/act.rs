@@ -5,10 +5,12 @@ use localack_core::{Direction, DirectionMode, Engine, Port, Service};
 use super::{Checked, Claim, EPOCH_MS, Parcel, World, config, index};
 use crate::model::host::{Refusal, State};
 use crate::model::operation::{Hop, Operation, controller};
-use crate::packet::{Layout, Packet, packet_too_big};
+use crate::packet::{Flags, Layout, Packet, packet_too_big};
 
 /// Segments that one write may send at once.
 const MOST_SEGMENTS: usize = 4;
+/// Octets of what is urgent.
+const URGENT_OCTETS: i64 = 100;
 /// Packets that may wait on one hop; then the application waits, too.
 const MOST_WAITING: usize = 64;
 /// The longest wait for the engine, in microseconds.
@@ -58,6 +60,16 @@ impl World<'_> {
             Operation::Vanish(from) => {
                 self.doomed = true;
                 self.hosts[index(from)].state = State::Vanished;
+            }
+            Operation::Reboot(from) => self.reboots(from),
+            Operation::Mark(hop, at) => self.marks(hop, at.into()),
+            Operation::Urgent(from) => {
+                let host = &mut self.hosts[index(from)];
+                if host.state == State::Alive && !host.closed {
+                    host.written += URGENT_OCTETS;
+                    host.urgent = host.written;
+                }
+                self.sends_new(from, MOST_SEGMENTS);
             }
             Operation::Deliver(hop, at) => {
                 let at = if self.setup.orderly { 0 } else { at.into() };
@@ -114,7 +126,12 @@ impl World<'_> {
             Operation::Sink { full } => {
                 let words = if full { "sink full" } else { "sink open" };
                 self.script.action(self.at_ms(), words);
-                self.tape.full = full;
+                (self.tape.full, self.tape.room) = (full, None);
+                return self.poll();
+            }
+            Operation::Room(packets) => {
+                self.note(&format!("the sink takes {packets} more packets"));
+                (self.tape.full, self.tape.room) = (false, Some(packets));
                 return self.poll();
             }
             Operation::Crowd => return self.crowds(),
@@ -235,6 +252,15 @@ impl World<'_> {
         parcel.foreign = true;
     }
 
+    /// Sets the congestion mark of a packet that allows it.
+    fn marks(&mut self, hop: Hop, at: usize) {
+        let queue = &mut self.hops[hop.index()];
+        let at = at % queue.len().max(1);
+        if let Some(parcel) = queue.get_mut(at).filter(|parcel| !parcel.foreign) {
+            mark(&mut parcel.octets, self.setup.v6);
+        }
+    }
+
     /// Everything on its way arrives, `rounds` times.
     pub(super) fn exchange(&mut self, rounds: usize) -> Checked {
         for _ in 0..rounds {
@@ -289,6 +315,7 @@ impl World<'_> {
         let at_ms = self.at_ms();
         let mut packet = self.hosts[index(from)].segment(told - back, octets, false, at_ms);
         packet.payload.fill(b'Z');
+        (packet.flags, packet.urgent) = (Flags::ACK, 0);
         self.disturbed[Hop::new(from, true).index()] = true;
         let parcel = Parcel {
             octets: packet.encode(Layout::Aligned),
@@ -382,4 +409,26 @@ impl World<'_> {
         (self.flow, self.forgot) = (None, true);
         Ok(())
     }
+}
+
+/// Turns ECT into CE (RFC 3168 section 5).
+fn mark(octets: &mut [u8], v6: bool) {
+    if v6 {
+        if octets[1] & 0x30 != 0 {
+            octets[1] |= 0x30;
+        }
+        return;
+    }
+    if octets[1] & 3 == 0 {
+        return;
+    }
+    octets[1] |= 3;
+    (octets[10], octets[11]) = (0, 0);
+    let words = octets[..20].chunks(2);
+    let sum: u32 = words
+        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
+        .sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    octets[10..12].copy_from_slice(&(!(folded as u16)).to_be_bytes());
 }

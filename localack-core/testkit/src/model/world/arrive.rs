@@ -108,6 +108,7 @@ impl World<'_> {
         let now = self.now_us;
         let end = self.hosts[own].position(packet.seq) + i64::from(packet.seq_len());
         self.ledgers[own].arrives(packet, &self.hosts[own], now);
+        self.marked[own] |= packet.ip.traffic_class & 3 == 3;
         if packet.flags.has(Flags::ACK) && !packet.flags.has(Flags::SYN) {
             let ack = self.hosts[peer].position(packet.ack);
             if packet.flags.has(Flags::RST) {

@@ -29,6 +29,18 @@ impl World<'_> {
     /// Lets everything end, and judges the end.
     pub(in crate::model) fn calm(&mut self) -> Checked {
         self.begin_calm()?;
+        self.lives_out()?;
+        if self.may_begin_again() {
+            self.begins_again()?;
+            if !self.buried {
+                self.lives_out()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Time passes until everything has ended; judges that.
+    fn lives_out(&mut self) -> Checked {
         let end = self.now_us + END_OF_PATIENCE;
         let mut timers = Port::BOTH.map(|_| Timer {
             at: self.now_us + FIRST_TIMEOUT,
@@ -58,7 +70,7 @@ impl World<'_> {
         if self.still_us.is_some() {
             self.apply(&super::super::operation::Operation::ClockStill(false))?;
         }
-        if self.tape.full {
+        if self.tape.full || self.tape.room.is_some() {
             self.apply(&super::super::operation::Operation::Sink { full: false })?;
         }
         for (port, mut octets) in self.crowd.leaves(&self.setup) {
@@ -115,7 +127,9 @@ impl World<'_> {
     /// Whether a host still waits for an acknowledgement, or for a window.
     fn has_business(&self, port: Port) -> bool {
         let host = &self.hosts[index(port)];
-        host.state == State::Alive && host.una <= host.written
+        let calls =
+            host.state == State::Rebooted && self.hosts[index(port.other())].state == State::Alive;
+        calls || (host.state == State::Alive && host.una <= host.written)
     }
 
     fn hosts_time_out(&mut self, timers: &mut [Timer; 2]) {
@@ -128,9 +142,13 @@ impl World<'_> {
                 timer.wait = FIRST_TIMEOUT;
                 timer.at = self.now_us + timer.wait;
             } else if timer.at <= self.now_us && self.has_business(port) {
-                let host = &mut self.hosts[index(port)];
                 timer.wait = (2 * timer.wait).min(LONGEST_TIMEOUT);
                 timer.at = self.now_us + timer.wait;
+                if self.hosts[index(port)].state == State::Rebooted {
+                    self.calls(port);
+                    continue;
+                }
+                let host = &mut self.hosts[index(port)];
                 let packet = host
                     .time_out(at_ms)
                     .unwrap_or_else(|| host.keepalive(at_ms));
@@ -178,6 +196,19 @@ impl World<'_> {
             if peers == [State::Aborted, State::Alive] && waits {
                 return Err(format!(
                     "{direction:?}: the receiver never heard of the reset (invariant 21)"
+                ));
+            }
+            if peers == [State::Rebooted, State::Alive] {
+                return Err(format!(
+                    "{direction:?}: the receiver never heard that its peer has started anew (rule H7.6)"
+                ));
+            }
+            if peers == [State::Alive; 2]
+                && receiver.is_done()
+                && receiver.heard_urgent < sender.urgent
+            {
+                return Err(format!(
+                    "{direction:?}: the urgent octets went unnoticed (rule H5.8)"
                 ));
             }
             if !self.doomed && (peers != [State::Alive; 2] || ledger.lost > 0) {
