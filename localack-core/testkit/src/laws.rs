@@ -180,9 +180,10 @@ impl Witness {
                 rel(told)
             ));
         }
-        let own_word = peer
-            .acked
-            .is_some_and(|acked| ahead(packet.ack, acked) <= 0);
+        let own_word = [peer.acked, peer.said]
+            .into_iter()
+            .flatten()
+            .any(|acked| ahead(packet.ack, acked) <= 0);
         if ahead(packet.ack, host.sent_end) > 0 && !own_word {
             faults.push(format!(
                 "ACK {} beyond all that was sent, {} (invariant 3)",

@@ -47,6 +47,8 @@ pub(super) struct Account {
     pub(super) fin: Option<u32>,
     /// Highest acknowledgement number it has sent.
     pub(super) acked: Option<u32>,
+    /// The same, with what segments said that its peer, but not the engine, has acknowledged all of.
+    pub(super) said: Option<u32>,
     /// Right edge of the window it has offered.
     pub(super) offered: Option<u32>,
     stamps: BTreeSet<u32>,
@@ -133,6 +135,7 @@ impl Account {
             .ack
             .wrapping_add(u32::from(packet.window) << self.shift());
         self.offered = Some(latest(self.offered, edge));
+        self.said = Some(latest(self.said, packet.ack));
         if !peer.acked.is_some_and(old) {
             self.acked = Some(latest(self.acked, packet.ack));
         }

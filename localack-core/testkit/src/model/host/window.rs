@@ -10,8 +10,6 @@ pub(in crate::model) struct Window {
     pub(in crate::model) stalled: bool,
     /// Half of the window is taken back, as long as this is so (rule H2.8).
     pub(in crate::model) shrinks: bool,
-    /// It was so once.
-    pub(in crate::model) has_shrunk: bool,
     /// The right edge of all windows so far.
     edge: i64,
     /// What was said last.
@@ -26,7 +24,6 @@ impl Window {
             read: 0,
             stalled: false,
             shrinks: false,
-            has_shrunk: false,
             edge: room,
             said: room,
         }
@@ -34,7 +31,6 @@ impl Window {
 
     pub(in crate::model) const fn shrink(&mut self) {
         self.shrinks = !self.shrinks;
-        self.has_shrunk = true;
     }
 
     pub(super) fn first_field(&self) -> u16 {

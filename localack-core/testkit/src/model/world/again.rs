@@ -7,8 +7,8 @@ use super::{Checked, World, index};
 use crate::model::account::Ledger;
 use crate::model::host::{Host, State};
 
-/// From an initial sequence number to that of the next connection (RFC 9293 section 3.4.1).
-const NEXT_ISN: u32 = 0x0123_4567;
+/// From an initial sequence number to that of the next connection, inner first (RFC 9293 section 3.4.1).
+const NEXT_ISNS: [u32; 2] = [0x0123_4567, 0x0234_5678];
 /// Octets that each host sends on the other connection.
 const OCTETS: i64 = 2_000;
 
@@ -34,7 +34,9 @@ impl World<'_> {
     /// What a host is on its next connection.
     fn another(&self, port: Port) -> Host {
         let mut setup = self.setup;
-        setup.isns = setup.isns.map(|isn| isn.wrapping_add(NEXT_ISN));
+        for (isn, next) in setup.isns.iter_mut().zip(NEXT_ISNS) {
+            *isn = isn.wrapping_add(next);
+        }
         setup.third_lost = false;
         let old = &self.hosts[index(port)];
         let mut host = Host::new(port, &setup);

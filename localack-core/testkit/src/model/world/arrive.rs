@@ -280,13 +280,10 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Known faults of the engine: what went by after a soft hand-over, beyond its receiver's window, counts
-    /// for the sequence number of the engine's own acknowledgements; and an edge that the receiver itself
-    /// has offered at a hand-over is forgotten if it shrinks its window before the next promotion.
+    /// A known fault of the engine: what went by after a soft hand-over, beyond its receiver's window, counts
+    /// for the sequence number of the engine's own acknowledgements (invariant 5).
     fn is_known(&self, port: Port, fault: &str) -> bool {
-        let about = |number: u8| fault.contains(&format!("(invariant {number})"));
-        let shrunk = self.hosts[index(port.other())].window.has_shrunk;
-        (about(5) && self.soft[index(port.other())]) || (about(4) && shrunk && self.served_later)
+        fault.contains("(invariant 5)") && self.soft[index(port.other())]
     }
 
     /// Judges what polling has made.
