@@ -97,16 +97,29 @@ pub enum OpenError {
 ///
 /// See [`OpenError`].
 pub fn open(end: &End) -> Result<SyncDevice, OpenError> {
+    build(end, |builder| builder.offload(false))
+}
+
+/// The same with offloads: before each packet stands what the kernel knows of it, super-segments come
+/// and go whole, and no packet is too large for the device.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn open_with_offloads(end: &End) -> Result<SyncDevice, OpenError> {
+    build(end, |builder| builder.offload(true).mtu(u16::MAX))
+}
+
+fn build(
+    end: &End,
+    kind: impl FnOnce(DeviceBuilder) -> DeviceBuilder + Send,
+) -> Result<SyncDevice, OpenError> {
     let build = || {
-        let device = DeviceBuilder::new()
+        let builder = DeviceBuilder::new()
             .name(&end.name)
-            .with(|builder| {
-                builder
-                    .tx_queue_len(TX_QUEUE_LEN)
-                    .packet_information(false)
-                    .offload(false);
-            })
-            .build_sync()?;
+            .tx_queue_len(TX_QUEUE_LEN)
+            .packet_information(false);
+        let device = kind(builder).build_sync()?;
         device.set_nonblocking(true)?;
         Ok(device)
     };

@@ -38,6 +38,8 @@ pub mod config;
 pub mod device;
 #[cfg(target_os = "linux")]
 pub mod emulate;
+#[cfg(target_os = "linux")]
+pub mod gateway;
 pub mod link;
 #[cfg(target_os = "linux")]
 pub mod netns;

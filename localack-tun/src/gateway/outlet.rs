@@ -1,0 +1,175 @@
+//! The two devices of an engine, and what goes out of them.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use localack_core::{Event, Instant, Port, Sink, SinkFull, Transmit};
+use nix::errno::Errno;
+use nix::sys::uio::{readv, writev};
+use tun_rs::SyncDevice;
+
+use super::frame::{self, FRAME_HEADER};
+use super::hops;
+
+/// Most pieces of one packet: the frame, the headers and blocks of the pool.
+const MOST_PIECES: usize = 64;
+/// Room for the headers of IP and TCP.
+const MOST_HEADERS: usize = 128;
+
+/// What became of a packet that was to go out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    /// The kernel has it.
+    Yes,
+    /// The kernel has no room, or the device is down: later perhaps.
+    Full,
+    /// The kernel will never take it.
+    Refused,
+}
+
+/// What the devices did not take or give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DeviceCounters {
+    /// Packets that could not be sent because the kernel had no room or a device was down.
+    pub full: u64,
+    /// Packets that the kernel would not take.
+    pub refused: u64,
+    /// Packets that came in without a sensible account of their state, and went on as they were.
+    pub odd: u64,
+}
+
+/// Devices with offloads: the inner side's and the outer side's.
+pub(super) struct Outlet {
+    devices: [SyncDevice; 2],
+    pub(super) counters: DeviceCounters,
+    /// What happened in the engine since somebody looked.
+    pub(super) events: Vec<(Instant, Event)>,
+    gather: Vec<u8>,
+}
+
+/// Events kept for somebody who looks; more are forgotten.
+const MOST_EVENTS: usize = 4096;
+
+impl Outlet {
+    pub(super) const fn new(devices: [SyncDevice; 2]) -> Self {
+        Self {
+            devices,
+            counters: DeviceCounters {
+                full: 0,
+                refused: 0,
+                odd: 0,
+            },
+            events: Vec::new(),
+            gather: Vec::new(),
+        }
+    }
+
+    fn device(&self, port: Port) -> &SyncDevice {
+        let [inner, outer] = &self.devices;
+        match port {
+            Port::Inner => inner,
+            Port::Outer => outer,
+        }
+    }
+
+    pub(super) fn fd(&self, port: Port) -> BorrowedFd<'_> {
+        self.device(port).as_fd()
+    }
+
+    /// The next packet that has come in by `port`, as octets of `packet`, and what stands before it.
+    pub(super) fn receive(
+        &self,
+        port: Port,
+        header: &mut [u8; FRAME_HEADER],
+        packet: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let mut pieces = [IoSliceMut::new(header), IoSliceMut::new(packet)];
+        let octets = readv(self.fd(port), &mut pieces)?;
+        Ok(octets.saturating_sub(FRAME_HEADER))
+    }
+
+    /// Sends a packet of a host's on.
+    pub(super) fn pass(&mut self, port: Port, header: &[u8; FRAME_HEADER], packet: &[u8]) -> Sent {
+        let pieces = [IoSlice::new(header), IoSlice::new(packet)];
+        let sent = judge(writev(self.fd(port), &pieces));
+        self.count(sent);
+        sent
+    }
+
+    const fn count(&mut self, sent: Sent) {
+        match sent {
+            Sent::Yes => {}
+            Sent::Full => self.counters.full = self.counters.full.saturating_add(1),
+            Sent::Refused => self.counters.refused = self.counters.refused.saturating_add(1),
+        }
+    }
+
+    /// Writes a packet of the engine's in one piece after the other, or gathered if there are many.
+    fn write(&mut self, frame: &[u8], headers: &[u8], packet: &Transmit<'_>) -> Sent {
+        let payload = || packet.slices().skip(1);
+        let mut pieces = [IoSlice::new(&[]); MOST_PIECES];
+        let mut count = 0;
+        let all = [frame, headers].into_iter().chain(payload());
+        for (cell, octets) in pieces.iter_mut().zip(all) {
+            *cell = IoSlice::new(octets);
+            count += 1;
+        }
+        let [inner, outer] = &self.devices;
+        let device = match packet.port() {
+            Port::Inner => inner,
+            Port::Outer => outer,
+        };
+        if count < MOST_PIECES {
+            return judge(writev(device, pieces.get(..count).unwrap_or_default()));
+        }
+        self.gather.clear();
+        for octets in [frame, headers].into_iter().chain(payload()) {
+            self.gather.extend_from_slice(octets);
+        }
+        judge(writev(device, &[IoSlice::new(&self.gather)]))
+    }
+}
+
+fn judge(written: nix::Result<usize>) -> Sent {
+    match written {
+        Ok(_) => Sent::Yes,
+        // EIO: the device is down.
+        Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM | Errno::EINTR | Errno::EIO) => {
+            Sent::Full
+        }
+        Err(_) => Sent::Refused,
+    }
+}
+
+impl Sink for Outlet {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        let mut room = [0; MOST_HEADERS];
+        let given = packet.header();
+        let Some(headers) = room.get_mut(..given.len()) else {
+            self.count(Sent::Refused);
+            return Ok(());
+        };
+        headers.copy_from_slice(given);
+        hops::give_back(headers);
+        let frame = match packet.gso_size() {
+            0 => Some(frame::PLAIN),
+            gso_size => frame::to_be_cut(headers, gso_size),
+        };
+        let sent = match frame {
+            Some(frame) => self.write(&frame, headers, &packet),
+            None => Sent::Refused,
+        };
+        self.count(sent);
+        match sent {
+            Sent::Full => Err(SinkFull),
+            // As if it was lost on the way: it will be repeated.
+            Sent::Yes | Sent::Refused => Ok(()),
+        }
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        if self.events.len() < MOST_EVENTS {
+            self.events.push((now, event));
+        }
+    }
+}
