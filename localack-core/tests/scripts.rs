@@ -220,6 +220,8 @@ scripts! {
     a_reset_that_goes_on_promises_nothing_new = "regress_resets_bare";
     /// Section 2.5, invariant 5.
     nothing_is_acknowledged_to_whoever_has_reset = "regress_resets_update";
+    /// Section 2.5, H7.6.
+    h7_6_a_new_connection_is_not_buried_with_the_old_one = "regress_resets_new_syn";
     /// H1.9, invariant 14.
     h1_9_a_refused_segment_brings_no_acknowledgement = "regress_acks_old_segment";
     /// H2.1, invariant 4.

@@ -364,6 +364,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Only the memory that the connection was reset stays (rule 2.5).
     fn entomb(&mut self) {
+        if self.has(FlowFlags::SYN_PENDING) {
+            // A new connection has begun at these addresses, and must not be told of the old one's end (rule
+            // H7.6).
+            self.close();
+            return;
+        }
         for direction in Direction::BOTH {
             self.abandon(direction);
         }
