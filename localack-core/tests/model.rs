@@ -12,8 +12,8 @@
 #[path = "model/strategies.rs"]
 mod strategies;
 
-use localack_core::{AbsorbReason, DropReason, PassReason, TransmitKind};
-use localack_testkit::model::{Summary, minimise, run, transcribe};
+use localack_core::{AbsorbReason, DropReason, PassReason, Port, TransmitKind};
+use localack_testkit::model::{Operation, Setup, Summary, minimise, run, transcribe};
 use localack_testkit::script::Script;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
@@ -23,7 +23,7 @@ use strategies::{operations, setup};
 const EARLY: usize = 120;
 const LATE: usize = 80;
 /// Connections of each of the four tests.
-const CASES: u32 = 300;
+const CASES: u32 = 500;
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -65,6 +65,42 @@ fn live(number: u64, served: [bool; 2]) -> Summary {
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
+}
+
+/// Rule H2.6: chance shuts the engine's own window too rarely to count on it.
+#[test]
+fn h2_6_a_probe_of_the_engines_own_window_is_answered_here() {
+    let mut operations = vec![Operation::Exchange(3), Operation::Stall(Port::Outer, true)];
+    for _ in 0..40 {
+        let from = Port::Inner;
+        operations.push(Operation::Write { from, octets: 4000 });
+        operations.push(Operation::Exchange(2));
+    }
+    operations.push(Operation::Keepalive(Port::Inner));
+    operations.push(Operation::Exchange(1));
+    operations.push(Operation::Stall(Port::Outer, false));
+    let setup = Setup {
+        served: [true, false],
+        room: [20_000, 600],
+        mss: 200,
+        blocks: 24,
+        v6: false,
+        timestamps: true,
+        sack: true,
+        shift: Some(0),
+        outer_opens: false,
+        early: true,
+        isns: [1000, 70_000],
+        lazy: false,
+        controller: 0,
+        paced: false,
+        ecn: false,
+        third_lost: false,
+        again: false,
+        orderly: true,
+    };
+    let summary = run(&setup, &operations).expect("nothing is broken");
+    assert!(summary.absorbed(AbsorbReason::WindowProbe) > 0);
 }
 
 /// Invariants 1 to 27 as the model's table says, with data from the inner side in custody.

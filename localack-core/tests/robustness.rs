@@ -290,7 +290,7 @@ fn live(seed: u64, steps: u32, sloppy: bool) -> Life {
 
 /// Many lives, which must have led somewhere.
 fn survive(sloppy: bool) {
-    let lives: Vec<Life> = seeds(40)
+    let lives: Vec<Life> = seeds(60)
         .into_iter()
         .map(|seed| live(seed, 1500, sloppy))
         .collect();
@@ -304,7 +304,7 @@ fn survive(sloppy: bool) {
         "hardly any flow was adopted"
     );
     assert!(
-        total(|life| life.local_acks) > 50,
+        total(|life| life.local_acks) > 100,
         "hardly anything was acknowledged: {}",
         total(|life| life.local_acks)
     );

@@ -218,8 +218,6 @@ scripts! {
     a_promotion_begins_at_the_largest_edge_seen = "regress_services_edge";
     /// Section 2.5, invariants 28 and 30.
     a_reset_that_goes_on_promises_nothing_new = "regress_resets_bare";
-    /// Section 2.5, invariant 5.
-    nothing_is_acknowledged_to_whoever_has_reset = "regress_resets_update";
     /// Section 2.5, H7.6.
     h7_6_a_new_connection_is_not_buried_with_the_old_one = "regress_resets_new_syn";
     /// H1.9, invariant 14.

@@ -46,12 +46,8 @@ impl<P: Policy> Engine<'_, P> {
             Ok(config) => config,
             Err(reason) => return self.refuse(key, port, reason, wall, sink),
         };
-        let slot = if self.make_room() {
-            self.take_slot(key)
-        } else {
-            None
-        };
-        let Some(slot) = slot else {
+        let has_room = self.make_room();
+        let Some(slot) = has_room.then(|| self.take_slot(key)).flatten() else {
             return self.refuse(key, port, PassReason::TableFull, wall, sink);
         };
         self.begin(slot, port, seg, &config);
