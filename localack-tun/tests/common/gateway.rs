@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use localack_tun::device::{self, End};
 use localack_tun::netns;
@@ -143,8 +144,24 @@ impl Gateway {
         self.devices.clone().unwrap()
     }
 
+    /// Closes the TUN devices and waits until they are gone: a child that another test is just
+    /// starting holds them open until its program is loaded.
     pub(crate) fn close_devices(&mut self) {
         self.devices = None;
+        let deadline = Instant::now() + PATIENCE;
+        while ["lak-in", "lak-out"].iter().any(|name| self.has_link(name)) {
+            assert!(Instant::now() < deadline, "the devices stay");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn has_link(&self, name: &str) -> bool {
+        Command::new("ip")
+            .args(["-n", &self.gateway.0, "link", "show", name])
+            .output()
+            .unwrap()
+            .status
+            .success()
     }
 
     fn name(&self, site: Site) -> &str {
