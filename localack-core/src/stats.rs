@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::congestion::Controller;
 use crate::flow::id::FlowId;
 use crate::flow::key::FlowKey;
-use crate::policy::{Direction, Service};
+use crate::policy::{Direction, Port, Service};
 use crate::seq::SeqNum;
 use crate::sink::TransmitKind;
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
@@ -264,6 +264,10 @@ pub struct FlowInfo {
     pub key: FlowKey,
     /// Where it is in its life.
     pub state: FlowState,
+    /// The side that opened the connection.
+    pub client: Port,
+    /// The differentiated-services octet of the client's latest packet, without ECN.
+    pub traffic_class: u8,
     /// Data from the inner side.
     pub inner_to_outer: DirectionInfo,
     /// Data from the outer side.

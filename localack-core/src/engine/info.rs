@@ -24,6 +24,8 @@ impl<P> Engine<'_, P> {
             id,
             key: flow.key.unpack()?,
             state,
+            client: flow.client(),
+            traffic_class: flow.host(flow.client()).traffic_class(),
             inner_to_outer: self.direction_info(flow, Direction::InnerToOuter),
             outer_to_inner: self.direction_info(flow, Direction::OuterToInner),
         })

@@ -5,6 +5,8 @@ mod info;
 mod queues;
 mod slots;
 
+use core::ops::Range;
+
 use crate::config::{Config, ConfigError};
 use crate::congestion::Controller;
 use crate::flow::phase::Phase;
@@ -280,7 +282,20 @@ impl<'a, P: Policy> Engine<'a, P> {
 
     /// Snapshots of all flows whose handshake was seen, in no particular order.
     pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
-        (0..self.storage.head.slots.watermark()).filter_map(|slot| self.info(slot))
+        self.flows_in(0..u32::MAX)
+    }
+
+    /// The same of some slots, so that many flows can be looked at in steps; all flows are in the first
+    /// [`Engine::slots_used`].
+    pub fn flows_in(&self, slots: Range<u32>) -> impl Iterator<Item = FlowInfo> + '_ {
+        let end = slots.end.min(self.slots_used());
+        (slots.start..end).filter_map(|slot| self.info(slot))
+    }
+
+    /// Slots that were ever in use, the first ones of the storage's flows.
+    #[must_use]
+    pub const fn slots_used(&self) -> u32 {
+        self.storage.head.slots.watermark()
     }
 
     /// What was counted so far.

@@ -13,15 +13,15 @@
 //! use localack_core::{Engine, Instant};
 //! use localack_tun::policy::{Policies, Subject};
 //!
-//! fn switch(engine: &mut Engine<'_, Policies>, new: &Policies, now: Instant,
-//!           subject: impl Fn(&localack_core::FlowInfo) -> Subject) {
+//! fn switch(engine: &mut Engine<'_, Policies>, new: &Policies, now: Instant) {
 //!     let old = core::mem::replace(engine.policy_mut(), new.clone());
 //!     for (share, rate) in new.rate_changes(&old) {
 //!         engine.set_shared_rate(share, rate, now);
 //!     }
 //!     let flows: Vec<_> = engine.flows().collect();
 //!     for flow in flows {
-//!         let change = new.change(&old, &subject(&flow));
+//!         let subject = Subject::new(flow.key, flow.client, flow.traffic_class);
+//!         let change = new.change(&old, &subject);
 //!         // A flow that has ended meanwhile needs no change.
 //!         let _ = change.apply(engine, flow.id, now);
 //!     }

@@ -118,6 +118,31 @@ fn a_connection_is_served_as_its_rule_says() {
 }
 
 #[test]
+fn flows_tell_what_policies_ask_and_are_seen_in_steps() {
+    let mut memory = Box::new(Memory::new());
+    let config = Config::new([1, 2]);
+    let mut engine = Engine::new(memory.as_storage(), config, policies("")).expect("memory");
+    for (client_port, class) in [(5000, 0), (5001, 0xb8 | 1)] {
+        let _ = open(&mut engine, client_port, class);
+    }
+    assert_eq!(engine.slots_used(), 2);
+    let steps: Vec<FlowInfo> = (0..3)
+        .flat_map(|slot| engine.flows_in(slot..slot + 1).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(steps, engine.flows().collect::<Vec<_>>());
+    let asked: Vec<_> = steps
+        .iter()
+        .map(|flow| (flow.key.inner_port(), flow.client, flow.traffic_class))
+        .collect();
+    let inner = Port::Inner;
+    assert_eq!(
+        asked,
+        [(5000, inner, 0), (5001, inner, 0xb8)],
+        "without ECN"
+    );
+}
+
+#[test]
 fn what_is_not_tracked_is_left_alone() {
     let policies = policies(RULES);
     let mut memory = Box::new(Memory::new());
