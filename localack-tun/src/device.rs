@@ -97,7 +97,7 @@ pub enum OpenError {
 ///
 /// See [`OpenError`].
 pub fn open(end: &End) -> Result<SyncDevice, OpenError> {
-    build(end, |builder| builder.offload(false))
+    within(end, || build(end, |builder| builder.offload(false)))
 }
 
 /// The same with offloads: before each packet stands what the kernel knows of it, super-segments come
@@ -107,26 +107,54 @@ pub fn open(end: &End) -> Result<SyncDevice, OpenError> {
 ///
 /// See [`OpenError`].
 pub fn open_with_offloads(end: &End) -> Result<SyncDevice, OpenError> {
-    build(end, |builder| builder.offload(true).mtu(u16::MAX))
+    within(end, || build(end, with_offloads))
 }
 
-fn build(
-    end: &End,
-    kind: impl FnOnce(DeviceBuilder) -> DeviceBuilder + Send,
-) -> Result<SyncDevice, OpenError> {
-    let build = || {
-        let builder = DeviceBuilder::new()
-            .name(&end.name)
-            .tx_queue_len(TX_QUEUE_LEN)
-            .packet_information(false);
-        let device = kind(builder).build_sync()?;
-        device.set_nonblocking(true)?;
-        Ok(device)
-    };
+/// The same with several queues (`IFF_MULTI_QUEUE`), of which each has a value of its own; with one,
+/// if `queues` is less than two.
+///
+/// The kernel chooses the queue by the hash of a packet's flow, or takes the one that the flow's
+/// latest packet from here went into.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn open_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
+    within(end, || {
+        let first = build(end, |builder| {
+            with_offloads(builder).multi_queue(queues > 1)
+        })?;
+        let mut devices = Vec::with_capacity(queues.into());
+        for _ in 1..queues {
+            let queue = first.try_clone()?;
+            queue.set_nonblocking(true)?;
+            devices.push(queue);
+        }
+        devices.insert(0, first);
+        Ok(devices)
+    })
+}
+
+fn with_offloads(builder: DeviceBuilder) -> DeviceBuilder {
+    builder.offload(true).mtu(u16::MAX)
+}
+
+fn build(end: &End, kind: impl FnOnce(DeviceBuilder) -> DeviceBuilder) -> io::Result<SyncDevice> {
+    let builder = DeviceBuilder::new()
+        .name(&end.name)
+        .tx_queue_len(TX_QUEUE_LEN)
+        .packet_information(false);
+    let device = kind(builder).build_sync()?;
+    device.set_nonblocking(true)?;
+    Ok(device)
+}
+
+/// Works in the namespace of `end`.
+fn within<T: Send>(end: &End, work: impl FnOnce() -> io::Result<T> + Send) -> Result<T, OpenError> {
     match &end.namespace {
-        None => build(),
+        None => work(),
         Some(namespace) => {
-            netns::within(namespace, build).map_err(|error| namespace_error(end, error))?
+            netns::within(namespace, work).map_err(|error| namespace_error(end, error))?
         }
     }
     .map_err(|error| device_error(end, error))

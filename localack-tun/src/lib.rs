@@ -1,16 +1,27 @@
-//! The Linux side of `localack`: today a user-space link emulator, the ground that real kernels
-//! are measured on.
+//! The Linux side of `localack`: a gateway with an engine in it, and the ground that it is measured on.
 //!
-//! The emulator joins two TUN devices by an emulated link (delay, jitter, rate and queue, random
-//! and burst loss, reordering, duplication, corruption), so two network namespaces on one
+//! # The gateway
+//! `localack-tun run` steers the TCP that a machine forwards between two interfaces through an
+//! engine that acknowledges it for the far end.
+//!
+//! - [`config`] reads its settings, [`policy`] makes the engine's decisions of them.
+//! - [`steer`] (Linux) has the kernel hand packets over, and undoes that whatever happens.
+//! - [`gateway`] (Linux) carries them through engines, one for each queue and thread. A
+//!   [`gateway::Handle`] asks them and changes what they do while they run.
+//! - [`device`] (Linux) opens the TUN devices, [`netns`] (Linux) works in other network namespaces.
+//!
+//! # The emulator
+//! `localack-tun emulate` joins two TUN devices by an emulated link (delay, jitter, rate and queue,
+//! random and burst loss, reordering, duplication, corruption), so two network namespaces on one
 //! machine see a satellite hop between them without any kernel module.
 //!
 //! - [`link`] is the link itself. It is sans-IO: packets and the time go in, packets come out
 //!   when they are due; it opens no device, reads no clock, and the same seed with the same
 //!   packets gives the same losses. Use it in your own simulations.
-//! - `emulate` (Linux) runs two such links between two TUN devices.
+//! - [`emulate`] (Linux) runs two such links between two TUN devices.
 //! - [`capture`] writes what passes one end to a pcap file.
-//! - [`clock`] is the one place that reads the machine's clocks.
+//!
+//! [`clock`] is the one place that reads the machine's clocks.
 //!
 //! # Example
 //!

@@ -9,13 +9,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::thread;
 
 use common::{Namespace, ip, privileged};
-use localack_core::{Config, Controller, FlowConfig, TransmitKind};
+use localack_core::{Direction, DirectionMode, FlowInfo, Service, TransmitKind};
+use localack_tun::config::Settings;
 use localack_tun::device::open_with_offloads;
-use localack_tun::gateway::{self, Resources};
+use localack_tun::gateway::{Gateway, Setup, Source};
 use localack_tun::netns;
 
 /// Octets of the file that crosses the gateway.
@@ -70,13 +71,18 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     for device in ["lak-in", "lak-out"] {
         set(&gate, &format!("conf/{device}/rp_filter"), "0");
     }
-    let (reader, stop) = std::io::pipe().unwrap();
-    let worker = thread::spawn(move || {
-        let mut flow = FlowConfig::inner_local_ack();
-        flow.controller = Controller::Bbr;
-        let config = Config::new([1, 2]);
-        gateway::run(devices, Resources::default(), config, flow, reader.as_fd()).unwrap()
-    });
+    let text = "[engine]\nflows = 1000\nbuffer = \"64mib\"";
+    let settings = Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let gateway = Gateway::start(Setup {
+        devices: vec![devices],
+        settings,
+        source: Source::default(),
+        mtu: [1500; 2],
+        set_level: Box::new(|_| ()),
+        on_end: Arc::new(|| ()),
+    })
+    .unwrap();
+    let handle = gateway.handle();
 
     let listen = || TcpListener::bind("198.51.100.2:5000").unwrap();
     let listener = netns::within(&server.0, listen).unwrap();
@@ -90,13 +96,24 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     let connect = || TcpStream::connect("198.51.100.2:5000").unwrap();
     let mut stream = netns::within(&client.0, connect).unwrap();
     stream.write_all(&file).unwrap();
+    let shown = |flows: &mut Vec<FlowInfo>, _, flow: &FlowInfo| flows.push(*flow);
+    let flows = handle.show(&Vec::new(), shown).unwrap().concat();
+    let [flow] = flows.as_slice() else {
+        panic!("one flow: {flows:?}");
+    };
+    let direction = Direction::InnerToOuter;
+    assert_eq!(flow.direction(direction).mode, DirectionMode::LocalAck);
+    handle
+        .set_service(0, flow.id, direction, Service::LocalAck)
+        .unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     // The server closes when it has all.
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     assert!(receiver.join().unwrap() == file, "the file is another one");
 
-    drop(stop);
-    let report = worker.join().unwrap();
+    let counted = handle.counts().unwrap();
+    let report = gateway.stop().unwrap()[0];
+    assert!(counted[0].engine.transmitted(TransmitKind::LocalAck) > 20);
     assert_eq!(report.engine.octets_lost, 0);
     assert!(report.engine.transmitted(TransmitKind::LocalAck) > 20);
     // Super-segments came and went whole.

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[allow(dead_code, reason = "other tests need more of it")]
 #[path = "common/gateway.rs"]
 mod gateway;
 

@@ -26,6 +26,7 @@ pub(super) const KEYS: &[&str] = &[
     "queue_floor",
     "reset_patience",
     "drain_patience",
+    "drain_deadline",
     "tombstone_time",
     "give_up_after",
     "handshake_time",
@@ -90,6 +91,10 @@ pub struct EngineSettings {
     /// See [`Config::drain_patience`]; at most 30 min.
     #[serde(serialize_with = "write_time")]
     pub drain_patience: Duration,
+    /// How long a gateway that is told to stop tries to deliver what it has acknowledged, before the
+    /// connections that are left are reset; at most 30 min.
+    #[serde(serialize_with = "write_time")]
+    pub drain_deadline: Duration,
     /// See [`Config::tombstone_time`]; at most 30 min.
     #[serde(serialize_with = "write_time")]
     pub tombstone_time: Duration,
@@ -135,6 +140,7 @@ impl Default for EngineSettings {
             queue_floor: config.queue_floor,
             reset_patience: config.reset_patience,
             drain_patience: config.drain_patience,
+            drain_deadline: ms(30_000),
             tombstone_time: config.tombstone_time,
             give_up_after: config.give_up_after,
             handshake_time: config.handshake_time,
@@ -269,6 +275,7 @@ impl EngineSettings {
         read("debt_time", &mut self.debt_time, ms(10)..=HALF_HOUR);
         read("reset_patience", &mut self.reset_patience, soon());
         read("drain_patience", &mut self.drain_patience, soon());
+        read("drain_deadline", &mut self.drain_deadline, soon());
         read("tombstone_time", &mut self.tombstone_time, soon());
         let silence = ms(100_000)..=HALF_HOUR;
         read("give_up_after", &mut self.give_up_after, silence);

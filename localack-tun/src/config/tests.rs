@@ -121,6 +121,7 @@ fn every_key_reaches_its_setting() {
         queue_floor = "2kb"
         reset_patience = "2s"
         drain_patience = "3s"
+        drain_deadline = "7s"
         tombstone_time = "4s"
         give_up_after = "200s"
         handshake_time = "5s"
@@ -157,6 +158,7 @@ fn every_key_reaches_its_setting() {
     config.demotion_hold = seconds(6);
     assert_eq!(settings.engine.config([0; 2], [u16::MAX; 2]), config);
     assert!(settings.engine.lock_memory && !settings.engine.prefault);
+    assert_eq!(settings.engine.drain_deadline, seconds(7));
     let expected = Geometry {
         flows: 250,
         index: 512,

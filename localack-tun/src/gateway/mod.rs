@@ -1,47 +1,64 @@
-//! The live gateway: an engine between two TUN devices.
+//! The live gateway: engines between two TUN devices.
 //!
 //! The kernel hands over what is steered to the two devices ([`crate::steer`]): super-segments, as they
 //! come, with checksums that are still open. What the engine makes of them it gives back in the same form.
+//!
+//! # Queues
+//! Each device has the same number of queues. To each pair of them belongs a thread with an engine of
+//! its own, which shares nothing with the others: a *worker*. A connection is always with the same one,
+//! by a hash that both directions have in common; a packet that arrives at another queue is handed over,
+//! over channels of bounded length, without being copied. With one queue there is nothing of this.
+//!
+//! # Asking a gateway
+//! Whoever wants to know or change something has a [`Handle`]. Its calls go to the workers as messages,
+//! which they look at between packets; what goes over all flows, they do some slots a turn.
 
+mod command;
+mod exchange;
 mod frame;
+mod handle;
 mod hops;
+mod journal;
+mod mailbox;
 mod memory;
 mod outlet;
+mod source;
+mod spread;
+mod watch;
 mod worker;
 
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
 
-use localack_core::{Config, ConfigError, Counters, Policy};
+use localack_core::{Config, ConfigError};
+use nix::errno::Errno;
 use tun_rs::SyncDevice;
 
 use crate::clock::Clock;
+use crate::config::{LogLevel, Settings};
+use crate::policy::Policies;
+use exchange::Exchange;
+use handle::Ends;
+use journal::Journal;
+use mailbox::Wakers;
 use memory::Memory;
-use worker::Worker;
+use spread::Spread;
+use watch::Held;
+use worker::{Parts, Worker};
 
+pub use command::{Abandoned, Counts, Switched};
+pub use handle::{Applied, Handle, HandleError, State};
+pub use journal::Refused;
+pub use memory::MemoryError;
 pub use outlet::DeviceCounters;
+pub use source::{Source, SourceError};
+pub use watch::Remaining;
 pub use worker::WorkerError;
 
 /// The largest payload of a packet that the kernel is to cut, in octets.
 const SUPER_SEGMENT: u16 = 60_000;
-
-/// What an engine is given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Resources {
-    /// Connections at a time.
-    pub flows: usize,
-    /// Octets in custody at a time.
-    pub buffer: usize,
-}
-
-impl Default for Resources {
-    fn default() -> Self {
-        Self {
-            flows: 4096,
-            buffer: 256 << 20,
-        }
-    }
-}
 
 /// Why a gateway cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,36 +67,252 @@ pub enum GatewayError {
     /// The engine does not take its settings.
     #[error("the engine cannot work so: {0}")]
     Config(#[from] ConfigError),
+    /// There is no memory for it.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The devices have not the number of queues that the settings say.
+    #[error("{devices} queues of devices for {queues} engines")]
+    Queues {
+        /// Of the devices.
+        devices: usize,
+        /// Of the settings.
+        queues: u16,
+    },
     /// A device is gone, or cannot be waited for.
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// A worker has ended in a way that it must not.
+    #[error("the worker of queue {0} has crashed")]
+    Crashed(usize),
+    /// The system gives no thread or descriptor.
+    #[error("the system refuses a thread or descriptor: {0}")]
+    System(#[from] io::Error),
+    /// It gives no randomness.
+    #[error("the system gives no random key: {0}")]
+    Random(getrandom::Error),
 }
 
-/// What was done.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Report {
-    /// The engine's counters.
-    pub engine: Counters,
-    /// What the devices did not take.
-    pub devices: DeviceCounters,
+impl From<Errno> for GatewayError {
+    fn from(error: Errno) -> Self {
+        Self::System(error.into())
+    }
 }
 
-/// Carries packets between `devices`, the inner side's first, until `stop` becomes readable.
-///
-/// # Errors
-/// See [`GatewayError`].
-pub fn run<P: Policy>(
-    devices: [SyncDevice; 2],
-    resources: Resources,
-    mut config: Config,
-    policy: P,
-    stop: BorrowedFd<'_>,
-) -> Result<Report, GatewayError> {
-    config.super_segment = SUPER_SEGMENT;
-    let mut memory = Memory::new(resources.flows, resources.buffer);
-    let mut worker = Worker::new(&mut memory, config, policy, devices, Clock::start())?;
-    worker.run(stop)?;
-    let (engine, devices) = worker.counters();
-    Ok(Report { engine, devices })
+/// What a gateway begins with.
+pub struct Setup {
+    /// The devices of each queue, the inner side's first.
+    pub devices: Vec<[SyncDevice; 2]>,
+    /// What holds from the start.
+    pub settings: Settings,
+    /// Where settings come from when they are to be read again.
+    pub source: Source,
+    /// The largest IP packets that go out on either side, inner first, in octets.
+    pub mtu: [u16; 2],
+    /// Is told the level of the log when it changes.
+    pub set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
+    /// Is called, in its thread, when a worker ends, whyever.
+    pub on_end: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl core::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Setup")
+            .field("settings", &self.settings)
+            .field("source", &self.source)
+            .field("mtu", &self.mtu)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Workers that carry packets until they are stopped or dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    handle: Handle,
+    workers: Vec<JoinHandle<Ended>>,
+}
+
+/// How a worker has ended.
+type Ended = (Option<Counts>, Result<(), GatewayError>);
+
+impl Gateway {
+    /// Starts a gateway.
+    ///
+    /// # Errors
+    /// See [`GatewayError`]; then nothing was started.
+    pub fn start(setup: Setup) -> Result<Self, GatewayError> {
+        let Setup {
+            devices,
+            settings,
+            source,
+            mtu,
+            set_level,
+            on_end,
+        } = setup;
+        let queues = settings.engine.queues;
+        if devices.len() != usize::from(queues) {
+            let devices = devices.len();
+            return Err(GatewayError::Queues { devices, queues });
+        }
+        let clock = Clock::start();
+        let memories = Memory::for_queues(&settings.engine)?;
+        let policies = Policies::new(&settings);
+        let wakers = Wakers::new(devices.len())?;
+        let spread = Spread::new(queues, random_key()?);
+        let mut exchanges = Exchange::among(&wakers, spread).into_iter();
+        let mut config = settings.engine.config(random_key()?, mtu);
+        config.super_segment = SUPER_SEGMENT;
+        if settings.engine.lock_memory {
+            memory::lock(&settings.engine)?;
+        }
+        let journal = Journal::start(clock.clone())?;
+        let refused = journal.memory();
+        let journal = Arc::new(journal);
+
+        let (mut commands, mut held, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
+        for ((devices, memory), queue) in devices.into_iter().zip(memories).zip(0..) {
+            let (command, waiting) = channel();
+            let own = Arc::<Held>::default();
+            commands.push(command);
+            held.push(Arc::clone(&own));
+            let parts = Parts {
+                queue,
+                devices,
+                clock: clock.clone(),
+                commands: waiting,
+                wakers: wakers.clone(),
+                exchange: exchanges.next(),
+                held: own,
+                reporter: journal.reporter(queue),
+            };
+            let on_end = Arc::clone(&on_end);
+            let journal = Arc::clone(&journal);
+            seeds.push(Seed {
+                memory,
+                config,
+                policies: policies.clone(),
+                parts,
+                end: End {
+                    on_end,
+                    _journal: journal,
+                },
+            });
+        }
+        drop(journal);
+        let handle = Handle::new(Ends {
+            workers: commands,
+            wakers,
+            held,
+            settings,
+            policies,
+            source,
+            clock,
+            refused,
+            set_level,
+        });
+        // From here on what fails ends the workers that were started.
+        let mut gateway = Self {
+            handle,
+            workers: Vec::new(),
+        };
+        let (ready, started) = channel();
+        for seed in seeds {
+            let ready = ready.clone();
+            let name = format!("queue-{}", seed.parts.queue);
+            let worker = thread::Builder::new().name(name);
+            let worker = worker.spawn(move || seed.grow(ready))?;
+            gateway.workers.push(worker);
+        }
+        drop(ready);
+        for outcome in started {
+            outcome?;
+        }
+        Ok(gateway)
+    }
+
+    /// For asking it and telling it what to do.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Ends it, and tells what each queue has counted.
+    ///
+    /// # Errors
+    /// [`GatewayError`] if a worker has ended before, and why.
+    pub fn stop(mut self) -> Result<Vec<Counts>, GatewayError> {
+        self.handle.stop();
+        let mut counted = Vec::new();
+        let mut outcome = Ok(());
+        for (queue, worker) in self.workers.drain(..).enumerate() {
+            let (counts, ended) = worker
+                .join()
+                .unwrap_or((None, Err(GatewayError::Crashed(queue))));
+            counted.extend(counts);
+            if outcome.is_ok() {
+                outcome = ended;
+            }
+        }
+        outcome.map(|()| counted)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.handle.stop();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// What a worker grows from in its thread.
+struct Seed {
+    memory: Memory,
+    config: Config,
+    policies: Policies,
+    parts: Parts,
+    end: End,
+}
+
+impl Seed {
+    /// Works until it is told to stop; says by `ready` whether it could begin.
+    fn grow(self, ready: Sender<Result<(), ConfigError>>) -> Ended {
+        let Self {
+            mut memory,
+            config,
+            policies,
+            parts,
+            end: _end,
+        } = self;
+        let mut worker = match Worker::new(&mut memory, config, policies, parts) {
+            Ok(worker) => worker,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return (None, Err(error.into()));
+            }
+        };
+        let _ = ready.send(Ok(()));
+        // Whoever waits for others to begin waits for the end of this.
+        drop(ready);
+        let outcome = worker.run();
+        (Some(worker.counts()), outcome.map_err(Into::into))
+    }
+}
+
+/// Tells that a worker has ended, even in a panic.
+struct End {
+    on_end: Arc<dyn Fn() + Send + Sync>,
+    /// The last worker closes it.
+    _journal: Arc<Journal>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        (self.on_end)();
+    }
+}
+
+fn random_key() -> Result<[u64; 2], GatewayError> {
+    let word = || getrandom::u64().map_err(GatewayError::Random);
+    Ok([word()?, word()?])
 }

@@ -10,6 +10,7 @@ use tun_rs::SyncDevice;
 
 use super::frame::{self, FRAME_HEADER};
 use super::hops;
+use super::journal::Reporter;
 
 /// Most pieces of one packet: the frame, the headers and blocks of the pool.
 const MOST_PIECES: usize = 64;
@@ -36,31 +37,28 @@ pub struct DeviceCounters {
     pub refused: u64,
     /// Packets that came in without a sensible account of their state, and went on as they were.
     pub odd: u64,
+    /// Packets that came in at one queue and were handed over to the engine of another.
+    pub handed_over: u64,
+    /// Packets that were dropped because the engine of another queue did not keep up.
+    pub not_handed_over: u64,
 }
 
 /// Devices with offloads: the inner side's and the outer side's.
 pub(super) struct Outlet {
     devices: [SyncDevice; 2],
     pub(super) counters: DeviceCounters,
-    /// What happened in the engine since somebody looked.
-    pub(super) events: Vec<(Instant, Event)>,
+    reporter: Option<Reporter>,
     gather: Vec<u8>,
 }
 
-/// Events kept for somebody who looks; more are forgotten.
-const MOST_EVENTS: usize = 4096;
-
 impl Outlet {
-    pub(super) const fn new(devices: [SyncDevice; 2]) -> Self {
+    pub(super) fn new(devices: [SyncDevice; 2], reporter: Option<Reporter>) -> Self {
         Self {
             devices,
-            counters: DeviceCounters {
-                full: 0,
-                refused: 0,
-                odd: 0,
-            },
-            events: Vec::new(),
-            gather: Vec::new(),
+            counters: DeviceCounters::default(),
+            reporter,
+            // What it takes is known: a super-segment and its headers.
+            gather: Vec::with_capacity(usize::from(u16::MAX) + FRAME_HEADER),
         }
     }
 
@@ -167,9 +165,9 @@ impl Sink for Outlet {
         }
     }
 
-    fn event(&mut self, now: Instant, event: Event) {
-        if self.events.len() < MOST_EVENTS {
-            self.events.push((now, event));
+    fn event(&mut self, _: Instant, event: Event) {
+        if let Some(reporter) = &self.reporter {
+            reporter.report(event);
         }
     }
 }

@@ -1,22 +1,28 @@
 //! An engine between two devices, and the loop that keeps it going.
 
 use core::time::Duration;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-use localack_core::{Config, ConfigError, Counters, Engine, Instant, Policy, Poll, Port, Verdict};
+use localack_core::{Config, ConfigError, Engine, Instant, PacketMeta, Poll, Port, Verdict};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use tun_rs::SyncDevice;
 
-use super::frame::{self, FRAME_HEADER};
+use super::command::{Abandoned, Command, Counts, Tasks};
+use super::exchange::{Exchange, Parcel};
+use super::frame;
 use super::hops;
+use super::journal::Reporter;
+use super::mailbox::Wakers;
 use super::memory::Memory;
-use super::outlet::{DeviceCounters, Outlet, Sent};
+use super::outlet::{Outlet, Sent};
+use super::watch::{Held, Watch, debt};
 use crate::clock::Clock;
+use crate::policy::Policies;
 
-/// The longest packet, in octets.
-const LONGEST_PACKET: usize = 65_535;
 /// Packets taken from one device before the other has its turn.
 const BURST: usize = 64;
 /// Packets that one call of the engine's `poll` may send.
@@ -37,27 +43,59 @@ pub enum WorkerError {
     Wait(#[source] Errno),
 }
 
-/// An engine and its two devices.
-pub(super) struct Worker<'m, P> {
-    engine: Engine<'m, P>,
-    outlet: Outlet,
-    clock: Clock,
-    packet: Vec<u8>,
+/// What a worker has besides its engine.
+pub(super) struct Parts {
+    pub(super) queue: u16,
+    pub(super) devices: [SyncDevice; 2],
+    pub(super) clock: Clock,
+    pub(super) commands: Receiver<Command>,
+    pub(super) wakers: Wakers,
+    /// With other queues.
+    pub(super) exchange: Option<Exchange>,
+    pub(super) held: Arc<Held>,
+    pub(super) reporter: Option<Reporter>,
 }
 
-impl<'m, P: Policy> Worker<'m, P> {
+/// An engine and its two devices.
+pub(super) struct Worker<'m> {
+    queue: usize,
+    engine: Engine<'m, Policies>,
+    outlet: Outlet,
+    clock: Clock,
+    /// The packet in hand.
+    parcel: Parcel,
+    commands: Receiver<Command>,
+    wakers: Wakers,
+    exchange: Option<Exchange>,
+    /// More was handed over than one turn took.
+    has_mail: bool,
+    tasks: Tasks,
+    /// While it drains.
+    watch: Option<Watch>,
+    held: Arc<Held>,
+}
+
+impl<'m> Worker<'m> {
     pub(super) fn new(
         memory: &'m mut Memory,
         config: Config,
-        policy: P,
-        devices: [SyncDevice; 2],
-        clock: Clock,
+        policies: Policies,
+        parts: Parts,
     ) -> Result<Self, ConfigError> {
+        let queue = usize::from(parts.queue);
         Ok(Self {
-            engine: Engine::new(memory.storage(), config, policy)?,
-            outlet: Outlet::new(devices),
-            clock,
-            packet: vec![0; LONGEST_PACKET],
+            queue,
+            engine: Engine::new(memory.storage(), config, policies)?,
+            outlet: Outlet::new(parts.devices, parts.reporter),
+            clock: parts.clock,
+            parcel: Parcel::new(queue),
+            commands: parts.commands,
+            wakers: parts.wakers,
+            exchange: parts.exchange,
+            has_mail: false,
+            tasks: Tasks::new(),
+            watch: None,
+            held: parts.held,
         })
     }
 
@@ -66,23 +104,41 @@ impl<'m, P: Policy> Worker<'m, P> {
         Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn counters(&self) -> (Counters, DeviceCounters) {
-        (*self.engine.counters(), self.outlet.counters)
+    pub(super) fn counts(&self) -> Counts {
+        let mut devices = self.outlet.counters;
+        if let Some(exchange) = &self.exchange {
+            devices.handed_over = exchange.handed.over;
+            devices.not_handed_over = exchange.handed.dropped;
+        }
+        Counts {
+            engine: *self.engine.counters(),
+            devices,
+        }
     }
 
-    /// Carries packets until `stop` becomes readable.
-    pub(super) fn run(&mut self, stop: BorrowedFd<'_>) -> Result<(), WorkerError> {
+    /// Carries packets until it is told to stop.
+    pub(super) fn run(&mut self) -> Result<(), WorkerError> {
         loop {
             let wait = self.settle();
-            let ready = self.wait(wait, stop)?;
-            if ready.stop {
-                return Ok(());
+            let wait = self.until_next(wait);
+            let ready = self.wait(wait)?;
+            if ready.woken {
+                self.wakers.clear(self.queue);
+                if self.obey() == Next::Stop {
+                    return Ok(());
+                }
+                self.has_mail = true;
             }
+            self.take_over();
             for (port, ready) in [(Port::Inner, ready.inner), (Port::Outer, ready.outer)] {
                 if ready {
                     self.take_in(port)?;
                 }
             }
+            if let Some(exchange) = &mut self.exchange {
+                exchange.wake();
+            }
+            self.go_on();
         }
     }
 
@@ -102,26 +158,100 @@ impl<'m, P: Policy> Worker<'m, P> {
         Some(Duration::ZERO)
     }
 
-    fn wait(&self, wait: Option<Duration>, stop: BorrowedFd<'_>) -> Result<Ready, WorkerError> {
+    /// How long to wait for packets, if the engine need not be asked for `wait`.
+    fn until_next(&self, wait: Option<Duration>) -> Option<Duration> {
+        if self.has_mail || !self.tasks.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let watch = self.watch.as_ref();
+        let look = watch.map(|watch| watch.due().since(self.now()));
+        [wait, look].into_iter().flatten().min()
+    }
+
+    fn wait(&self, wait: Option<Duration>) -> Result<Ready, WorkerError> {
+        let Some(wake) = self.wakers.fd(self.queue) else {
+            return Err(WorkerError::Wait(Errno::EBADF));
+        };
         let mut fds = [
             PollFd::new(self.outlet.fd(Port::Inner), PollFlags::POLLIN),
             PollFd::new(self.outlet.fd(Port::Outer), PollFlags::POLLIN),
-            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
         ];
         let wait = wait.map(TimeSpec::from_duration);
         match ppoll(&mut fds, wait, None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(WorkerError::Wait(error)),
         }
-        let [inner, outer, stop] = fds.map(|fd| fd.any().unwrap_or(false));
-        Ok(Ready { inner, outer, stop })
+        let [inner, outer, woken] = fds.map(|fd| fd.any().unwrap_or(false));
+        Ok(Ready {
+            inner,
+            outer,
+            woken,
+        })
+    }
+
+    /// Does as it is told.
+    fn obey(&mut self) -> Next {
+        // Whoever asked may have lost patience, so answers need not arrive.
+        while let Ok(command) = self.commands.try_recv() {
+            let now = self.now();
+            match command {
+                Command::Count(reply) => {
+                    let _ = reply.send(self.counts());
+                }
+                Command::Show(viewer) => self.tasks.show(viewer),
+                Command::Serve(flow, direction, service, reply) => {
+                    let answer = self.engine.set_service(flow, direction, service, now);
+                    let _ = reply.send(answer);
+                }
+                Command::Switch(policies, reply) => self.tasks.switch(policies, reply),
+                Command::Drain => {
+                    if self.watch.is_none() {
+                        self.engine.drain(now);
+                        self.watch = Some(Watch::new(now));
+                    }
+                }
+                Command::Abandon(reply) => {
+                    let _ = reply.send(self.abandon());
+                }
+                Command::Stop => return Next::Stop,
+            }
+        }
+        Next::GoOn
+    }
+
+    /// Work that is done beside packets, a step.
+    fn go_on(&mut self) {
+        if self.tasks.is_empty() && self.watch.is_none() {
+            return;
+        }
+        let now = self.now();
+        self.tasks.step(&mut self.engine, now);
+        if let Some(watch) = &mut self.watch {
+            watch.step(&self.engine, now, &self.held);
+        }
+    }
+
+    /// What is lost if it ends now.
+    fn abandon(&self) -> Abandoned {
+        let owed = self.engine.flows().map(|flow| debt(&flow));
+        owed.filter(|octets| *octets > 0)
+            .fold(Abandoned::default(), |sum, octets| Abandoned {
+                flows: sum.flows + 1,
+                octets: sum.octets + octets,
+            })
     }
 
     /// Takes in what waits at a device, up to a burst.
     fn take_in(&mut self, port: Port) -> Result<(), WorkerError> {
         for _ in 0..BURST {
-            let mut header = [0; FRAME_HEADER];
-            let length = match self.outlet.receive(port, &mut header, &mut self.packet) {
+            let Parcel {
+                header,
+                room,
+                port: arrival,
+                ..
+            } = &mut self.parcel;
+            let length = match self.outlet.receive(port, header, room) {
                 Ok(length) => length,
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
                 Err(_) => {
@@ -132,33 +262,77 @@ impl<'m, P: Policy> Worker<'m, P> {
                     return Err(WorkerError::Gone(side));
                 }
             };
-            let now = self.now();
-            let packet = self.packet.get_mut(..length).unwrap_or_default();
-            let goes_on = match frame::meta(&header) {
-                Some(meta) => {
-                    let outlet = &mut self.outlet;
-                    match self.engine.ingest(port, now, packet, meta, outlet) {
-                        Verdict::Pass(_) | Verdict::Forward => true,
-                        Verdict::Absorb(_) | Verdict::Drop(_) => false,
-                    }
-                }
-                None => {
-                    self.outlet.counters.odd = self.outlet.counters.odd.saturating_add(1);
-                    true
-                }
-            };
-            if goes_on {
-                hops::give_back(packet);
-                let _: Sent = self.outlet.pass(port.other(), &header, packet);
+            *arrival = port;
+            self.parcel.length = length;
+            let exchange = self.exchange.as_mut();
+            if exchange.is_some_and(|exchange| exchange.hand_over(&mut self.parcel)) {
+                continue;
             }
+            self.carry_in_hand();
         }
         Ok(())
     }
+
+    /// Takes in what other queues have handed over, up to a burst.
+    fn take_over(&mut self) {
+        for _ in 0..BURST {
+            let Some(parcel) = self.exchange.as_ref().and_then(Exchange::next) else {
+                self.has_mail = false;
+                return;
+            };
+            let own = core::mem::replace(&mut self.parcel, parcel);
+            self.carry_in_hand();
+            let parcel = core::mem::replace(&mut self.parcel, own);
+            if let Some(exchange) = &self.exchange {
+                exchange.give_back(parcel);
+            }
+        }
+    }
+
+    /// Lets the engine decide about the packet in hand, and does what it says.
+    fn carry_in_hand(&mut self) {
+        let now = self.now();
+        let port = self.parcel.port;
+        let header = self.parcel.header;
+        let packet = self.parcel.packet();
+        let goes_on = match frame::meta(&header) {
+            Some(meta) => is_to_go_on(&mut self.engine, &mut self.outlet, port, now, packet, meta),
+            None => {
+                self.outlet.counters.odd = self.outlet.counters.odd.saturating_add(1);
+                true
+            }
+        };
+        if goes_on {
+            hops::give_back(packet);
+            let _: Sent = self.outlet.pass(port.other(), &header, packet);
+        }
+    }
+}
+
+fn is_to_go_on(
+    engine: &mut Engine<'_, Policies>,
+    outlet: &mut Outlet,
+    port: Port,
+    now: Instant,
+    packet: &mut [u8],
+    meta: PacketMeta,
+) -> bool {
+    match engine.ingest(port, now, packet, meta, outlet) {
+        Verdict::Pass(_) | Verdict::Forward => true,
+        Verdict::Absorb(_) | Verdict::Drop(_) => false,
+    }
+}
+
+/// Whether a worker goes on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
 }
 
 /// What a wait has brought.
 struct Ready {
     inner: bool,
     outer: bool,
-    stop: bool,
+    woken: bool,
 }

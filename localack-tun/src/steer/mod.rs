@@ -428,6 +428,15 @@ fn undo(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
     Ok(undone)
 }
 
+/// The MTU of an interface that packets can be steered from, in octets.
+///
+/// # Errors
+///
+/// [`SteerError`] if it does not exist or forwards nothing.
+pub fn mtu(interface: &InterfaceName) -> Result<u32, SteerError> {
+    Link::source(&mut open()?, interface).map(|link| link.mtu)
+}
+
 fn open() -> Result<Netlink, SteerError> {
     Netlink::open().map_err(|error| SteerError::kernel("opening a netlink socket", error))
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
+use localack_tun::clock::Clock;
 use localack_tun::device::{self, End};
 use localack_tun::netns;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -148,9 +148,9 @@ impl Gateway {
     /// starting holds them open until its program is loaded.
     pub(crate) fn close_devices(&mut self) {
         self.devices = None;
-        let deadline = Instant::now() + PATIENCE;
+        let clock = Clock::start();
         while ["lak-in", "lak-out"].iter().any(|name| self.has_link(name)) {
-            assert!(Instant::now() < deadline, "the devices stay");
+            assert!(clock.now() < PATIENCE, "the devices stay");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -433,6 +433,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The client's and the server's end.
+    pub(crate) fn ends(&self) -> [&TcpStream; 2] {
+        [&self.near, &self.far]
+    }
+
     /// Sends octets from the near end to the far one and back.
     pub(crate) fn exchange(&self, octets: usize) {
         let content: Vec<u8> = (0..octets).map(|n| (n % 251).try_into().unwrap()).collect();

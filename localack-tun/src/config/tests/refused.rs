@@ -212,6 +212,10 @@ fn limits_of_the_engine_have_ranges() {
                 "18: `drain_patience`: 1h is not between 0s and 30min",
             ),
             (
+                "drain_deadline = \"1h\"",
+                "18: `drain_deadline`: 1h is not between 0s and 30min",
+            ),
+            (
                 "tombstone_time = \"1h\"",
                 "18: `tombstone_time`: 1h is not between 0s and 30min",
             ),

@@ -1,4 +1,4 @@
-//! The command line.
+//! `localack-tun emulate`.
 
 use core::time::Duration;
 use std::fs::File;
@@ -6,9 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use localack_tun::capture::{Capture, WHOLE_PACKETS};
 use localack_tun::device::{self, End};
 use localack_tun::emulate::{Emulation, Limits, Report};
@@ -17,18 +16,7 @@ use localack_tun::link::{BurstLoss, Link, LinkConfig, Setting};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-/// The Linux side of localack: long, lossy links between TUN devices.
-#[derive(Debug, Parser)]
-#[command(name = "localack-tun", version, propagate_version = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Emulate(Emulate),
-}
+use super::Failure;
 
 /// Join two TUN devices by an emulated link, until a limit or a signal.
 ///
@@ -36,7 +24,7 @@ enum Command {
 /// through a link of the given delay, rate and losses. Addresses and routes are yours to set.
 /// The settings hold for both directions; --left-to-right and --right-to-left change one.
 #[derive(Debug, Args)]
-struct Emulate {
+pub(super) struct Emulate {
     /// The left device, to create in this or a named network namespace.
     #[arg(long, value_name = "NAME[@NETNS]")]
     left: End,
@@ -171,7 +159,14 @@ impl Emulate {
         self.write.as_deref().map(create).transpose()
     }
 
-    fn run(&self) -> Result<Report, Failure> {
+    /// Joins the devices, and prints what has passed.
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let report = self.emulate()?;
+        // A closed pipe at the very end leaves nobody to tell.
+        write!(io::stdout(), "{report}").map_err(Failure::runtime)
+    }
+
+    fn emulate(&self) -> Result<Report, Failure> {
         if self.left == self.right {
             return Err(Failure::usage("--left and --right are the same device"));
         }
@@ -199,60 +194,19 @@ fn stop_signal() -> io::Result<UnixStream> {
     Ok(readable)
 }
 
-/// What goes to standard error as one line, with the exit code beside it.
-struct Failure {
-    message: String,
-    code: u8,
-}
-
-impl Failure {
-    fn usage(message: impl ToString) -> Self {
-        Self {
-            message: message.to_string(),
-            code: 2,
-        }
-    }
-
-    fn runtime(message: impl ToString) -> Self {
-        Self {
-            message: message.to_string(),
-            code: 1,
-        }
-    }
-}
-
-/// Runs the program: 0 when all went well, 1 when the system refused something, 2 for bad usage.
-pub(crate) fn main() -> ExitCode {
-    let Command::Emulate(emulate) = Cli::parse().command;
-    let outcome = emulate.run().and_then(|report| {
-        // A closed pipe at the very end leaves nobody to tell.
-        write!(io::stdout(), "{report}").map_err(Failure::runtime)
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("localack-tun: {}", failure.message);
-            ExitCode::from(failure.code)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
 
     fn parse(args: &str) -> Emulate {
         let line = format!("localack-tun emulate --left a --right b@n {args}");
-        let Command::Emulate(emulate) = Cli::try_parse_from(line.split_whitespace())
-            .unwrap()
-            .command;
-        emulate
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
+        let parsed = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Emulate(emulate) = parsed.command else {
+            panic!("{line}");
+        };
+        *emulate
     }
 
     #[test]

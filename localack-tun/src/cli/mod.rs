@@ -1,0 +1,60 @@
+//! The command line.
+
+mod cleanup;
+mod emulate;
+mod failure;
+mod log;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use failure::Failure;
+
+/// A gateway that acknowledges TCP for the far end of a long path, and an emulator of such paths.
+#[derive(Debug, Parser)]
+#[command(name = "localack-tun", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::Run>),
+    Cleanup(cleanup::Cleanup),
+    Emulate(Box<emulate::Emulate>),
+}
+
+impl Command {
+    fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Run(run) => run.run(),
+            Self::Cleanup(cleanup) => cleanup.run(),
+            Self::Emulate(emulate) => emulate.run(),
+        }
+    }
+}
+
+/// Runs the program: 0 when all went well, 1 when the system refused something, 2 for bad usage.
+pub(crate) fn main() -> ExitCode {
+    match Cli::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("localack-tun: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

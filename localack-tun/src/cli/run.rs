@@ -1,0 +1,399 @@
+//! `localack-tun run`.
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::{io, thread};
+
+use clap::Args;
+use localack_core::{Custody, TransmitKind};
+use localack_tun::clock::Clock;
+use localack_tun::config::{
+    ControllerName, Flags, LoadError, Rate, ServiceChoice, Settings, custody,
+};
+use localack_tun::device::{self, End};
+use localack_tun::gateway::{
+    Counts, Gateway, Handle, HandleError, Remaining, Setup, Source, SourceError,
+};
+use localack_tun::steer::{self, InterfaceName, Plan, SteerError, Steering};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::{error, info, warn};
+
+use super::{Failure, log};
+
+/// Where it is noted what is to be put back.
+pub(super) const STATE_FILE: &str = "/run/localack-tun.state";
+/// How often a draining gateway is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long packets may still be under way in the devices once no more are steered to them.
+const LAST_PACKETS: Duration = Duration::from_millis(20);
+
+/// Acknowledge forwarded TCP for the far end, until SIGTERM or SIGINT.
+///
+/// Creates two TUN devices and steers the TCP, and the ICMP, that this machine forwards between the
+/// two interfaces through an engine: IPv4 and IPv6, and nothing else. Without more being said it
+/// acknowledges data from the inner side, with the controller bbr, once the receiver has shown that it
+/// is there; data from the outer side passes as it is.
+///
+/// SIGHUP reads the configuration file again; what it says of connections then holds for those under
+/// way too. SIGTERM and SIGINT hand every connection back to its ends, for which they wait until what
+/// was acknowledged is delivered (`drain_deadline` in the file, 30 s by default), and then undo
+/// everything; the connections go on without the engine. A second one does not wait. After a crash the
+/// next `run`, or `localack-tun cleanup`, undoes what is left.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The interface on the side of the hosts that wait: the local network.
+    #[arg(long, value_name = "IF")]
+    inner: Option<String>,
+
+    /// The interface on the side of the long path.
+    #[arg(long, value_name = "IF")]
+    outer: Option<String>,
+
+    /// The configuration file (TOML); what is said here wins over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    serving: Serving,
+
+    #[command(flatten)]
+    steering: SteeringArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connections that no policy is for")]
+struct Serving {
+    /// What is done with data from the inner side: local-ack or bypass [default: local-ack].
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<ServiceChoice>,
+
+    /// Who decides how much of it may be in flight: reno, cubic, bbr or provisioned [default: bbr].
+    #[arg(long, value_name = "CONTROLLER")]
+    controller: Option<ControllerName>,
+
+    /// The rate that you vouch for, all connections together, for provisioned: 20mbit.
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
+
+    /// When the engine may acknowledge: after-proof or after-handshake [default: after-proof].
+    #[arg(long, value_name = "WHEN", value_parser = custody)]
+    custody: Option<Custody>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Steering")]
+struct SteeringArgs {
+    /// Switch forwarding on where it is off, and off again at the end.
+    #[arg(long)]
+    set_forwarding: bool,
+
+    /// Steer IPv4 alone.
+    #[arg(long, conflicts_with = "ipv6_only")]
+    ipv4_only: bool,
+
+    /// Steer IPv6 alone.
+    #[arg(long)]
+    ipv6_only: bool,
+
+    /// The TUN device that gets what arrives on the inner interface.
+    #[arg(long, value_name = "NAME", default_value = "lak-in")]
+    inner_device: InterfaceName,
+
+    /// The TUN device that gets what arrives on the outer interface.
+    #[arg(long, value_name = "NAME", default_value = "lak-out")]
+    outer_device: InterfaceName,
+
+    /// Priority of the routing rules.
+    #[arg(long, value_name = "N", default_value_t = 10_800)]
+    rule_priority: u32,
+
+    /// Routing table for what arrives on the inner interface.
+    #[arg(long, value_name = "N", default_value_t = 10_801)]
+    inner_table: u32,
+
+    /// Routing table for what arrives on the outer interface.
+    #[arg(long, value_name = "N", default_value_t = 10_802)]
+    outer_table: u32,
+
+    /// The file in which is noted what is to be put back. Each network namespace needs its own.
+    #[arg(long, value_name = "FILE", default_value = STATE_FILE)]
+    state: PathBuf,
+}
+
+/// What the main thread is told.
+enum Notice {
+    Signal(i32),
+    WorkerEnded,
+}
+
+impl Run {
+    fn source(&self) -> Source {
+        let mut flags = Flags::default();
+        flags.inner.clone_from(&self.inner);
+        flags.outer.clone_from(&self.outer);
+        flags.service = self.serving.service;
+        flags.controller = self.serving.controller;
+        flags.rate = self.serving.rate;
+        flags.custody = self.serving.custody;
+        Source::new(self.config.clone(), flags)
+    }
+
+    fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
+        let interface = |side: &str, name: &Option<String>| {
+            let name = name.as_deref().ok_or_else(|| {
+                Failure::usage(format!(
+                    "no {side} interface: name it with --{side} IF, or in the file with `interface` in \
+                     [{side}]"
+                ))
+            })?;
+            name.parse::<InterfaceName>()
+                .map_err(|error| Failure::usage(format!("{name}: {error}")))
+        };
+        let given = &self.steering;
+        let mut plan = Plan::new(
+            interface("inner", &settings.inner)?,
+            interface("outer", &settings.outer)?,
+            given.inner_device.clone(),
+            given.outer_device.clone(),
+        );
+        plan.priority = given.rule_priority;
+        plan.inner_table = given.inner_table;
+        plan.outer_table = given.outer_table;
+        plan.ipv4 = !given.ipv6_only;
+        plan.ipv6 = !given.ipv4_only;
+        plan.set_forwarding = given.set_forwarding;
+        Ok(plan)
+    }
+
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let source = self.source();
+        let settings = source.read().map_err(Failure::usage)?;
+        let plan = self.plan(&settings)?;
+        let set_level = log::start(settings.log_format, settings.log_level);
+        let (notify, notices) = channel();
+        watch_signals(&notify).map_err(|error| Failure::runtime(format!("signals: {error}")))?;
+
+        let left = steer::cleanup(&self.steering.state).map_err(Failure::runtime)?;
+        if !left.is_empty() {
+            warn!("an earlier run was killed; what it left is undone: {left}");
+        }
+        let mtu = [&plan.inner, &plan.outer].map(steer::mtu);
+        let [inner, outer] = mtu.map(|mtu| mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)));
+        let mtu = [inner, outer]
+            .into_iter()
+            .collect::<Result<Vec<_>, SteerError>>()
+            .map_err(Failure::runtime)?;
+        let &[inner, outer] = mtu.as_slice() else {
+            return Err(Failure::runtime("two interfaces have two MTUs"));
+        };
+        let gateway = Gateway::start(Setup {
+            devices: open_devices(&plan, settings.engine.queues)?,
+            settings,
+            source,
+            mtu: [inner, outer],
+            set_level,
+            on_end: Arc::new(move || {
+                // Nobody listens any more once the end was asked for.
+                let _ = notify.send(Notice::WorkerEnded);
+            }),
+        })
+        .map_err(Failure::runtime)?;
+        let steering = Steering::install(&plan, &self.steering.state).map_err(Failure::runtime)?;
+        let handle = gateway.handle();
+        handle.set_running();
+        say_ready(&plan, &handle);
+        let outcome = serve(&handle, &notices);
+        finish(gateway, steering, outcome)
+    }
+}
+
+/// Opens both devices with all of their queues.
+fn open_devices(plan: &Plan, queues: u16) -> Result<Vec<[tun_rs::SyncDevice; 2]>, Failure> {
+    let open = |name: &InterfaceName| {
+        let end: End = name.as_str().parse().map_err(Failure::usage)?;
+        device::open_queues(&end, queues).map_err(Failure::runtime)
+    };
+    let inner = open(&plan.inner_device)?;
+    let outer = open(&plan.outer_device)?;
+    Ok(inner.into_iter().zip(outer).map(<[_; 2]>::from).collect())
+}
+
+/// Sends each signal that is for us as a notice.
+fn watch_signals(notify: &Sender<Notice>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let notify = notify.clone();
+    let forward = move || {
+        for signal in signals.forever() {
+            if notify.send(Notice::Signal(signal)).is_err() {
+                break;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("signals".to_owned());
+    thread.spawn(forward).map(drop)
+}
+
+fn say_ready(plan: &Plan, handle: &Handle) {
+    let settings = handle.settings();
+    let policies = handle.policies();
+    let default = policies.rules().last().map(|rule| rule.settings().actions);
+    let (service, controller) = default
+        .map(|actions| (actions.inner_to_outer, actions.controller))
+        .unwrap_or_default();
+    let word = |word: Option<String>| word.unwrap_or_default();
+    info!(
+        inner = %plan.inner,
+        outer = %plan.outer,
+        devices = %format_args!("{} {}", plan.inner_device, plan.outer_device),
+        rules = plan.priority,
+        tables = %format_args!("{} {}", plan.inner_table, plan.outer_table),
+        ipv4 = plan.ipv4,
+        ipv6 = plan.ipv6,
+        queues = settings.engine.queues,
+        flows = settings.engine.flows,
+        buffer = settings.engine.buffer,
+        locked = settings.engine.lock_memory,
+        policies = settings.policies.len(),
+        service = word(service.map(|service| service.to_string())),
+        controller = word(controller.map(|controller| controller.name().to_string())),
+        config = handle.source().file.as_ref().map(|file| tracing::field::display(file.display())),
+        "ready: forwarded TCP passes the engine",
+    );
+}
+
+/// Serves until there is a reason to end.
+fn serve(handle: &Handle, notices: &Receiver<Notice>) -> Result<(), Failure> {
+    loop {
+        match notices.recv() {
+            Ok(Notice::Signal(SIGHUP)) => reload(handle),
+            Ok(Notice::Signal(_)) => return drain(handle, notices),
+            Ok(Notice::WorkerEnded) | Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// Reads the settings again, and says what has come of it.
+fn reload(handle: &Handle) {
+    if handle.source().file.is_none() {
+        warn!("SIGHUP, but no --config: there is nothing to read again");
+        return;
+    }
+    match handle.reload() {
+        Ok(applied) => {
+            for name in &applied.ignored {
+                warn!("{name} differs, which only a restart can change");
+            }
+            if applied.flows.partial > 0 {
+                info!(
+                    flows = applied.flows.partial,
+                    "these keep some of how they were served: custody, pacing and buffers are settled \
+                     when a connection begins"
+                );
+            }
+            info!(
+                policies = applied.policies,
+                flows_changed = applied.flows.changed,
+                "the configuration was read again and holds"
+            );
+        }
+        Err(HandleError::Settings(SourceError::File(LoadError::Content { path, problems }))) => {
+            for problem in &problems.0 {
+                error!(
+                    file = %path.display(),
+                    line = problem.line,
+                    column = problem.column,
+                    "{}",
+                    problem.message
+                );
+            }
+            error!("the configuration stays as it was");
+        }
+        Err(HandleError::Settings(error)) => {
+            error!("the configuration stays as it was: {error}");
+        }
+        Err(error) => error!("not every queue has taken the configuration over: {error}"),
+    }
+}
+
+/// Hands all connections back.
+fn drain(handle: &Handle, notices: &Receiver<Notice>) -> Result<(), Failure> {
+    let patience = handle.settings().engine.drain_deadline;
+    let clock = Clock::start();
+    handle.drain().map_err(Failure::runtime)?;
+    info!(
+        deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+        "stopping: connections are handed back to their ends"
+    );
+    loop {
+        if let Some(Remaining { flows: 0, .. }) = handle.remaining() {
+            info!("every connection is handed back");
+            return Ok(());
+        }
+        let left = patience.saturating_sub(clock.now());
+        if left.is_zero() {
+            return give_up(handle);
+        }
+        match notices.recv_timeout(left.min(LOOK)) {
+            Ok(Notice::Signal(SIGHUP)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Notice::Signal(_)) => {
+                warn!("told to stop once more: not waiting any longer");
+                return give_up(handle);
+            }
+            Ok(Notice::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+/// Gives up what could not be delivered in time.
+fn give_up(handle: &Handle) -> Result<(), Failure> {
+    let lost = handle.abandon().map_err(Failure::runtime)?;
+    if lost.octets == 0 {
+        return Ok(());
+    }
+    let told = format!(
+        "{} octets of {} connections were acknowledged and could not be delivered in time: they are lost",
+        lost.octets, lost.flows
+    );
+    error!(
+        octets_lost = lost.octets,
+        connections = lost.flows,
+        "{told}"
+    );
+    Err(Failure::runtime(told))
+}
+
+/// Undoes everything.
+fn finish(
+    gateway: Gateway,
+    steering: Steering,
+    outcome: Result<(), Failure>,
+) -> Result<(), Failure> {
+    let undone = steering.remove().map_err(Failure::runtime);
+    thread::sleep(LAST_PACKETS);
+    let counted = gateway.stop().map_err(Failure::runtime);
+    if undone.is_ok() {
+        info!("steering is undone: connections go on by plain forwarding");
+    }
+    let counted = counted?;
+    say_counts(&counted);
+    outcome.and(undone)
+}
+
+fn say_counts(counted: &[Counts]) {
+    let sum = |count: fn(&Counts) -> u64| counted.iter().map(count).sum::<u64>();
+    info!(
+        connections = sum(|c| c.engine.flows_adopted),
+        left_alone = sum(|c| c.engine.flows_refused),
+        local_acks = sum(|c| c.engine.transmitted(TransmitKind::LocalAck)),
+        data_packets = sum(|c| c.engine.transmitted(TransmitKind::Data)),
+        retransmissions = sum(|c| c.engine.transmitted(TransmitKind::Retransmission)),
+        octets_lost = sum(|c| c.engine.octets_lost),
+        device_full = sum(|c| c.devices.full),
+        device_refused = sum(|c| c.devices.refused),
+        handed_over = sum(|c| c.devices.handed_over),
+        "stopped"
+    );
+}
