@@ -1,8 +1,8 @@
 //! Packet scripts: the cases of the protocol's rules, each as a text in `scripts/`.
 //!
 //! Every script runs for IPv4 and IPv6, with sequence numbers far from 2^32 and across it, and where
-//! it leaves that open with and without timestamps and with either end as the client. The format is
-//! described at `localack_testkit::script`.
+//! it leaves that open with and without timestamps, SACK and window scaling and with either end as the
+//! client. The format is described at `localack_testkit::script`.
 
 use localack_testkit::script::check;
 

@@ -15,7 +15,9 @@
 //! **Numbers** are relative: sequence numbers to the ISN of the side they belong to (the first
 //! octet is 1), TSvals to an offset of their host. Each script runs in many variants: IPv4 and
 //! IPv6, ISNs and timestamp offsets low and just below 2^32, and where the setup allows it with and
-//! without timestamps and with either end as the client. In a number's place may stand `M` (first
+//! without timestamps, SACK and window scaling and with either end as the client. A script that names
+//! SACK blocks means hosts that know SACK; one that names a window (a field, `edge` or `E`) has it in
+//! octets, with shift 0 or no option; in any other windows may be scaled. In a number's place may stand `M` (first
 //! octet S has not sent), `L` (highest ACK told to S), `E` (right edge offered to S), `A` (highest
 //! ACK from R), `N` (first number not emitted to R), `X` (first number of R's not emitted to S),
 //! `P` (highest ACK from S), each with `+n` or `-n`; they are taken from the packets seen, not from
@@ -24,8 +26,8 @@
 //! **Setup** (one or more lines): `local-ack`, `both`, `bypass` or `reverse` (R to S only) chooses
 //! the services; `proven` (default: R is the client, or S is and custody begins after the handshake), `unproven`
 //! (S is the client), `client S|R`; `inner R` swaps the ports; `mss n` octets of payload per
-//! segment; `shift n|off`, `ts on|off|either`, `sack on|off|either` what both SYNs offer, with
-//! `S.` or `R.` in front for one; `S.w n`, `R.w n` first window fields; `S.ts n` first TSval,
+//! segment; `shift n|off`, `ts on|off|either`, `sack on|off|either` what both SYNs offer (`either`
+//! unless said, and several shifts), with `S.` or `R.` in front for one; `S.w n`, `R.w n` first window fields; `S.ts n` first TSval,
 //! `S.isn n`; `rtt n` of R in ms; `buffer n`, `debt_floor n`, `queue_floor n`, `ack_delay n`,
 //! `controller reno|cubic|bbr` or `controller n` for a vouched rate of `n` octets per second,
 //! `pacing on`; `give_up n` s, `mtu n`, `blocks n`, `flows n`, `reserved n`, `df allow`; `laws off`.
@@ -54,6 +56,7 @@
 
 mod matching;
 mod model;
+mod names;
 mod notation;
 mod parse;
 mod run;
@@ -71,7 +74,7 @@ impl Script {
     /// # Errors
     /// The first variant that does not go as the script says.
     pub fn run(&self) -> Result<usize, Box<Failure>> {
-        let variants = Variant::all(&self.setup);
+        let variants = Variant::all(self);
         for variant in &variants {
             run::run(self, variant)?;
         }

@@ -51,8 +51,10 @@ pub(super) enum Proof {
 /// What one side's SYN offers.
 #[derive(Clone, Debug)]
 pub(super) struct SideSetup {
-    pub(super) window: u16,
-    pub(super) shift: Option<u8>,
+    /// The first window field, if the script names it.
+    pub(super) window: Option<u16>,
+    /// The window scale option, if the script names it or its absence.
+    pub(super) shift: Option<Option<u8>>,
     pub(super) timestamps: Choice,
     pub(super) sack: Choice,
     pub(super) first_stamp: Option<u32>,
@@ -64,10 +66,10 @@ pub(super) struct SideSetup {
 impl Default for SideSetup {
     fn default() -> Self {
         Self {
-            window: 60_000,
-            shift: Some(0),
+            window: None,
+            shift: None,
             timestamps: Choice::Either,
-            sack: Choice::On,
+            sack: Choice::Either,
             first_stamp: None,
             isn: None,
             syn_options: Vec::new(),

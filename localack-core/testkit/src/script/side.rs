@@ -8,6 +8,8 @@ use crate::packet::{Flags, IpFields, Options, Packet};
 
 /// The relative TSval at time zero of a host whose clock runs with the script's.
 const RUNNING_CLOCK: i64 = 10_000;
+/// The window field of a host whose script names none.
+const FIRST_WINDOW: u16 = 60_000;
 
 /// One end of the scripted connection.
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ impl Host {
             stamps: variant.timestamps[index],
             negotiated,
             mss_option: setup.mss + if negotiated { 12 } else { 0 },
-            shift: own.shift,
+            shift: variant.shifts[index],
             sack: variant.sack[index],
             syn_options: own.syn_options.clone(),
             syn_flags: own.syn_flags,
@@ -61,7 +63,7 @@ impl Host {
             told_stamp: 0,
             next: variant.isns[index],
             ack: variant.isns[side.other().index()].wrapping_add(1),
-            window: own.window,
+            window: own.window.unwrap_or(FIRST_WINDOW),
         }
     }
 

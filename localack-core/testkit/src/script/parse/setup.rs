@@ -66,13 +66,13 @@ pub(super) fn parse(line: &str, setup: &mut Setup) -> Result<()> {
 
 fn of_side(key: &str, value: &str, side: &mut SideSetup) -> Result<()> {
     match key {
-        "w" => side.window = number(value)?,
+        "w" => side.window = Some(number(value)?),
         "shift" => {
-            side.shift = if value == "off" {
+            side.shift = Some(if value == "off" {
                 None
             } else {
                 Some(number(value)?)
-            }
+            });
         }
         "ts" => match choice(value) {
             Ok(choice) => side.timestamps = choice,
