@@ -15,12 +15,12 @@ mod program;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::process::Command;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use common::{Scratch, privileged};
-use gateway::{Connection, FAMILIES, Gateway, assert_same};
+use common::{Scratch, ip, privileged};
+use gateway::{Connection, FAMILIES, Gateway, Site, assert_same};
 use nix::sys::signal::Signal;
 use program::{Running, program};
 
@@ -456,6 +456,112 @@ fn two_queues_carry_many_connections() {
         "what arrived at the other queue was handed over"
     );
     assert_same(&before, &gateway.dump());
+}
+
+/// A long, lossy link from the gateway to the server, besides the one that is there.
+struct Satellite(Child);
+
+impl Satellite {
+    fn start(gateway: &Gateway) -> Self {
+        let (gate, server) = (gateway.name(Site::Gateway), gateway.name(Site::Server));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_localack-tun"))
+            .args(["emulate", "--left", &format!("sat0@{gate}")])
+            .args(["--right", &format!("sat0@{server}")])
+            .args(["--delay", "150ms", "--rate", "40mbit", "--queue", "2mib"])
+            .args(["--loss", "1%"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        said.read_line(&mut ready).unwrap();
+        assert!(ready.starts_with("ready"), "{ready}");
+        let link = Self(child);
+        for (namespace, host) in [(gate, 1), (server, 2)] {
+            ip(&format!(
+                "-n {namespace} addr add 203.0.113.{}/30 dev sat0",
+                128 + host
+            ));
+            ip(&format!(
+                "-n {namespace} addr add 2001:db8:5::{host}/64 dev sat0 nodad"
+            ));
+        }
+        ip(&format!(
+            "-n {server} route replace default via 203.0.113.129"
+        ));
+        ip(&format!(
+            "-n {server} -6 route replace default via 2001:db8:5::1"
+        ));
+        link
+    }
+}
+
+impl Drop for Satellite {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_is_in_custody_is_delivered_over_a_long_path_before_the_end() {
+    if !privileged() {
+        return;
+    }
+    let gateway = place("long");
+    let _link = Satellite::start(&gateway);
+    let config = config("long", "");
+    let before = gateway.dump();
+    let run = Running::start_between(&gateway, ["in0", "sat0"], "long", &config, "");
+    let connections = ["203.0.113.130", "2001:db8:5::2"].map(|server| gateway.open_echo(server));
+    thread::scope(|scope| {
+        let transfers = connections.each_ref().map(|connection| {
+            scope.spawn(|| {
+                // The client's octets are acknowledged by the gateway, far ahead of the server.
+                let [mut client, mut server] = connection.ends();
+                let content: Vec<u8> = (0..8 << 20).map(|n: u32| (n % 251) as u8).collect();
+                let mut received = vec![0; content.len()];
+                thread::scope(|scope| {
+                    scope.spawn(|| client.write_all(&content).unwrap());
+                    server.read_exact(&mut received).unwrap();
+                });
+                assert!(received == content, "other octets");
+            })
+        });
+        thread::sleep(Duration::from_millis(1500));
+        run.signal(Signal::SIGTERM);
+        let log = run.ended(0);
+        assert!(log.contains("every connection is handed back"), "{log}");
+        assert!(log.contains("octets_lost=0"), "{log}");
+        let acks = log.rsplit("local_acks=").next().unwrap();
+        let acks: u64 = acks.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(acks > 20, "{acks} local acknowledgements");
+        assert_same(&before, &gateway.dump());
+        assert!(
+            !transfers.iter().all(|transfer| transfer.is_finished()),
+            "it was in the middle of the transfers"
+        );
+    });
+}
+
+#[test]
+fn a_device_that_goes_ends_the_run_and_is_told() {
+    if !privileged() {
+        return;
+    }
+    let gateway = place("gone");
+    let config = config("gone", "");
+    let before = gateway.dump();
+    let run = Running::start(&gateway, "gone", &config, "");
+    let connection = gateway.open_echo(FAMILIES[0].server);
+    connection.exchange(300_000);
+    gateway.ip("link del lak-in");
+    let log = run.ended(1);
+    let last = log.lines().last().unwrap();
+    assert_eq!(last, "localack-tun: the device of the inner side is gone");
+    assert_same(&before, &gateway.dump());
+    connection.exchange(300_000);
 }
 
 #[test]

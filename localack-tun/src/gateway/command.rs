@@ -92,9 +92,9 @@ pub(super) struct Tasks {
 impl Tasks {
     pub(super) fn new() -> Self {
         Self {
-            waiting: VecDeque::new(),
+            waiting: VecDeque::with_capacity(16),
             next: 0,
-            changes: Vec::new(),
+            changes: Vec::with_capacity(STEP as usize),
         }
     }
 

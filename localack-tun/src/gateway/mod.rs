@@ -34,6 +34,7 @@ use std::thread::{self, JoinHandle};
 
 use localack_core::{Config, ConfigError};
 use nix::errno::Errno;
+use tracing::error;
 use tun_rs::SyncDevice;
 
 use crate::clock::Clock;
@@ -295,6 +296,14 @@ impl Seed {
         // Whoever waits for others to begin waits for the end of this.
         drop(ready);
         let outcome = worker.run();
+        if let Err(error) = &outcome {
+            let lost = worker.abandon();
+            error!(
+                octets_lost = lost.octets,
+                connections = lost.flows,
+                "a queue has ended: {error}"
+            );
+        }
         (Some(worker.counts()), outcome.map_err(Into::into))
     }
 }

@@ -233,7 +233,7 @@ impl<'m> Worker<'m> {
     }
 
     /// What is lost if it ends now.
-    fn abandon(&self) -> Abandoned {
+    pub(super) fn abandon(&self) -> Abandoned {
         let owed = self.engine.flows().map(|flow| debt(&flow));
         owed.filter(|octets| *octets > 0)
             .fold(Abandoned::default(), |sum, octets| Abandoned {

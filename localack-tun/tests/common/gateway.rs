@@ -164,7 +164,7 @@ impl Gateway {
             .success()
     }
 
-    fn name(&self, site: Site) -> &str {
+    pub(crate) fn name(&self, site: Site) -> &str {
         match site {
             Site::Client => &self.client.0,
             Site::Gateway => &self.gateway.0,

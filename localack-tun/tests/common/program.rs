@@ -45,10 +45,21 @@ struct Log {
 impl Running {
     /// Starts it between `in0` and `out0`, and waits until it is ready.
     pub(crate) fn start(gateway: &Gateway, test: &str, config: &Scratch, arguments: &str) -> Self {
+        Self::start_between(gateway, ["in0", "out0"], test, config, arguments)
+    }
+
+    /// The same between other interfaces, the inner one first.
+    pub(crate) fn start_between(
+        gateway: &Gateway,
+        [inner, outer]: [&str; 2],
+        test: &str,
+        config: &Scratch,
+        arguments: &str,
+    ) -> Self {
         let state = Scratch::new(&format!("{test}.state"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_localack-tun"));
         command
-            .args(["run", "--inner", "in0", "--outer", "out0"])
+            .args(["run", "--inner", inner, "--outer", outer])
             .args(["--state".as_ref(), state.0.as_os_str()])
             .args(["--config".as_ref(), config.0.as_os_str()])
             .args(arguments.split_whitespace())
