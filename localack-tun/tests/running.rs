@@ -220,7 +220,7 @@ fn a_wrong_file_changes_nothing_and_what_cannot_change_is_named() {
     run.signal(Signal::SIGHUP);
     let log = run.wait_for("[log] format differs, which only a restart can change", 1);
     assert!(
-        log.contains("[engine] differs, which only a restart can change"),
+        log.contains("[engine] flows differs, which only a restart can change"),
         "{log}"
     );
     // The level holds at once.

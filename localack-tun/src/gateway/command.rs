@@ -22,7 +22,7 @@ pub(super) enum Command {
     Serve(FlowId, Direction, Service, Sender<Result<(), UnknownFlow>>),
     /// Work by other policies, and lead the flows there are over to them.
     Switch(Policies, Sender<Switched>),
-    /// Hand all flows back, and tell by [`Held`](super::handle::Held) what is left to do.
+    /// Hand all flows back, and tell by [`Held`](super::watch::Held) what is left to do.
     Drain,
     /// Give up what could not be delivered.
     Abandon(Sender<Abandoned>),
@@ -163,5 +163,167 @@ impl Tasks {
                 None => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{EngineSettings, Settings};
+    use crate::gateway::memory::Memory;
+    use crate::gateway::watch::{Held, Remaining, Watch};
+    use localack_core::wire::{self, Flags, HeaderSpec, Sum};
+    use localack_core::{Config, PacketMeta, Port, SeqNum, Sink, SinkFull, Transmit};
+    use std::sync::mpsc::channel;
+
+    /// A sink for an engine that has nothing to send.
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn transmit(&mut self, _: Transmit<'_>) -> Result<(), SinkFull> {
+            Ok(())
+        }
+    }
+
+    const NOW: Instant = Instant::from_millis(1);
+
+    fn policies(text: &str) -> Policies {
+        Policies::new(&Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}")))
+    }
+
+    /// Lets the engine see the first SYN of a connection.
+    fn open(engine: &mut Engine<'_, Policies>, client_port: u16) {
+        let spec = HeaderSpec {
+            src: [10, 0, 0, 1].into(),
+            dst: [192, 0, 2, 1].into(),
+            src_port: client_port,
+            dst_port: 80,
+            seq: SeqNum::new(1),
+            ack: SeqNum::new(0),
+            flags: Flags::SYN,
+            window: 60_000,
+            urgent: 0,
+            timestamps: None,
+            sack: &[],
+            hop_limit: 64,
+            traffic_class: 0,
+            flow_label: 0,
+            dont_fragment: true,
+        };
+        let header = wire::emit(&spec, 0, Sum::new()).expect("one IP version");
+        let mut packet = header.as_slice().to_vec();
+        let meta = PacketMeta::default();
+        let _ = engine.ingest(Port::Inner, NOW, &mut packet, meta, &mut Nowhere);
+    }
+
+    /// Works on an engine with more flows than two turns take.
+    fn with_flows(work: impl FnOnce(&mut Engine<'_, Policies>)) {
+        let settings = EngineSettings {
+            flows: 8 * STEP,
+            buffer: 4 << 20,
+            ..EngineSettings::default()
+        };
+        let mut memory = Memory::new(&settings.per_queue(), false).unwrap();
+        let config = Config::new([1, 2]);
+        let mut engine = Engine::new(memory.storage(), config, policies("")).unwrap();
+        (1..=FLOWS).for_each(|port| open(&mut engine, port));
+        assert_eq!(engine.slots_used(), u32::from(FLOWS));
+        work(&mut engine);
+    }
+
+    const FLOWS: u16 = 2 * 1024 + 7;
+
+    struct Counter(Sender<u32>, u32);
+
+    impl Viewer for Counter {
+        fn see(&mut self, _: &FlowInfo) {
+            self.1 += 1;
+        }
+
+        fn end(self: Box<Self>) {
+            let _ = self.0.send(self.1);
+        }
+    }
+
+    #[test]
+    fn flows_are_shown_once_in_bounded_steps() {
+        with_flows(|engine| {
+            let (reply, seen) = channel();
+            let mut tasks = Tasks::new();
+            tasks.show(Box::new(Counter(reply, 0)));
+            for _ in 0..2 {
+                tasks.step(engine, NOW);
+                assert!(seen.try_recv().is_err());
+            }
+            tasks.step(engine, NOW);
+            assert_eq!(seen.try_recv(), Ok(u32::from(FLOWS)));
+            assert!(tasks.is_empty());
+        });
+    }
+
+    #[test]
+    fn policies_hold_at_once_for_new_flows_and_step_by_step_for_others() {
+        with_flows(|engine| {
+            let (reply, switched) = channel();
+            let mut tasks = Tasks::new();
+            tasks.switch(policies("[default]\nservice = \"bypass\""), reply);
+            let bypassed = |engine: &Engine<'_, Policies>| {
+                let flows = engine.flows();
+                let bypassed = flows.filter(|flow| flow.inner_to_outer.service == Service::Bypass);
+                u32::try_from(bypassed.count()).unwrap()
+            };
+            tasks.step(engine, NOW);
+            assert_eq!(bypassed(engine), STEP);
+            // One that comes in between has the new policy from its beginning.
+            open(engine, FLOWS + 1);
+            assert_eq!(bypassed(engine), STEP + 1);
+            tasks.step(engine, NOW);
+            assert!(switched.try_recv().is_err());
+            tasks.step(engine, NOW);
+            let all = u64::from(FLOWS) + 1;
+            let expected = Switched {
+                changed: all,
+                partial: 0,
+            };
+            assert_eq!(switched.try_recv(), Ok(expected));
+            assert_eq!(u64::from(bypassed(engine)), all);
+        });
+    }
+
+    #[test]
+    fn one_task_follows_the_other() {
+        with_flows(|engine| {
+            let (reply, switched) = channel();
+            let mut tasks = Tasks::new();
+            tasks.switch(policies("[default]\nservice = \"bypass\""), reply.clone());
+            tasks.switch(policies("[default]\ncontroller = \"reno\""), reply);
+            for _ in 0..6 {
+                assert!(!tasks.is_empty());
+                tasks.step(engine, NOW);
+            }
+            assert!(tasks.is_empty());
+            let counts: Vec<_> = switched.try_iter().map(|one| one.changed).collect();
+            assert_eq!(counts, [u64::from(FLOWS); 2]);
+            assert!(engine.flows().all(|flow| {
+                flow.inner_to_outer.service == Service::LocalAck
+                    && flow.inner_to_outer.controller == localack_core::Controller::Reno
+            }));
+        });
+    }
+
+    #[test]
+    fn what_is_held_is_known_after_a_look_at_all() {
+        with_flows(|engine| {
+            let held = Held::default();
+            let mut watch = Watch::new(NOW);
+            for _ in 0..2 {
+                watch.step(engine, NOW, &held);
+                assert_eq!(held.remaining(), None);
+            }
+            watch.step(engine, NOW, &held);
+            // Handshakes owe nobody anything.
+            assert_eq!(held.remaining(), Some(Remaining::default()));
+            assert!(watch.due() > NOW);
+        });
     }
 }

@@ -66,7 +66,7 @@ pub struct Applied {
     /// Live flows of all queues.
     pub flows: Switched,
     /// What differs and cannot be changed while the gateway runs.
-    pub ignored: Vec<&'static str>,
+    pub ignored: Vec<String>,
 }
 
 /// The settings and policies that hold.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{FlagError, Flags, LoadError, Settings};
+use crate::config::{EngineSettings, FlagError, Flags, LoadError, Settings};
 
 /// A file, if there is one, and what the command line says.
 #[derive(Debug, Clone, Default)]
@@ -49,18 +49,17 @@ impl Source {
 
 /// The settings of `now` that can hold for a gateway that has begun with those of `before`, and the
 /// names of the others that differ.
-pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<&'static str>) {
+pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<String>) {
     let mut kept = now.clone();
-    let mut ignored = Vec::new();
-    let mut keep = |name: &'static str, differs: bool| {
-        if differs {
-            ignored.push(name);
-        }
-    };
     // A deadline is asked for when it is needed.
     let mut engine = before.engine.clone();
     engine.drain_deadline = now.engine.drain_deadline;
-    keep("[engine]", engine != now.engine);
+    let mut ignored = differing(&engine, &now.engine);
+    let mut keep = |name: &str, differs: bool| {
+        if differs {
+            ignored.push(name.to_owned());
+        }
+    };
     keep("[inner] interface", before.inner != now.inner);
     keep("[outer] interface", before.outer != now.outer);
     keep("[metrics] listen", before.metrics != now.metrics);
@@ -73,6 +72,17 @@ pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<&'
     kept.control.clone_from(&before.control);
     kept.log_format = before.log_format;
     (kept, ignored)
+}
+
+/// The keys of `[engine]` that differ.
+fn differing(before: &EngineSettings, now: &EngineSettings) -> Vec<String> {
+    // Nothing that a struct of texts and numbers holds cannot be written.
+    let table = |engine| toml::Table::try_from(engine).unwrap_or_default();
+    let (before, now) = (table(before), table(now));
+    now.iter()
+        .filter(|(key, value)| before.get(*key) != Some(*value))
+        .map(|(key, _)| format!("[engine] {key}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -91,7 +101,7 @@ mod tests {
              [log]\nlevel = \"debug\"\n[default]\ncontroller = \"reno\"",
         );
         let (kept, ignored) = changeable(&before, &now);
-        assert_eq!((kept, ignored), (now, vec![]));
+        assert_eq!((kept, ignored), (now, Vec::new()));
 
         let now = settings(
             "[engine]\nflows = 11\nqueues = 2\n[inner]\ninterface = \"b\"\n[outer]\n\
@@ -100,7 +110,8 @@ mod tests {
         );
         let (kept, ignored) = changeable(&before, &now);
         let expected = [
-            "[engine]",
+            "[engine] flows",
+            "[engine] queues",
             "[inner] interface",
             "[outer] interface",
             "[metrics] listen",
