@@ -8,6 +8,7 @@
 //! - [`steer`] (Linux) has the kernel hand packets over, and undoes that whatever happens.
 //! - [`gateway`] (Linux) carries them through engines, one for each queue and thread. A
 //!   [`gateway::Handle`] asks them and changes what they do while they run.
+//! - [`control`] (Linux) is how an operator speaks to it, [`metrics`] (Linux) what Prometheus reads.
 //! - [`device`] (Linux) opens the TUN devices, [`netns`] (Linux) works in other network namespaces.
 //!
 //! # The emulator
@@ -46,12 +47,16 @@ pub mod capture;
 pub mod clock;
 pub mod config;
 #[cfg(target_os = "linux")]
+pub mod control;
+#[cfg(target_os = "linux")]
 pub mod device;
 #[cfg(target_os = "linux")]
 pub mod emulate;
 #[cfg(target_os = "linux")]
 pub mod gateway;
 pub mod link;
+#[cfg(target_os = "linux")]
+pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod netns;
 pub mod policy;

@@ -1,0 +1,161 @@
+//! What all of the operator's interfaces know of a gateway together.
+
+use core::time::Duration;
+use std::collections::HashSet;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::backend::{Backend, BackendError};
+use super::protocol::{FlowEntry, FlowName, Sort, TotalsEntry};
+use super::savings::{Ledger, Saving};
+use super::{Seen, Selection, Totals};
+use crate::clock::Clock;
+
+/// How often the savings are entered.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches a gateway: looks at its flows every second, and answers for it. The control socket and the
+/// metrics share one.
+pub struct Observer {
+    shared: Arc<Shared>,
+    /// The thread ends when this is dropped.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    backend: Arc<dyn Backend>,
+    ledger: Mutex<Ledger>,
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // A number that is missing would be better than no answers.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters what has been saved in `interval`. Whether it could be found out.
+    fn enter(&self, interval: Duration) -> bool {
+        match self.backend.collect(Selection::samples()) {
+            Ok(selection) => {
+                self.ledger().enter(&selection.into_samples(), interval);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Observer {
+    /// Begins to watch `backend`, in a thread of its own.
+    ///
+    /// # Errors
+    /// If there can be no thread.
+    pub fn start(backend: Arc<dyn Backend>) -> std::io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            backend,
+            ledger: Mutex::default(),
+        });
+        let (end, ended) = channel();
+        let watched = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("observer".to_owned())
+            .spawn(move || {
+                let clock = Clock::start();
+                let mut entered = clock.now();
+                while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    let now = clock.now();
+                    if watched.enter(now.saturating_sub(entered)) {
+                        entered = now;
+                    }
+                }
+            })?;
+        Ok(Arc::new(Self {
+            shared,
+            end: Some(end),
+            thread: Some(thread),
+        }))
+    }
+
+    /// The gateway.
+    #[must_use]
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.shared.backend
+    }
+
+    /// What all flows saved, those that have ended too.
+    #[must_use]
+    pub fn saving(&self) -> Saving {
+        self.shared.ledger().total()
+    }
+
+    /// What all flows have together.
+    ///
+    /// # Errors
+    /// As [`Backend::collect`].
+    pub fn totals(&self) -> Result<Totals, BackendError> {
+        let selection = Selection::greatest(Sort::default(), 0);
+        let selection = self.backend().collect(selection)?;
+        Ok(selection.totals().clone())
+    }
+
+    /// The greatest flows and what all have together.
+    pub(super) fn flows(
+        &self,
+        sort: Sort,
+        limit: usize,
+    ) -> Result<(TotalsEntry, Vec<FlowEntry>), BackendError> {
+        let selection = match sort {
+            Sort::Custody | Sort::Rate => Selection::greatest(sort, limit),
+            Sort::Saved => {
+                let flows = self.shared.ledger().greatest(limit);
+                Selection::these(flows.into_iter().collect::<HashSet<_>>())
+            }
+        };
+        let selection = self.backend().collect(selection)?;
+        let ledger = self.shared.ledger();
+        let totals = TotalsEntry::new(selection.totals(), &ledger.total());
+        let entry = |seen: &Seen| {
+            let savings = ledger.of(seen.queue, seen.flow.id);
+            let causes = self.backend().demoted(seen.queue, seen.flow.id);
+            FlowEntry::new(seen, &savings, causes)
+        };
+        let mut flows: Vec<_> = selection.into_flows().iter().map(entry).collect();
+        if sort == Sort::Saved {
+            flows.sort_by_key(|flow| {
+                let [there, back] = flow.directions().map(|direction| direction.saved_ms);
+                core::cmp::Reverse(there.saturating_add(back))
+            });
+        }
+        Ok((totals, flows))
+    }
+
+    /// Flows of this name, at most `limit`.
+    pub(super) fn named(&self, name: &FlowName, limit: usize) -> Result<Vec<Seen>, BackendError> {
+        let selection = Selection::named(name, limit).map_err(BackendError::Refused)?;
+        Ok(self.backend().collect(selection)?.into_flows())
+    }
+
+    /// Enters what has been saved in `interval`, instead of the thread.
+    #[cfg(test)]
+    pub(crate) fn enter(&self, interval: Duration) {
+        assert!(self.shared.enter(interval));
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say if it has panicked: the panic was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl core::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Observer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,284 @@
+//! Choosing among all flows while they are looked at one by one.
+
+use core::cmp::{Ordering, Reverse};
+use core::net::SocketAddr;
+use std::collections::{BinaryHeap, HashSet};
+use std::sync::Arc;
+
+use localack_core::{Direction, FlowId, FlowInfo, FlowState};
+
+use super::flow::{is_served, mode_number, state_number};
+use super::protocol::{FlowName, Sort};
+use super::savings::Sample;
+
+/// A flow and the queue it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The number of the queue.
+    pub queue: u16,
+    /// The flow.
+    pub flow: FlowInfo,
+}
+
+/// What all flows that were looked at have together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Flows in each [`FlowState`], in the order of their numbers.
+    pub states: [u64; 5],
+    /// Open flows by the [`DirectionMode`](localack_core::DirectionMode) of each direction, inner to outer first.
+    pub modes: [[u64; 4]; 2],
+    /// Octets of blocks held.
+    pub custody: u64,
+    /// Octets acknowledged to senders and not by receivers.
+    pub debt: u64,
+    /// Octets per second that receivers have acknowledged of late, inner to outer first.
+    pub rates: [u64; 2],
+}
+
+impl Totals {
+    /// Flows in all states.
+    #[must_use]
+    pub fn flows(&self) -> u64 {
+        self.states.iter().sum()
+    }
+
+    fn count(&mut self, flow: &FlowInfo) {
+        add(self.states.get_mut(state_number(flow.state)), 1);
+        let directions = Direction::BOTH.into_iter();
+        let places = self.modes.iter_mut().zip(&mut self.rates);
+        for (direction, (modes, rate)) in directions.zip(places) {
+            let info = flow.direction(direction);
+            if flow.state == FlowState::Open {
+                add(modes.get_mut(mode_number(info.mode)), 1);
+            }
+            add(Some(&mut self.custody), info.custody.into());
+            add(Some(&mut self.debt), info.debt.into());
+            if is_served(info) {
+                add(Some(rate), info.rate.into());
+            }
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let pairs = |to: &mut [u64], from: &[u64]| {
+            for (to, from) in to.iter_mut().zip(from) {
+                add(Some(to), *from);
+            }
+        };
+        pairs(&mut self.states, &other.states);
+        for (to, from) in self.modes.iter_mut().zip(&other.modes) {
+            pairs(to, from);
+        }
+        pairs(&mut self.rates, &other.rates);
+        add(Some(&mut self.custody), other.custody);
+        add(Some(&mut self.debt), other.debt);
+    }
+}
+
+fn add(cell: Option<&mut u64>, more: u64) {
+    if let Some(cell) = cell {
+        *cell = cell.saturating_add(more);
+    }
+}
+
+/// Which flows are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// The text of an id without its queue.
+    Id {
+        queue: u16,
+        id: String,
+    },
+    /// Two ends, in either order.
+    Ends([SocketAddr; 2]),
+    /// These.
+    These(Arc<HashSet<(u16, FlowId)>>),
+}
+
+/// The flows that were asked for, out of all that are offered: at most a fixed number, the greatest by
+/// one measure. Its memory is bounded by that number.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    wanted: Wanted,
+    sort: Sort,
+    limit: usize,
+    /// The least of them first.
+    best: BinaryHeap<Reverse<Ranked>>,
+    totals: Totals,
+    /// What is remembered of every flow that is served, if that is wanted too.
+    samples: Option<Vec<Sample>>,
+}
+
+/// A flow with its place in the order.
+#[derive(Debug, Clone, Copy)]
+struct Ranked {
+    measure: u64,
+    seen: Seen,
+}
+
+impl Ranked {
+    /// Greater measures first, then lower queues and slots, so that the order is the same every time.
+    fn rank(&self) -> (u64, Reverse<(u16, u32)>) {
+        let slot = self.seen.flow.id.slot();
+        (self.measure, Reverse((self.seen.queue, slot)))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Ranked {}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl Selection {
+    /// The `limit` greatest of all flows by the measure `sort`; with a limit of 0 only the totals.
+    #[must_use]
+    pub fn greatest(sort: Sort, limit: usize) -> Self {
+        Self {
+            wanted: Wanted::All,
+            sort,
+            limit,
+            best: BinaryHeap::new(),
+            totals: Totals::default(),
+            samples: None,
+        }
+    }
+
+    /// These flows, each by its queue and its id.
+    pub(super) fn these(flows: HashSet<(u16, FlowId)>) -> Self {
+        let limit = flows.len();
+        Self {
+            wanted: Wanted::These(Arc::new(flows)),
+            ..Self::greatest(Sort::default(), limit)
+        }
+    }
+
+    /// A few numbers of every flow that is served.
+    pub(super) fn samples() -> Self {
+        Self {
+            samples: Some(Vec::new()),
+            ..Self::greatest(Sort::default(), 0)
+        }
+    }
+
+    /// Flows that have this name. There may be several between two ends, over several links; no more
+    /// than `limit` are kept.
+    ///
+    /// # Errors
+    /// What is wrong with an id.
+    pub fn named(name: &FlowName, limit: usize) -> Result<Self, String> {
+        let wanted = match name {
+            FlowName::Ends(ends) => Wanted::Ends(*ends),
+            FlowName::Id(text) => {
+                let wrong = || format!("{text:?} is not the id of a flow, such as \"0:12.3\"");
+                let (queue, id) = text.split_once(':').ok_or_else(wrong)?;
+                Wanted::Id {
+                    queue: queue.parse().map_err(|_| wrong())?,
+                    id: id.to_owned(),
+                }
+            }
+        };
+        let mut selection = Self::greatest(Sort::default(), limit);
+        selection.wanted = wanted;
+        Ok(selection)
+    }
+
+    /// Looks at a flow of a queue.
+    pub fn offer(&mut self, queue: u16, flow: &FlowInfo) {
+        self.totals.count(flow);
+        if self.wants(queue, flow) {
+            let measure = measure(self.sort, flow);
+            let seen = Seen { queue, flow: *flow };
+            self.keep(Ranked { measure, seen });
+        }
+        if let Some(samples) = &mut self.samples {
+            samples.extend(Sample::of(queue, flow));
+        }
+    }
+
+    /// Takes over what another one has that was asked for the same.
+    pub fn merge(&mut self, other: Self) {
+        self.totals.merge(&other.totals);
+        for Reverse(ranked) in other.best {
+            self.keep(ranked);
+        }
+        if let Some(samples) = &mut self.samples {
+            samples.extend(other.samples.into_iter().flatten());
+        }
+    }
+
+    fn wants(&self, queue: u16, flow: &FlowInfo) -> bool {
+        match &self.wanted {
+            Wanted::All => true,
+            Wanted::Id { queue: of, id } => *of == queue && flow.id.to_string() == *id,
+            Wanted::Ends([one, other]) => {
+                let key = &flow.key;
+                let inner = SocketAddr::new(key.inner(), key.inner_port());
+                let outer = SocketAddr::new(key.outer(), key.outer_port());
+                (inner, outer) == (*one, *other) || (outer, inner) == (*one, *other)
+            }
+            Wanted::These(flows) => flows.contains(&(queue, flow.id)),
+        }
+    }
+
+    fn keep(&mut self, ranked: Ranked) {
+        if self.best.len() < self.limit {
+            self.best.push(Reverse(ranked));
+        } else if let Some(mut least) = self.best.peek_mut()
+            && ranked > least.0
+        {
+            *least = Reverse(ranked);
+        }
+    }
+
+    /// What all flows have together, wanted or not.
+    #[must_use]
+    pub const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    pub(super) fn into_samples(self) -> Vec<Sample> {
+        self.samples.unwrap_or_default()
+    }
+
+    /// The flows, the greatest first.
+    #[must_use]
+    pub fn into_flows(self) -> Vec<Seen> {
+        let sorted = self.best.into_sorted_vec();
+        sorted
+            .into_iter()
+            .map(|Reverse(ranked)| ranked.seen)
+            .collect()
+    }
+}
+
+fn measure(sort: Sort, flow: &FlowInfo) -> u64 {
+    let directions = Direction::BOTH.map(|direction| flow.direction(direction));
+    let of = |measure: fn(&localack_core::DirectionInfo) -> u64| {
+        let [one, other] = directions.map(measure);
+        one.saturating_add(other)
+    };
+    let rate =
+        |info: &localack_core::DirectionInfo| if is_served(info) { info.rate.into() } else { 0 };
+    match sort {
+        Sort::Custody => of(|info| info.custody.into()),
+        Sort::Rate => of(rate),
+        // Not known of a flow alone: they are chosen by name.
+        Sort::Saved => 0,
+    }
+}
