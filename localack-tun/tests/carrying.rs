@@ -7,9 +7,11 @@
 #[allow(dead_code, reason = "other tests need more of it")]
 mod common;
 
+use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use common::{Namespace, ip, privileged};
@@ -86,16 +88,26 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
 
     let listen = || TcpListener::bind("198.51.100.2:5000").unwrap();
     let listener = netns::within(&server.0, listen).unwrap();
+    let (go, wait) = channel();
     let receiver = thread::spawn(move || {
         let mut file = Vec::new();
         let (mut stream, _) = listener.accept().unwrap();
+        wait.recv().unwrap();
         stream.read_to_end(&mut file).unwrap();
         file
     });
     let file: Vec<u8> = (0..FILE).map(|place| (place * 7 % 251) as u8).collect();
     let connect = || TcpStream::connect("198.51.100.2:5000").unwrap();
     let mut stream = netns::within(&client.0, connect).unwrap();
-    stream.write_all(&file).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| (&stream).write_all(&file).unwrap());
+        // While the server does not read, the gateway fills.
+        let used = || handle.counts().unwrap()[0].blocks_used;
+        while used() == 0 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        go.send(()).unwrap();
+    });
     let shown = |flows: &mut Vec<FlowInfo>, _, flow: &FlowInfo| flows.push(*flow);
     let flows = handle.show(&Vec::new(), shown).unwrap().concat();
     let [flow] = flows.as_slice() else {
@@ -115,6 +127,7 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     let report = gateway.stop().unwrap()[0];
     assert!(counted[0].engine.transmitted(TransmitKind::LocalAck) > 20);
     assert_eq!(report.engine.octets_lost, 0);
+    assert_eq!(report.blocks_used, 0, "everything was delivered");
     assert!(report.engine.transmitted(TransmitKind::LocalAck) > 20);
     // Super-segments came and went whole.
     let sent = report.engine.transmitted(TransmitKind::Data) + report.engine.forwarded();

@@ -16,11 +16,14 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use common::{Scratch, ip, privileged};
 use gateway::{Connection, FAMILIES, Gateway, Site, assert_same};
+use localack_tun::control::Client;
+use localack_tun::control::protocol::{Answer, FlowName, Flows, Request, ServiceWord, SetService};
 use nix::sys::signal::Signal;
 use program::{Running, program};
 
@@ -251,6 +254,79 @@ fn the_log_can_be_json() {
         log.contains("\"message\":\"adopted\",\"queue\":0,\"flow\":\"0."),
         "{log}"
     );
+}
+
+#[test]
+fn a_running_gateway_is_asked_and_told_by_its_socket() {
+    if !privileged() {
+        return;
+    }
+    let gateway = place("socket");
+    let config = config("socket", "[metrics]\nlisten = 9180\n");
+    let socket = Scratch::new("socket.sock");
+    let path = socket.0.to_str().unwrap();
+    let text = fs::read_to_string(&config.0).unwrap();
+    fs::write(&config.0, text.replace("\"off\"", &format!("{path:?}"))).unwrap();
+    let run = Running::start(&gateway, "socket", &config, "");
+    let mut client = Client::connect(&socket.0).unwrap();
+    let connection = gateway.open_echo(FAMILIES[1].server);
+    connection.exchange(300_000);
+
+    let mut status = || match client.ask(Request::Status).unwrap() {
+        Answer::Status(status) => status,
+        other => panic!("{other:?}"),
+    };
+    let there = status();
+    assert_eq!(
+        (there.state.as_str(), there.inner.as_str()),
+        ("running", "in0")
+    );
+    assert_eq!((there.queues, there.flow_slots), (1, 1000));
+    let mut flow = || {
+        let mut client = Client::connect(&socket.0).unwrap();
+        let wanted: Flows = serde_json::from_str("{}").unwrap();
+        match client.ask(Request::Flows(wanted)).unwrap() {
+            Answer::Flows(list) => list.flows[0].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = flow();
+    assert_eq!(before.inner_to_outer.mode, "local-ack");
+    let [near, far] = connection.ends().map(|end| end.local_addr().unwrap());
+    assert_eq!((before.inner, before.outer), (near, far));
+    let answer = Client::connect(&socket.0)
+        .unwrap()
+        .ask(Request::Flow(SetService {
+            flow: FlowName::Ends([near, far]),
+            direction: None,
+            service: ServiceWord::Bypass,
+        }));
+    assert!(matches!(answer, Ok(Answer::Flow(_))), "{answer:?}");
+    connection.exchange(300_000);
+    assert_eq!(flow().inner_to_outer.mode, "bypass");
+
+    let metrics = gateway.within(|| {
+        let mut stream = TcpStream::connect("127.0.0.1:9180").unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert!(metrics.contains("localack_"), "{metrics}");
+
+    let answer = Client::connect(&socket.0).unwrap().ask(Request::Drain);
+    assert!(matches!(answer, Ok(Answer::Drain)), "{answer:?}");
+    for _ in 0..500 {
+        if status().state == "drained" {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(status().state, "drained");
+    connection.exchange(300_000);
+    run.signal(Signal::SIGTERM);
+    run.ended(0);
+    assert!(!socket.0.exists());
 }
 
 #[test]

@@ -298,6 +298,12 @@ impl<'a, P: Policy> Engine<'a, P> {
         self.storage.head.slots.watermark()
     }
 
+    /// Blocks of the arena that are in use, of all that the storage has.
+    #[must_use]
+    pub const fn blocks_used(&self) -> u32 {
+        self.storage.head.pool.used()
+    }
+
     /// What was counted so far.
     #[must_use]
     pub const fn counters(&self) -> &Counters {

@@ -72,6 +72,11 @@ impl PoolHead {
         used: 0,
         promised: 0,
     };
+
+    /// Blocks that belong to chains.
+    pub(crate) const fn used(&self) -> u32 {
+        self.used
+    }
 }
 
 /// How many blocks a chain may hold.

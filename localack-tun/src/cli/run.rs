@@ -12,10 +12,12 @@ use localack_tun::clock::Clock;
 use localack_tun::config::{
     ControllerName, Flags, LoadError, Rate, ServiceChoice, Settings, custody,
 };
+use localack_tun::control::{self, Observer};
 use localack_tun::device::{self, End};
 use localack_tun::gateway::{
     Counts, Gateway, Handle, HandleError, Remaining, Setup, Source, SourceError,
 };
+use localack_tun::metrics;
 use localack_tun::steer::{self, InterfaceName, Plan, SteerError, Steering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -201,12 +203,43 @@ impl Run {
             }),
         })
         .map_err(Failure::runtime)?;
-        let steering = Steering::install(&plan, &self.steering.state).map_err(Failure::runtime)?;
         let handle = gateway.handle();
+        let _listeners = Listeners::start(&handle)?;
+        let steering = Steering::install(&plan, &self.steering.state).map_err(Failure::runtime)?;
         handle.set_running();
         say_ready(&plan, &handle);
         let outcome = serve(&handle, &notices);
         finish(gateway, steering, outcome)
+    }
+}
+
+/// What operators and monitors speak to, until it is dropped.
+struct Listeners {
+    _control: Option<control::Server>,
+    _metrics: Option<metrics::Server>,
+}
+
+impl Listeners {
+    /// Listens where the settings say.
+    fn start(handle: &Handle) -> Result<Self, Failure> {
+        let settings = handle.settings();
+        let mut listeners = Self {
+            _control: None,
+            _metrics: None,
+        };
+        if settings.control.is_none() && settings.metrics.is_none() {
+            return Ok(listeners);
+        }
+        let observer = Observer::start(Arc::new(handle.clone())).map_err(Failure::runtime)?;
+        if let Some(path) = &settings.control {
+            let server = control::Server::start(path, Arc::clone(&observer));
+            listeners._control = Some(server.map_err(Failure::runtime)?);
+        }
+        if let Some(address) = settings.metrics {
+            let server = metrics::Server::start(address, observer);
+            listeners._metrics = Some(server.map_err(Failure::runtime)?);
+        }
+        Ok(listeners)
     }
 }
 
@@ -259,6 +292,8 @@ fn say_ready(plan: &Plan, handle: &Handle) {
         policies = settings.policies.len(),
         service = word(service.map(|service| service.to_string())),
         controller = word(controller.map(|controller| controller.name().to_string())),
+        control = settings.control.as_ref().map(|path| tracing::field::display(path.display())),
+        metrics = settings.metrics.map(tracing::field::display),
         config = handle.source().file.as_ref().map(|file| tracing::field::display(file.display())),
         "ready: forwarded TCP passes the engine",
     );
@@ -374,8 +409,9 @@ fn finish(
     let undone = steering.remove().map_err(Failure::runtime);
     thread::sleep(LAST_PACKETS);
     let counted = gateway.stop().map_err(Failure::runtime);
-    if undone.is_ok() {
-        info!("steering is undone: connections go on by plain forwarding");
+    match &undone {
+        Ok(()) => info!("steering is undone: connections go on by plain forwarding"),
+        Err(failure) => error!("steering is not undone: {}", failure.message),
     }
     let counted = counted?;
     say_counts(&counted);

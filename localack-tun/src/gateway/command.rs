@@ -46,6 +46,8 @@ pub struct Counts {
     pub engine: Counters,
     /// By its ends of the devices.
     pub devices: DeviceCounters,
+    /// Blocks of its memory that hold octets, at this moment.
+    pub blocks_used: u64,
 }
 
 /// What other policies have changed about live flows.

@@ -13,6 +13,7 @@
 //! Whoever wants to know or change something has a [`Handle`]. Its calls go to the workers as messages,
 //! which they look at between packets; what goes over all flows, they do some slots a turn.
 
+mod backend;
 mod command;
 mod exchange;
 mod frame;

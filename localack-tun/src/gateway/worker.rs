@@ -113,6 +113,7 @@ impl<'m> Worker<'m> {
         Counts {
             engine: *self.engine.counters(),
             devices,
+            blocks_used: self.engine.blocks_used().into(),
         }
     }
 
