@@ -282,7 +282,7 @@ fn a_running_gateway_is_asked_and_told_by_its_socket() {
         ("running", "in0")
     );
     assert_eq!((there.queues, there.flow_slots), (1, 1000));
-    let mut flow = || {
+    let flow = || {
         let mut client = Client::connect(&socket.0).unwrap();
         let wanted: Flows = serde_json::from_str("{}").unwrap();
         match client.ask(Request::Flows(wanted)).unwrap() {
