@@ -8,7 +8,8 @@
 //! - [`steer`] (Linux) has the kernel hand packets over, and undoes that whatever happens.
 //! - [`gateway`] (Linux) carries them through engines, one for each queue and thread. A
 //!   [`gateway::Handle`] asks them and changes what they do while they run.
-//! - [`control`] (Linux) is how an operator speaks to it, [`metrics`] (Linux) what Prometheus reads.
+//! - [`control`] (Linux) is how an operator speaks to it, [`metrics`] (Linux) what Prometheus reads,
+//!   [`top`] (Linux) what a terminal shows.
 //! - [`device`] (Linux) opens the TUN devices, [`netns`] (Linux) works in other network namespaces.
 //!
 //! # The emulator
@@ -62,6 +63,8 @@ pub mod netns;
 pub mod policy;
 #[cfg(target_os = "linux")]
 pub mod steer;
+#[cfg(target_os = "linux")]
+pub mod top;
 
 /// The README's example, compiled and run with the tests.
 #[cfg(doctest)]

@@ -1,10 +1,12 @@
 //! The command line.
 
 mod cleanup;
+mod ctl;
 mod emulate;
 mod failure;
 mod log;
 mod run;
+mod top;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Ctl(Box<ctl::Ctl>),
+    Top(top::Top),
     Cleanup(cleanup::Cleanup),
     Emulate(Box<emulate::Emulate>),
 }
@@ -31,6 +35,8 @@ impl Command {
     fn run(&self) -> Result<(), Failure> {
         match self {
             Self::Run(run) => run.run(),
+            Self::Ctl(ctl) => ctl.run(),
+            Self::Top(top) => top.run(),
             Self::Cleanup(cleanup) => cleanup.run(),
             Self::Emulate(emulate) => emulate.run(),
         }
