@@ -157,19 +157,31 @@ fn what_a_killed_run_leaves_is_undone_by_the_next_and_by_cleanup() {
 
 #[test]
 fn policies_change_under_connections_that_go_on() {
-    if !privileged() {
-        return;
+    if privileged() {
+        change_policies("hup", 1);
     }
-    let gateway = place("hup");
+}
+
+#[test]
+fn policies_change_under_connections_of_two_queues() {
+    if privileged() {
+        change_policies("hup2", 2);
+    }
+}
+
+/// Changes the policies each 100 ms under connections that go on.
+fn change_policies(test: &str, queues: u16) {
+    let gateway = place(test);
+    let base = SMALL.replace("[engine]", &format!("[engine]\nqueues = {queues}"));
     let policy = |service: &str, controller: &str| {
         format!(
-            "{SMALL}[[policy]]\nname = \"all\"\nservice = \"{service}\"\nouter_to_inner = \"{service}\"\n\
+            "{base}[[policy]]\nname = \"all\"\nservice = \"{service}\"\nouter_to_inner = \"{service}\"\n\
              controller = \"{controller}\"\n"
         )
     };
-    let config = config("hup", "");
+    let config = config(test, "");
     fs::write(&config.0, policy("local-ack", "bbr")).unwrap();
-    let run = Running::start(&gateway, "hup", &config, "");
+    let run = Running::start(&gateway, test, &config, "");
     let connections = FAMILIES.map(|family| gateway.open_echo(family.server));
     meanwhile(&connections, |rounds| {
         a_round_more(rounds, 2);
