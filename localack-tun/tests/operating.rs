@@ -100,7 +100,6 @@ fn an_operator_watches_and_steers_a_running_gateway() {
     let mut gateway = Gateway::new("operate");
     gateway.close_devices();
     let (config, socket) = (Scratch::new("operate.toml"), Scratch::new("operate.sock"));
-    let _lock = Scratch::new("operate.sock.lock");
     let text = format!(
         "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n[metrics]\nlisten = 9180\n\
          [control]\nsocket = {:?}\n",

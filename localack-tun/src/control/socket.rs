@@ -16,6 +16,8 @@ use nix::sys::socket::{
 const MODE: u32 = 0o600;
 /// Clients that may wait to be accepted.
 const WAITING: i32 = 16;
+/// Locks that may be removed under our hands one after the other.
+const MOST_TRIES: usize = 8;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +44,8 @@ pub enum SocketError {
 pub(super) struct Listener {
     pub(super) socket: UnixListener,
     path: PathBuf,
-    /// Device and number of the file, so that nobody else's is removed.
-    identity: (u64, u64),
+    /// What the file is, so that nobody else's is removed.
+    metadata: fs::Metadata,
     /// Held as long as the socket is there, so that of two gateways that start at the same time one
     /// does not replace the other's socket.
     _lock: File,
@@ -63,7 +65,7 @@ impl Listener {
         Ok(Self {
             socket,
             path: path.to_owned(),
-            identity: (metadata.dev(), metadata.ino()),
+            metadata,
             _lock: lock,
         })
     }
@@ -71,35 +73,57 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
+        let ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|there| same_file(&there, &self.metadata));
+        // There is nobody to tell at the end, and the next start does with what is left.
         if ours {
-            // There is nobody to tell at the end, and the next start removes what is left.
             let _ = fs::remove_file(&self.path);
         }
+        // While it is locked.
+        let _ = fs::remove_file(lock_path(&self.path));
     }
 }
 
-/// Keeps other gateways from this path; the file stays behind, for removing it would let two have it.
-fn lock(path: &Path) -> Result<File, SocketError> {
+/// The name of the lock of a socket.
+fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
+    name.into()
+}
+
+/// Keeps other gateways from this path as long as the file is open.
+fn lock(path: &Path) -> Result<File, SocketError> {
+    let name = lock_path(path);
     let failed = |error| SocketError::System {
-        path: PathBuf::from(&name),
+        path: name.clone(),
         error,
     };
-    let file = File::options()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(MODE)
-        .open(&name)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(SocketError::InUse(path.to_owned())),
-        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    for _ in 0..MOST_TRIES {
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(MODE)
+            .open(&name)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(SocketError::InUse(path.to_owned()));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // Who had it may have removed it just before: then the next one would lock another file.
+        let ours = file.metadata().map_err(failed)?;
+        if fs::symlink_metadata(&name).is_ok_and(|there| same_file(&there, &ours)) {
+            return Ok(file);
+        }
     }
+    Err(SocketError::InUse(path.to_owned()))
+}
+
+fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Removes a socket on which nobody answers.
@@ -162,6 +186,7 @@ mod tests {
         assert_eq!(mode(&place.socket()), MODE);
         drop(listener);
         assert!(!place.socket().exists(), "it is removed with the listener");
+        assert!(!lock_path(&place.socket()).exists());
     }
 
     #[test]
@@ -201,6 +226,26 @@ mod tests {
         assert!(matches!(refused, SocketError::InUse(_)), "{refused}");
         UnixStream::connect(&path).unwrap();
         drop(foreign);
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_one_listens() {
+        let place = Place::new("race");
+        let path = place.socket();
+        for _ in 0..20 {
+            drop(UnixListener::bind(&path).unwrap());
+            let listeners: Vec<_> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..8)
+                    .map(|_| scope.spawn(|| Listener::new(&path)))
+                    .collect();
+                let ends = starts.into_iter().map(|start| start.join().unwrap());
+                ends.filter_map(Result::ok).collect()
+            });
+            assert_eq!(listeners.len(), 1);
+            UnixStream::connect(&path).unwrap();
+            drop(listeners);
+            assert!(!path.exists());
+        }
     }
 
     #[test]
