@@ -11,6 +11,8 @@
 
 #[path = "lifecycle/bursts.rs"]
 mod bursts;
+#[path = "lifecycle/caller.rs"]
+mod caller;
 #[path = "lifecycle/controllers.rs"]
 mod controllers;
 #[path = "lifecycle/full_sink.rs"]
