@@ -18,7 +18,8 @@ use super::answers::answer;
 use super::lines::{Line, Lines};
 use super::observer::Observer;
 use super::protocol::{
-    ErrorCode, ErrorEntry, LONGEST_REQUEST, Outcome, Question, QuestionHead, Reply, VERSION,
+    ErrorCode, ErrorEntry, LONGEST_ANSWER, LONGEST_REQUEST, Outcome, Question, QuestionHead, Reply,
+    VERSION,
 };
 use super::socket::{Listener, SocketError};
 
@@ -242,5 +243,10 @@ fn send(
     };
     let mut line = serde_json::to_vec(&reply)?;
     line.push(b'\n');
-    stream.write_all(&line)
+    if line.len() <= LONGEST_ANSWER {
+        return stream.write_all(&line);
+    }
+    let message = format!("the answer is longer than {LONGEST_ANSWER} octets; ask for less");
+    let error = ErrorEntry::new(ErrorCode::Refused, message);
+    send(stream, id, Err(error))
 }

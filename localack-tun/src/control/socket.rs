@@ -191,21 +191,25 @@ mod tests {
 
     #[test]
     fn a_socket_is_never_wider_for_a_moment() {
-        // What `bind` alone leaves, before anything could narrow it.
+        use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
         let place = Place::new("moment");
         let path = place.socket();
-        let socket = socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .unwrap();
-        let file = File::from(socket);
-        file.set_permissions(Permissions::from_mode(MODE)).unwrap();
-        let address = UnixAddr::new(&path).unwrap();
-        bind(std::os::fd::AsRawFd::as_raw_fd(&file), &address).unwrap();
-        assert_eq!(mode(&path), MODE);
+        let (seen, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    if let Ok(metadata) = fs::symlink_metadata(&path) {
+                        assert_eq!(metadata.mode() & 0o7777, MODE);
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            for _ in 0..2000 {
+                drop(Listener::new(&path).unwrap());
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        assert!(seen.into_inner() > 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A [`Handle`] as the control socket and the metrics see it.
 
-use localack_core::{Direction, FlowId, Service};
+use localack_core::{DemoteCause, Direction, FlowId, Service};
 
 use super::handle::{Applied, Handle, HandleError, State};
 use crate::clock::Clock;
@@ -101,6 +101,10 @@ impl Backend for Handle {
                 age: now.saturating_sub(refused.at),
             })
             .collect()
+    }
+
+    fn demoted(&self, queue: u16, flow: FlowId) -> [Option<DemoteCause>; 2] {
+        Self::demoted(self, queue, flow)
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use localack_core::{Direction, FlowId, FlowInfo, Service};
+use localack_core::{DemoteCause, Direction, FlowId, FlowInfo, Service};
 
 use super::command::{Abandoned, Command, Counts, Switched, Viewer};
+use super::demotions::Demotions;
 use super::journal::Refused;
 use super::mailbox::Wakers;
 use super::source::{Source, SourceError, changeable};
@@ -87,6 +88,7 @@ struct Shared {
     state: AtomicU8,
     clock: Clock,
     refused: Arc<Mutex<VecDeque<Refused>>>,
+    demotions: Demotions,
     set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
 }
 
@@ -100,6 +102,7 @@ pub(super) struct Ends {
     pub(super) source: Source,
     pub(super) clock: Clock,
     pub(super) refused: Arc<Mutex<VecDeque<Refused>>>,
+    pub(super) demotions: Demotions,
     pub(super) set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
 }
 
@@ -131,6 +134,7 @@ impl Handle {
             state: AtomicU8::new(State::Starting as u8),
             clock: ends.clock,
             refused: ends.refused,
+            demotions: ends.demotions,
             set_level: ends.set_level,
         }))
     }
@@ -346,6 +350,13 @@ impl Handle {
         let refused = self.0.refused.lock();
         let refused = refused.unwrap_or_else(PoisonError::into_inner);
         refused.iter().copied().collect()
+    }
+
+    /// Why early acknowledgement of a flow ended last, inner to outer first; nothing if it did not, or
+    /// began again.
+    #[must_use]
+    pub fn demoted(&self, queue: u16, flow: FlowId) -> [Option<DemoteCause>; 2] {
+        self.0.demotions.of(queue, flow)
     }
 
     /// Ends all workers.

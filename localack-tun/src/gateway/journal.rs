@@ -15,6 +15,7 @@ use localack_core::{DemoteCause, Direction, Event, FlowKey, PassReason, Port, Se
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, error, info, warn};
 
+use super::demotions::Demotions;
 use crate::clock::Clock;
 
 /// Events that may wait for the thread.
@@ -50,11 +51,13 @@ pub(super) struct Reporter {
     queue: u16,
     entries: SyncSender<(u16, Event)>,
     missed: Arc<AtomicU64>,
+    demotions: Demotions,
 }
 
 impl Reporter {
     /// Takes note of an event, if anybody wants to know.
     pub(super) fn report(&self, event: Event) {
+        self.demotions.note(self.queue, &event);
         let wanted = matches!(event, Event::Refused { .. })
             || Kind::of(&event).level() <= LevelFilter::current();
         if wanted && self.entries.try_send((self.queue, event)).is_err() {
@@ -68,6 +71,7 @@ pub(super) struct Journal {
     entries: Option<SyncSender<(u16, Event)>>,
     missed: Arc<AtomicU64>,
     memory: Memory,
+    demotions: Demotions,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -89,6 +93,7 @@ impl Journal {
             entries: Some(entries),
             missed,
             memory,
+            demotions: Demotions::default(),
             thread: Some(thread),
         })
     }
@@ -99,7 +104,13 @@ impl Journal {
             queue,
             entries: self.entries.clone()?,
             missed: Arc::clone(&self.missed),
+            demotions: self.demotions.clone(),
         })
+    }
+
+    /// Why flows are not acknowledged early any more.
+    pub(super) fn demotions(&self) -> Demotions {
+        self.demotions.clone()
     }
 
     /// The connections that were left alone last, the newest at the end.

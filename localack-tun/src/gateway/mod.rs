@@ -15,6 +15,7 @@
 
 mod backend;
 mod command;
+mod demotions;
 mod exchange;
 mod frame;
 mod handle;
@@ -167,7 +168,7 @@ impl Gateway {
             memory::lock(&settings.engine)?;
         }
         let journal = Journal::start(clock.clone())?;
-        let refused = journal.memory();
+        let (refused, demotions) = (journal.memory(), journal.demotions());
         let journal = Arc::new(journal);
 
         let (mut commands, mut held, mut seeds) = (Vec::new(), Vec::new(), Vec::new());
@@ -209,6 +210,7 @@ impl Gateway {
             source,
             clock,
             refused,
+            demotions,
             set_level,
         });
         // From here on what fails ends the workers that were started.
