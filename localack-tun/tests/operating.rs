@@ -19,6 +19,7 @@ use core::time::Duration;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -30,6 +31,7 @@ use gateway::{Connection, FAMILIES, Gateway, PATIENCE};
 use localack_tun::clock::Clock;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{MsgFlags, send};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 use program::Running;
@@ -145,6 +147,21 @@ fn an_operator_watches_and_steers_a_running_gateway() {
         assert!(told.starts_with(&format!("{id} (192.0.2.2:")), "{told}");
     });
 
+    // What the engine does by itself has its reason too: urgent data is not kept (rule H5.8).
+    let urgent = gateway.open_echo(FAMILIES[1].server);
+    urgent.exchange(300_000);
+    let [near, _] = urgent.ends();
+    send(near.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
+    eventually("handed back", || {
+        let flows = json(socket, &["flows"])["flows"].clone();
+        let flows = flows.as_array().unwrap();
+        let reasons: Vec<_> = flows.iter().map(reason).collect();
+        reasons
+            .iter()
+            .any(|reason| reason["group"] == "demote" && reason["name"] == "urgent")
+    });
+    drop(urgent);
+
     let metrics = gateway.within(|| {
         let mut stream = TcpStream::connect("127.0.0.1:9180").unwrap();
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
@@ -153,8 +170,8 @@ fn an_operator_watches_and_steers_a_running_gateway() {
         text
     });
     for line in [
-        "localack_flows_adopted_total 1",
-        "localack_flows{state=\"open\"} 1",
+        "localack_flows_adopted_total 2",
+        "localack_packets_absorbed_total{reason=\"stored\"}",
         "localack_lost_bytes_total 0",
         "localack_pool_size_bytes 67",
         "# EOF",
