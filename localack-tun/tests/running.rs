@@ -131,6 +131,9 @@ fn what_a_killed_run_leaves_is_undone_by_the_next_and_by_cleanup() {
     let second = Running::start(&gateway, "killed", &config, arguments);
     let log = second.log();
     assert!(log.contains("what it left is undone: 8 rules"), "{log}");
+    let set =
+        "is changed until the end name=\"net/ipv4/conf/in0/forwarding\" before=\"0\" now=\"1\"";
+    assert!(log.contains(set), "{log}");
     let connections = FAMILIES.map(|family| gateway.open_echo(family.server));
     connections.iter().for_each(|c| c.exchange(300_000));
 

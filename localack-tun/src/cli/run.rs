@@ -207,6 +207,12 @@ impl Run {
         let _listeners = Listeners::start(&handle)?;
         let steering = Steering::install(&plan, &self.steering.state).map_err(Failure::runtime)?;
         handle.set_running();
+        for [name, before, now] in steering.settings() {
+            info!(
+                name,
+                before, now, "a setting of the kernel is changed until the end"
+            );
+        }
         say_ready(&plan, &handle);
         let outcome = serve(&handle, &notices);
         finish(gateway, steering, outcome)

@@ -305,6 +305,13 @@ impl Steering {
         }
     }
 
+    /// The settings of the kernel that are changed as long as this holds: the name of each as `sysctl`
+    /// has it, what it was before and what it is.
+    pub fn settings(&self) -> impl Iterator<Item = [String; 3]> + '_ {
+        let settings = self.state.iter().flat_map(|file| &file.state().settings);
+        settings.map(sysctl::Setting::told)
+    }
+
     /// The rules come last: no packet takes the detour before all of it is there.
     fn apply(
         &self,

@@ -22,6 +22,14 @@ pub(super) struct Setting {
     set: String,
 }
 
+impl Setting {
+    /// What was changed, as `sysctl` names it, what it was and what it is.
+    pub(super) fn told(&self) -> [String; 3] {
+        let name = format!("net/{}", self.path);
+        [name, self.before.clone(), self.set.clone()]
+    }
+}
+
 /// Whether the kernel speaks this family at all.
 pub(super) fn available(family: Family) -> bool {
     Path::new(ROOT).join(family.directory()).exists()
