@@ -55,7 +55,7 @@ fn hosts(number: u16, random: &mut Random) -> [(SocketAddr, LinuxHost); 2] {
         sack: random.chance(700_000),
         ecn: random.chance(300_000),
         receive_buffer: 16 << 10 << random.below(4),
-        ..LinuxConfig::default()
+        ..LinuxConfig::strict()
     };
     let octets = [0, 3_000, 60_000, 400_000];
     let amount =
@@ -145,17 +145,15 @@ fn live(seed: u64) {
         for (number, host) in crowd.hosts().enumerate() {
             // A direction that leaves its service may take back what it offered, so that its sender has
             // gone too far (rule H2.11), and its receiver's own acknowledgements may end where octets
-            // were SACKed (rule H4.2). A window does not matter to a sender that has closed: late
-            // copies of packets pass.
-            let end = format!(" ack {} ", host.acknowledged() + 2);
+            // were SACKed (rule H4.2). Who is not served fills its peer's window to the last octet.
             let changes = world.middle.changes_services();
             let grave = host.faults().iter().find(|fault| {
                 let kind = fault.kind;
-                let at_end = kind == FaultKind::WindowRetreat && fault.segment.contains(&end);
                 let back = kind == FaultKind::WindowRetreat
                     || kind == FaultKind::Reneged
                     || kind == FaultKind::BeyondWindow;
-                let excused = at_end || (changes && back) || fault.may_be_network();
+                let full = kind == FaultKind::AtEdge;
+                let excused = full || (changes && back) || fault.may_be_network();
                 !excused
             });
             assert_eq!(grave, None, "seed {seed}: {side} host {number}");

@@ -99,7 +99,7 @@ fn hosts() -> [LinuxConfig; 2] {
     [true, false].map(|modern| LinuxConfig {
         sack: modern,
         timestamps: modern,
-        ..LinuxConfig::default()
+        ..LinuxConfig::strict()
     })
 }
 
@@ -194,7 +194,7 @@ fn h7_2_syn_cookies_survive_the_loss_of_the_third_ack_and_of_the_head() {
 fn h7_1_before_proof_nothing_is_acknowledged_early() {
     for custody in BOTH {
         let mut memory = memory();
-        let config = LinuxConfig::default();
+        let config = LinuxConfig::strict();
         let mut world = world(
             &mut memory,
             policy(custody),
@@ -283,7 +283,7 @@ fn h7_2_syn_cookies_on_a_path_that_reorders_lose_nothing_in_silence() {
                 by: Duration::from_millis(5),
                 random: random.fork(),
             });
-            let config = LinuxConfig::default();
+            let config = LinuxConfig::strict();
             let octets = 30_000;
             let mut world = world(&mut memory, policy(custody), &config, COOKIES, octets, up);
             world.linger(Duration::from_secs(200));
@@ -324,7 +324,7 @@ fn h7_1_proof_costs_an_upload_one_round_trip() {
             outer_up: Path::new().then(Rate::new(2_500_000, 1_500_000)).then(long),
             outer_down: Path::new().then(long),
         };
-        let config = LinuxConfig::default();
+        let config = LinuxConfig::strict();
         let inner = LinuxHost::connect(config.clone()).send_total(OCTETS);
         let outer = LinuxHost::listen(config.mirrored());
         let mut world = World::new(inner, outer, EngineBox::new(engine), links);

@@ -46,8 +46,8 @@ fn run(
     let mut world = World::new(inner, outer, EngineBox::new(engine), links);
     assert!(world.run(Duration::from_secs(120)), "{config:?}");
     assert_eq!(world.outer.received(), OCTETS);
-    assert_eq!(world.inner.grave_fault(), None);
-    assert_eq!(world.outer.grave_fault(), None);
+    assert_eq!(world.inner.faults(), []);
+    assert_eq!(world.outer.faults(), []);
     assert_eq!(world.middle.faults(), &[] as &[String]);
     let counters = world.middle.counters();
     let counted = [counters.recoveries, counters.timeouts];
@@ -60,7 +60,7 @@ fn hosts() -> [LinuxConfig; 2] {
         ecn: true,
         sack: modern,
         timestamps: modern,
-        ..LinuxConfig::default()
+        ..LinuxConfig::strict()
     })
 }
 

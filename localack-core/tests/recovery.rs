@@ -38,7 +38,7 @@ fn agreements() -> [LinuxConfig; 4] {
         LinuxConfig {
             sack,
             timestamps,
-            ..LinuxConfig::default()
+            ..LinuxConfig::strict()
         }
     })
 }
@@ -72,8 +72,21 @@ fn memory() -> Memory {
     Memory::new(4, 2048, 2048)
 }
 
-/// Runs a transfer to its end; the time it took.
+/// Runs a transfer to its end, in which nobody refuses anything; the time it took.
 fn transfer(world: &mut EngineWorld<'_>, octets: u64, limit_s: u64, what: &str) -> Duration {
+    let took = transfer_in_disorder(world, octets, limit_s, what);
+    assert_eq!(world.inner.faults(), [], "{what}");
+    assert_eq!(world.outer.faults(), [], "{what}");
+    took
+}
+
+/// The same over a path that reorders: late segments may be refused.
+fn transfer_in_disorder(
+    world: &mut EngineWorld<'_>,
+    octets: u64,
+    limit_s: u64,
+    what: &str,
+) -> Duration {
     assert!(
         world.run(Duration::from_secs(limit_s)),
         "{what}: not done in {limit_s} s"
@@ -144,7 +157,7 @@ fn rfc8985_bursts_and_reordering_are_survived() {
             let mut world = world(&mut memory, &config, controller, octets, |path| {
                 path.then(rate).then(burst).then(reorder)
             });
-            transfer(&mut world, octets, 240, &what);
+            transfer_in_disorder(&mut world, octets, 240, &what);
         }
     }
 }
@@ -160,11 +173,12 @@ fn rfc8985_6_2_a_path_that_only_reorders_costs_little_once_that_is_known() {
             random: Random::new(3),
         };
         let rate = Rate::new(RATE.into(), 150_000);
-        let config = LinuxConfig::default();
+        let config = LinuxConfig::strict();
         let mut world = world(&mut memory, &config, controller, octets, |path| {
             path.then(rate).then(reorder)
         });
-        let took = transfer(&mut world, octets, 60, &format!("{controller:?}"));
+        let what = format!("{controller:?}");
+        let took = transfer_in_disorder(&mut world, octets, 60, &what);
         // 3.4 s at the rate of the link.
         assert!(
             took < Duration::from_secs(5),
@@ -210,7 +224,7 @@ fn h12_1_no_more_than_ten_segments_leave_at_once() {
             random: Random::new(9),
         };
         let rate = Rate::new(RATE.into(), 150_000);
-        let config = LinuxConfig::default();
+        let config = LinuxConfig::strict();
         let mut world = world(&mut memory, &config, controller, octets, |path| {
             path.then(bursts).then(rate).then(loss)
         });

@@ -22,13 +22,13 @@ fn exchange(controllers: [Controller; 2], octets: u64) -> Instant {
         outer_up: way(20),
         outer_down: way(20),
     };
-    let config = LinuxConfig::default();
+    let config = LinuxConfig::strict();
     let inner = LinuxHost::connect(config.clone()).send_total(octets);
     let outer = LinuxHost::listen(config.mirrored()).send_total(octets);
     let mut world = World::new(inner, outer, EngineBox::new(engine), links);
     assert!(world.run(Duration::from_secs(200)), "{controllers:?}");
-    assert_eq!(world.inner.grave_fault(), None);
-    assert_eq!(world.outer.grave_fault(), None);
+    assert_eq!(world.inner.faults(), []);
+    assert_eq!(world.outer.faults(), []);
     assert_eq!(world.middle.faults(), &[] as &[String]);
     let done = [world.inner.finished_at(), world.outer.finished_at()];
     done.into_iter().flatten().max().expect("both are done")
@@ -77,7 +77,7 @@ fn h12_1_a_turn_is_good_for_the_largest_segment_that_a_flow_may_come_to_send() {
         ),
         outer_down: way(20),
     };
-    let config = LinuxConfig::default();
+    let config = LinuxConfig::strict();
     let inner = LinuxHost::connect(config.clone()).send_endless();
     let outer = LinuxHost::listen(config.mirrored());
     let mut world = World::new(inner, outer, EngineBox::new(engine), links);

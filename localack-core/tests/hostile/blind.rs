@@ -36,7 +36,7 @@ fn config() -> LinuxConfig {
         peer: address("203.0.113.20:443"),
         // So that all windows stay below 2^20.
         receive_buffer_max: 128 << 10,
-        ..LinuxConfig::default()
+        ..LinuxConfig::strict()
     }
 }
 

@@ -23,7 +23,7 @@ fn config() -> LinuxConfig {
     LinuxConfig {
         own: address("192.0.2.10:40000"),
         peer: address("203.0.113.20:443"),
-        ..LinuxConfig::default()
+        ..LinuxConfig::strict()
     }
 }
 

@@ -265,7 +265,7 @@ impl Lab {
             timestamps: self.timestamps,
             isn: 0x3000_0000_u32.wrapping_mul(u32::from(number) + 1),
             content: Some(Content::Pattern(u64::from(number))),
-            ..LinuxConfig::default()
+            ..LinuxConfig::strict()
         };
         // Spread over a fifth of a second.
         let start = Instant::from_micros(u64::from(number) * 200_000 / u64::from(self.flows()));
@@ -398,7 +398,7 @@ impl Run<'_> {
     pub(crate) fn blameless(&self) {
         let hosts = self.net.inner.hosts().chain(self.net.outer.hosts());
         for host in hosts {
-            assert_eq!(host.grave_fault(), None, "{:?}", self.lab);
+            assert_eq!(host.faults(), [], "{:?}", self.lab);
         }
         assert_eq!(self.net.middle.engine.counters().octets_lost, 0);
     }

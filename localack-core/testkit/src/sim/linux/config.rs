@@ -53,6 +53,9 @@ pub struct LinuxConfig {
     pub isn: u32,
     /// Whether acknowledgements may be delayed.
     pub delayed_ack: bool,
+    /// Whether it refuses, and holds against its peer, what any of Linux, FreeBSD and smoltcp refuses,
+    /// instead of what Linux does.
+    pub strict: bool,
     /// How it makes connections of what others send, if it listens.
     pub listening: Listening,
     /// What it sends; `None`: the pattern of its role.
@@ -82,6 +85,7 @@ impl Default for LinuxConfig {
             ecn: false,
             isn: 0x2f6b_3d15,
             delayed_ack: true,
+            strict: false,
             listening: Listening::default(),
             content: None,
             expected: None,
@@ -90,6 +94,15 @@ impl Default for LinuxConfig {
 }
 
 impl LinuxConfig {
+    /// The defaults for an oracle: see [`Self::strict`].
+    #[must_use]
+    pub fn strict() -> Self {
+        Self {
+            strict: true,
+            ..Self::default()
+        }
+    }
+
     /// The same settings for the other end: addresses are exchanged, numbers start elsewhere.
     #[must_use]
     pub fn mirrored(&self) -> Self {

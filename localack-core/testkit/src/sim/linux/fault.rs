@@ -48,6 +48,14 @@ pub enum FaultKind {
     AckRetreat,
     /// An acknowledgement older than the largest window (RFC 5961 section 5.2).
     AckTooOld,
+    /// An acknowledgement below SND.UNA, of which a strict host takes nothing.
+    OldAck,
+    /// A segment without data below RCV.NXT that has something new to say, to a strict host in vain.
+    BehindWindow,
+    /// A segment without data at the right edge of an open window, which a strict host refuses.
+    AtEdge,
+    /// A segment for which the handshake has no place, so that a strict host takes nothing of it.
+    OutOfTurn,
     /// The right edge of the peer's window moved left.
     WindowRetreat,
     /// A SACK block of what was never sent.
@@ -87,6 +95,9 @@ impl FaultKind {
             Self::Undecodable
                 | Self::BadChecksum
                 | Self::AckTooOld
+                | Self::OldAck
+                | Self::BehindWindow
+                | Self::OutOfTurn
                 | Self::UnexplainedDsack
                 | Self::PawsData
                 | Self::Paws

@@ -23,6 +23,8 @@ pub(super) struct Handshake {
     pub(super) timer: Option<Instant>,
     pub(super) tries: u32,
     pub(super) sent_at: Option<Instant>,
+    /// The first and the last TSval of SYNs or SYN-ACKs, if several.
+    pub(super) told_stamps: Option<[u32; 2]>,
     /// What the peer's SYN offered.
     pub(super) offered: Options,
     /// Whether the peer's SYN offered ECN.
@@ -86,6 +88,10 @@ impl LinuxHost {
                 .then(|| (self.syn_ack_stamp(now), self.stamps.echo())),
             ..Options::default()
         };
+        if let Some((value, _)) = options.timestamps {
+            let [first, _] = self.handshake.told_stamps.unwrap_or([value; 2]);
+            self.handshake.told_stamps = Some([first, value]);
+        }
         let mut flags = Flags::SYN;
         if answers {
             flags = flags | Flags::ACK;
@@ -108,6 +114,7 @@ impl LinuxHost {
         }
         self.life = Life::SynReceived;
         self.handshake.tries = 0;
+        self.handshake.told_stamps = None;
         self.handshake.acked = false;
         self.handshake_timer(now);
     }
@@ -115,7 +122,13 @@ impl LinuxHost {
     /// A segment for a host that has sent a SYN.
     pub(super) fn on_syn_ack(&mut self, now: Instant, packet: &Packet) {
         let flags = packet.flags;
-        if !flags.has(Flags::ACK) || packet.ack != self.own.wire(FIRST_OCTET) {
+        let acknowledges = packet.ack == self.own.wire(FIRST_OCTET);
+        if self.config.strict && flags.has(Flags::ACK) && !acknowledges {
+            // RFC 9293 section 3.10.7.3.
+            self.faults.add(now, FaultKind::AckOfUnsent);
+            self.refuse(packet);
+        }
+        if !flags.has(Flags::ACK) || !acknowledges {
             return; // A crossed SYN, or an answer to somebody else's.
         }
         if flags.has(Flags::RST) {
@@ -124,11 +137,18 @@ impl LinuxHost {
             return;
         }
         if !flags.has(Flags::SYN) {
+            if self.config.strict {
+                self.faults.add(now, FaultKind::OutOfTurn);
+            }
             return;
         }
         let stamped = packet.options.timestamps.filter(|_| self.config.timestamps);
         if stamped.is_some_and(|(_, echo)| self.stamps.age(now, echo).is_none()) {
             self.faults.add(now, FaultKind::EchoOfUnsent);
+            if self.config.strict {
+                self.refuse(packet);
+                return;
+            }
         }
         self.learn(now, packet);
         self.establish(now, packet);

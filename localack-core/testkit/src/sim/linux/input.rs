@@ -6,6 +6,7 @@ use super::fault::{FaultKind, Seen};
 use super::host::{Life, LinuxHost};
 use super::position::{FIRST_OCTET, ORIGIN};
 use super::send::ack::{AckInfo, AckRefused};
+use super::strict::Refusal;
 use super::watch::Told;
 use crate::packet::{Decoded, Flags, Packet};
 
@@ -63,6 +64,8 @@ impl LinuxHost {
                 if seq < FIRST_OCTET || seq > edge {
                     // `tcp_check_req`: it makes no connection.
                     self.faults.add(now, FaultKind::BeyondWindow);
+                } else if self.config.strict && self.refuses_third_ack(now, packet) {
+                    self.sender.stats.refused_paws += 1;
                 } else if self.accepts(now, packet) {
                     self.on_third_ack(now, packet);
                     self.on_segment(now, packet);
@@ -71,6 +74,8 @@ impl LinuxHost {
                 self.faults.add(now, FaultKind::AckOfUnsent);
                 self.refuse(packet);
             }
+        } else if self.config.strict {
+            self.faults.add(now, FaultKind::MissingAck);
         }
     }
 
@@ -89,8 +94,11 @@ impl LinuxHost {
             self.receiver.check(now, seq, &packet.payload, fin, faults);
         }
         self.judge_options(now, packet);
-        if !self.passes_paws(now, packet, seq, end) || !self.is_in_window(now, seq, end) {
-            self.challenge(now, has_data);
+        let refusal = self.refusal(now, packet, (seq, end));
+        if let Some(refusal) = refusal {
+            if refusal == Refusal::Answered {
+                self.challenge(now, has_data);
+            }
             return;
         }
         if packet.flags.has(Flags::SYN) {
@@ -120,6 +128,20 @@ impl LinuxHost {
         if has_data {
             self.acknowledge_if_due(now, packet.payload_len().into());
         }
+    }
+
+    /// Whether, and how, a segment from `seq` to `end` is refused for its timestamp or its place.
+    fn refusal(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        (seq, end): (u64, u64),
+    ) -> Option<Refusal> {
+        if self.config.strict && !packet.flags.has(Flags::SYN) {
+            return self.refuses_strictly(now, packet, (seq, end));
+        }
+        let taken = self.passes_paws(now, packet, seq, end) && self.is_in_window(now, seq, end);
+        (!taken).then_some(Refusal::Answered)
     }
 
     /// Options that were not agreed on, or are missing.
@@ -154,15 +176,20 @@ impl LinuxHost {
         if plain && window == self.sender.wnd && lag <= self.sender.rtt.rto() * 6 / 5 {
             return true;
         }
+        self.hold_against_paws(now, (seq, end));
+        false
+    }
+
+    /// A segment from `seq` to `end` is refused for its timestamp.
+    pub(super) fn hold_against_paws(&mut self, now: Instant, (seq, end): (u64, u64)) {
         self.sender.stats.refused_paws += 1;
-        let wanted = end > rcv_nxt && end > seq;
+        let wanted = end > self.receiver.rcv_nxt && end > seq;
         let kind = if wanted {
             FaultKind::PawsData
         } else {
             FaultKind::Paws
         };
         self.faults.add(now, kind);
-        false
     }
 
     /// Linux's `tcp_sequence`.
@@ -228,7 +255,10 @@ impl LinuxHost {
                     window: info.window,
                     stamp: packet.options.timestamps.map(|(value, _)| value),
                 };
-                self.watch.tell(now, told, &mut self.faults);
+                // Who has closed, and knows that it arrived, has no use for a window.
+                if !self.sender.source.is_over(self.sender.una) {
+                    self.watch.tell(now, told, &mut self.faults);
+                }
                 return true;
             }
             Err(AckRefused::Unsent) => FaultKind::AckOfUnsent,
@@ -275,7 +305,8 @@ impl LinuxHost {
     fn on_reset(&mut self, now: Instant, seq: u64) {
         self.faults.add(now, FaultKind::UnexpectedReset);
         let reported = self.receiver.highest_reported();
-        if seq == self.receiver.rcv_nxt || (self.sender.sack && reported == Some(seq)) {
+        let lenient = self.sender.sack && !self.config.strict;
+        if seq == self.receiver.rcv_nxt || (lenient && reported == Some(seq)) {
             self.life = Life::Dead;
         } else if seq > self.receiver.rcv_nxt && seq <= self.receiver.window.edge() {
             self.challenge(now, false);

@@ -4,6 +4,7 @@
 
 use localack_core::Instant;
 
+use super::fault::FaultKind;
 use super::handshake::Handshake;
 use super::host::{Life, LinuxHost};
 use super::position::{FIRST_OCTET, Space};
@@ -38,6 +39,9 @@ impl LinuxHost {
             return;
         }
         if !self.config.listening.cookies || !self.is_cookie(packet) {
+            if self.config.strict && !flags.has(Flags::RST) {
+                self.faults.add(now, FaultKind::OutOfTurn);
+            }
             self.refuse(packet);
             return;
         }

@@ -3,7 +3,8 @@
 //! It measures goodput: CUBIC or Reno, RACK and tail loss probes, PRR, F-RTO and undo, delayed
 //! acknowledgements, a receive window that tunes itself. And it is an oracle: every octet that
 //! arrives is compared with what was sent, without being stored, and whatever the peer, or a box
-//! on the way, does wrong is a [`Fault`].
+//! on the way, does wrong is a [`Fault`]. With [`LinuxConfig::strict`] it refuses, and holds against its
+//! peer, whatever any of the common receivers refuses.
 //!
 //! Sequence numbers are kept as positions that never wrap; times are microseconds.
 
@@ -22,6 +23,7 @@ mod receive;
 mod send;
 mod stamps;
 mod stats;
+mod strict;
 mod watch;
 
 pub use config::{LinuxConfig, LinuxCongestion};

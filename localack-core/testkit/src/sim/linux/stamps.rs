@@ -46,9 +46,18 @@ impl Stamps {
 
     /// Whether PAWS refuses a segment with this TSval (section 5).
     pub(super) fn refuse(&self, now: Instant, value: u32) -> bool {
+        self.is_older(now, value, TOLERANCE)
+    }
+
+    /// Whether PAWS refuses a segment with this TSval where nothing is tolerated, as FreeBSD does.
+    pub(super) fn refuse_any(&self, now: Instant, value: u32) -> bool {
+        self.is_older(now, value, 0)
+    }
+
+    fn is_older(&self, now: Instant, value: u32, tolerance: i32) -> bool {
         self.recent.is_some_and(|(recent, at)| {
             let fresh = now.as_micros() - at.as_micros() < EXPIRY;
-            fresh && recent.wrapping_sub(value).cast_signed() > TOLERANCE
+            fresh && recent.wrapping_sub(value).cast_signed() > tolerance
         })
     }
 
@@ -79,6 +88,7 @@ mod tests {
         let now = Instant::from_millis(5);
         assert!(!stamps.refuse(now, 0x8000_0000));
         stamps.take(now, 1);
+        assert!(!stamps.refuse_any(now, 1) && stamps.refuse_any(now, 0));
         assert!(!stamps.refuse(now, 1) && !stamps.refuse(now, 0) && stamps.refuse(now, u32::MAX));
         stamps.take(now, 0);
         assert_eq!(stamps.echo(), 1);

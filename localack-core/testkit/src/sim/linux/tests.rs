@@ -14,6 +14,7 @@ mod others;
 mod reading;
 mod receiving;
 mod sending;
+mod strict;
 mod transfer;
 
 const MEBIBYTE: u64 = 1 << 20;

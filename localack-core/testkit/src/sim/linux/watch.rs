@@ -23,6 +23,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// Whether a window that ends at `edge` reaches further than all before.
+    pub(super) const fn is_news(&self, edge: u64) -> bool {
+        self.last.is_some() && edge > self.edge
+    }
+
     /// Takes a segment. Acknowledgements, right edges and timestamps of a peer never
     /// decrease, so that of two segments one can tell which was sent later, in whatever order they
     /// arrive.
