@@ -16,11 +16,21 @@ type Causes = [Option<DemoteCause>; 2];
 #[derive(Clone, Debug, Default)]
 pub(super) struct Demotions(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     causes: Mutex<HashMap<(u16, FlowId), Causes>>,
     /// How many there are: mostly none, and then a worker need not look when a flow ends.
     count: AtomicUsize,
+}
+
+impl Default for Inner {
+    /// With room for all there can be: workers take note between packets, and allocate nothing.
+    fn default() -> Self {
+        Self {
+            causes: Mutex::new(HashMap::with_capacity(MOST)),
+            count: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Demotions {
