@@ -91,8 +91,8 @@ pub struct EngineSettings {
     /// See [`Config::drain_patience`]; at most 30 min.
     #[serde(serialize_with = "write_time")]
     pub drain_patience: Duration,
-    /// How long a gateway that is told to stop tries to deliver what it has acknowledged, before the
-    /// connections that are left are reset; at most 30 min.
+    /// How long a gateway that is told to stop tries to deliver what it has acknowledged, before it gives
+    /// up what is left; at most 30 min.
     #[serde(serialize_with = "write_time")]
     pub drain_deadline: Duration,
     /// See [`Config::tombstone_time`]; at most 30 min.
