@@ -133,7 +133,7 @@ fn status(observer: &Observer) -> Result<Status, ErrorEntry> {
         policies: u32::try_from(policies).unwrap_or(u32::MAX),
         flow_slots: queues.iter().map(|queue| queue.flow_slots).sum(),
         pool,
-        totals: TotalsEntry::new(&observer.totals()?, &observer.saving()),
+        totals: TotalsEntry::new(&observer.totals()?, &observer.standings()),
     })
 }
 

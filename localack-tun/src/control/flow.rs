@@ -13,7 +13,7 @@ use super::protocol::{
     DirectionEntry, FlowCounts, FlowEntry, PoolEntry, RefusalEntry, TotalsEntry,
 };
 use super::reason;
-use super::savings::Saving;
+use super::savings::Standing;
 use super::{Occupancy, Seen, Totals};
 
 /// The place of a state in [`Totals::states`].
@@ -90,12 +90,12 @@ impl FlowEntry {
     /// A flow with what is known of it beside the engine's account.
     pub(super) fn new(
         seen: &Seen,
-        savings: &[Saving; 2],
+        standings: &[Standing; 2],
         causes: [Option<DemoteCause>; 2],
     ) -> Self {
         let flow = &seen.flow;
         let [inner, outer] = ends(&flow.key);
-        let [there, back] = savings;
+        let [there, back] = standings;
         let [cause_there, cause_back] = causes;
         Self {
             id: id(seen),
@@ -113,7 +113,7 @@ impl FlowEntry {
 fn direction(
     flow: &FlowInfo,
     direction: Direction,
-    saving: &Saving,
+    standing: &Standing,
     cause: Option<DemoteCause>,
 ) -> DirectionEntry {
     let info = flow.direction(direction);
@@ -121,12 +121,11 @@ fn direction(
         service: info.service.into(),
         mode: word(&MODES, mode_number(info.mode)),
         reason: reason::of(flow.state, info, cause),
-        // An engine that does not serve a direction keeps the figures of when it last did.
-        rate: if is_served(info) { info.rate.into() } else { 0 },
+        rate: standing.rate,
         custody: info.custody.into(),
         debt: info.debt.into(),
-        acknowledged_early: saving.octets,
-        saved_ms: saving.milliseconds(),
+        acknowledged_early: standing.saving.octets,
+        saved_ms: standing.saving.milliseconds(),
         srtt_us: micros(info.srtt),
         min_rtt_us: micros(info.min_rtt),
         controller: controller(info.controller),
@@ -149,14 +148,16 @@ pub(super) fn serves(service: Service) -> bool {
 
 impl TotalsEntry {
     /// What all flows have together, and what those before them had.
-    pub(super) fn new(totals: &Totals, saving: &Saving) -> Self {
+    pub(super) fn new(totals: &Totals, [there, back]: &[Standing; 2]) -> Self {
+        let mut saving = there.saving;
+        saving.add(back.saving);
+        let (rate_inner_to_outer, rate_outer_to_inner) = (there.rate, back.rate);
         let [syn, syn_ack, open, resetting, tombstone] = totals.states;
-        let [there, back] = totals.modes;
+        let [outward, inward] = totals.modes;
         let mode = |number: usize| {
             let one = |modes: [u64; 4]| modes.get(number).copied().unwrap_or_default();
-            one(there).saturating_add(one(back))
+            one(outward).saturating_add(one(inward))
         };
-        let [rate_inner_to_outer, rate_outer_to_inner] = totals.rates;
         Self {
             flows: FlowCounts {
                 all: totals.flows(),

@@ -34,7 +34,7 @@ pub use backend::{
 };
 pub use client::{Client, ClientError};
 pub use observer::Observer;
-pub use savings::Saving;
+pub use savings::{Saving, Standing};
 pub use selection::{Seen, Selection, Totals};
 pub use server::{MOST_CLIENTS, Server};
 pub use socket::SocketError;

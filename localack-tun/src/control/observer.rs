@@ -1,18 +1,17 @@
 //! What all of the operator's interfaces know of a gateway together.
 
 use core::time::Duration;
-use std::collections::HashSet;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::backend::{Backend, BackendError};
 use super::protocol::{FlowEntry, FlowName, Sort, TotalsEntry};
-use super::savings::{Ledger, Saving};
+use super::savings::{Ledger, Standing};
 use super::{Seen, Selection, Totals};
 use crate::clock::Clock;
 
-/// How often the savings are entered.
+/// How often flows are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Watches a gateway: looks at its flows every second, and answers for it. The control socket and the
@@ -84,10 +83,10 @@ impl Observer {
         &*self.shared.backend
     }
 
-    /// What all flows saved, those that have ended too.
+    /// What is known of all flows beside the engines' accounts, inner to outer first.
     #[must_use]
-    pub fn saving(&self) -> Saving {
-        self.shared.ledger().total()
+    pub fn standings(&self) -> [Standing; 2] {
+        self.shared.ledger().totals()
     }
 
     /// What all flows have together.
@@ -95,7 +94,7 @@ impl Observer {
     /// # Errors
     /// As [`Backend::collect`].
     pub fn totals(&self) -> Result<Totals, BackendError> {
-        let selection = Selection::greatest(Sort::default(), 0);
+        let selection = Selection::greatest(0);
         let selection = self.backend().collect(selection)?;
         Ok(selection.totals().clone())
     }
@@ -106,28 +105,24 @@ impl Observer {
         sort: Sort,
         limit: usize,
     ) -> Result<(TotalsEntry, Vec<FlowEntry>), BackendError> {
+        let by = |measure: fn(&Standing) -> u64| {
+            let measures = self.shared.ledger().measures(measure);
+            Selection::by(measures, limit)
+        };
         let selection = match sort {
-            Sort::Custody | Sort::Rate => Selection::greatest(sort, limit),
-            Sort::Saved => {
-                let flows = self.shared.ledger().greatest(limit);
-                Selection::these(flows.into_iter().collect::<HashSet<_>>())
-            }
+            Sort::Custody => Selection::greatest(limit),
+            Sort::Rate => by(|standing| standing.rate),
+            Sort::Saved => by(|standing| standing.saving.milliseconds()),
         };
         let selection = self.backend().collect(selection)?;
         let ledger = self.shared.ledger();
-        let totals = TotalsEntry::new(selection.totals(), &ledger.total());
+        let totals = TotalsEntry::new(selection.totals(), &ledger.totals());
         let entry = |seen: &Seen| {
-            let savings = ledger.of(seen.queue, seen.flow.id);
+            let standings = ledger.of(seen.queue, seen.flow.id);
             let causes = self.backend().demoted(seen.queue, seen.flow.id);
-            FlowEntry::new(seen, &savings, causes)
+            FlowEntry::new(seen, &standings, causes)
         };
-        let mut flows: Vec<_> = selection.into_flows().iter().map(entry).collect();
-        if sort == Sort::Saved {
-            flows.sort_by_key(|flow| {
-                let [there, back] = flow.directions().map(|direction| direction.saved_ms);
-                core::cmp::Reverse(there.saturating_add(back))
-            });
-        }
+        let flows = selection.into_flows().iter().map(entry).collect();
         Ok((totals, flows))
     }
 

@@ -4,6 +4,9 @@
 //! sender would have waited. The waits of all octets together are the debt, added up over time. It is
 //! looked at in regular intervals, which over some time, or over many flows, gives as much as watching
 //! it all the time, and costs the engine nothing.
+//!
+//! Rates are found in the same way: the engine's own are those of the last acknowledgements, however
+//! long ago these came.
 
 use core::time::Duration;
 use std::collections::HashMap;
@@ -11,8 +14,9 @@ use std::collections::HashMap;
 use localack_core::{Direction, DirectionMode, FlowId, FlowInfo, SeqNum};
 
 use super::flow::is_served;
+use super::selection::Measures;
 
-/// A longer interval tells nothing about what was between.
+/// Of a longer interval no more is counted: it tells nothing about what was between.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
 /// The size of a segment where the engine knows none, in octets.
 const USUAL_MSS: u64 = 1448;
@@ -33,9 +37,26 @@ impl Saving {
         self.micros / 1000
     }
 
-    const fn add(&mut self, other: Self) {
+    pub(super) const fn add(&mut self, other: Self) {
         self.octets = self.octets.saturating_add(other.octets);
         self.micros = self.micros.saturating_add(other.micros);
+    }
+}
+
+/// What is known of one direction of a flow, or of all flows, beside the engine's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// What its sender was spared.
+    pub saving: Saving,
+    /// Octets per second that its receiver acknowledged between the last two looks, while it was served.
+    pub rate: u64,
+}
+
+impl Standing {
+    /// Goes on with what an interval has brought; the rate is the interval's alone.
+    const fn go_on(&mut self, more: Self) {
+        self.saving.add(more.saving);
+        self.rate = more.rate;
     }
 }
 
@@ -43,8 +64,10 @@ impl Saving {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DirectionSample {
     ack_sent: SeqNum,
+    snd_una: SeqNum,
     debt: u32,
     mss: u16,
+    is_served: bool,
     /// Whether data is acknowledged early at present.
     is_early: bool,
 }
@@ -63,13 +86,15 @@ impl Sample {
             let info = flow.direction(direction);
             DirectionSample {
                 ack_sent: info.ack_sent,
+                snd_una: info.snd_una,
                 debt: info.debt,
                 mss: info.mss,
+                is_served: is_served(info),
                 is_early: info.mode == DirectionMode::LocalAck,
             }
         });
-        let served = |direction| is_served(flow.direction(direction));
-        Direction::BOTH.into_iter().any(served).then_some(Self {
+        let is_served = directions.iter().any(|direction| direction.is_served);
+        is_served.then_some(Self {
             flow: (queue, flow.id),
             directions,
         })
@@ -80,16 +105,16 @@ impl Sample {
 #[derive(Debug, Clone, Copy)]
 struct Account {
     last: [DirectionSample; 2],
-    savings: [Saving; 2],
+    standings: [Standing; 2],
     /// The round in which it was seen last.
     round: u64,
 }
 
-/// The savings of all flows that are there, and the sum for those that were.
+/// What is known of all flows that are there, and the sum, with the savings of those that were.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     accounts: HashMap<(u16, FlowId), Account>,
-    total: Saving,
+    totals: [Standing; 2],
     round: u64,
 }
 
@@ -97,9 +122,11 @@ impl Ledger {
     /// Enters the samples of all served flows, `interval` after the ones before. Flows without a sample
     /// are forgotten; the total keeps what they had.
     pub(super) fn enter(&mut self, samples: &[Sample], interval: Duration) {
-        let interval = interval.min(LONGEST_INTERVAL);
         self.round = self.round.wrapping_add(1);
         let round = self.round;
+        for total in &mut self.totals {
+            total.rate = 0;
+        }
         for sample in samples {
             let known = self.accounts.get(&sample.flow).copied();
             let mut account = known.unwrap_or_else(|| Account {
@@ -109,14 +136,16 @@ impl Ledger {
                     ack_sent: direction.ack_sent.retreat(direction.debt),
                     ..direction
                 }),
-                savings: [Saving::default(); 2],
+                standings: [Standing::default(); 2],
                 round,
             });
             let directions = account.last.iter().zip(&sample.directions);
-            for ((last, now), saving) in directions.zip(&mut account.savings) {
+            let standings = account.standings.iter_mut().zip(&mut self.totals);
+            for ((last, now), (standing, total)) in directions.zip(standings) {
                 let more = between(last, now, interval);
-                saving.add(more);
-                self.total.add(more);
+                standing.go_on(more);
+                total.saving.add(more.saving);
+                total.rate = total.rate.saturating_add(more.rate);
             }
             account.last = sample.directions;
             account.round = round;
@@ -125,42 +154,32 @@ impl Ledger {
         self.accounts.retain(|_, account| account.round == round);
     }
 
-    /// The savings of a flow, inner to outer first.
-    pub(super) fn of(&self, queue: u16, flow: FlowId) -> [Saving; 2] {
+    /// What is known of a flow, inner to outer first.
+    pub(super) fn of(&self, queue: u16, flow: FlowId) -> [Standing; 2] {
         let account = self.accounts.get(&(queue, flow));
-        account.map_or([Saving::default(); 2], |account| account.savings)
+        account.map_or([Standing::default(); 2], |account| account.standings)
     }
 
-    /// The savings of all flows, those that have ended too.
-    pub(super) const fn total(&self) -> Saving {
-        self.total
+    /// The same of all flows together, with the savings of those that have ended.
+    pub(super) const fn totals(&self) -> [Standing; 2] {
+        self.totals
     }
 
-    /// The flows that have saved most, at most `limit`.
-    pub(super) fn greatest(&self, limit: usize) -> Vec<(u16, FlowId)> {
-        let saved = |account: &Account| {
-            let [there, back] = account.savings.map(|saving| saving.micros);
-            there.saturating_add(back)
+    /// A measure of all flows, both directions together.
+    pub(super) fn measures(&self, measure: impl Fn(&Standing) -> u64) -> Measures {
+        let of = |account: &Account| {
+            let [there, back] = &account.standings;
+            measure(there).saturating_add(measure(back))
         };
-        let mut flows: Vec<_> = self
-            .accounts
-            .iter()
-            .map(|(flow, account)| (saved(account), *flow))
-            .collect();
-        let order = |(saved, (queue, id)): &(u64, (u16, FlowId))| {
-            (core::cmp::Reverse(*saved), *queue, id.slot())
-        };
-        if flows.len() > limit {
-            flows.select_nth_unstable_by_key(limit, order);
-            flows.truncate(limit);
-        }
-        flows.sort_by_key(order);
-        flows.into_iter().map(|(_, flow)| flow).collect()
+        let accounts = self.accounts.iter();
+        accounts
+            .map(|(flow, account)| (*flow, of(account)))
+            .collect()
     }
 }
 
-/// What was saved between two samples of a direction.
-fn between(last: &DirectionSample, now: &DirectionSample, interval: Duration) -> Saving {
+/// What came about between two samples of a direction.
+fn between(last: &DirectionSample, now: &DirectionSample, interval: Duration) -> Standing {
     let octets = if last.is_early || now.is_early {
         now.ack_sent.octets_past(last.ack_sent)
     } else {
@@ -170,10 +189,18 @@ fn between(last: &DirectionSample, now: &DirectionSample, interval: Duration) ->
         0 => USUAL_MSS,
         mss => mss.into(),
     };
-    let interval = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let counted = micros(interval.min(LONGEST_INTERVAL));
     let debt = (u64::from(last.debt) + u64::from(now.debt)) / 2;
-    Saving {
-        octets: octets.into(),
-        micros: debt.saturating_mul(interval) / mss,
+    let delivered = u64::from(now.snd_una.octets_past(last.snd_una)).saturating_mul(1_000_000);
+    Standing {
+        saving: Saving {
+            octets: octets.into(),
+            micros: debt.saturating_mul(counted) / mss,
+        },
+        rate: match now.is_served {
+            true => delivered.checked_div(micros(interval)).unwrap_or(0),
+            false => 0,
+        },
     }
 }

@@ -2,13 +2,13 @@
 
 use core::cmp::{Ordering, Reverse};
 use core::net::SocketAddr;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use localack_core::{Direction, FlowId, FlowInfo, FlowState};
 
-use super::flow::{is_served, mode_number, state_number};
-use super::protocol::{FlowName, Sort};
+use super::flow::{mode_number, state_number};
+use super::protocol::FlowName;
 use super::savings::Sample;
 
 /// A flow and the queue it belongs to.
@@ -31,8 +31,6 @@ pub struct Totals {
     pub custody: u64,
     /// Octets acknowledged to senders and not by receivers.
     pub debt: u64,
-    /// Octets per second that receivers have acknowledged of late, inner to outer first.
-    pub rates: [u64; 2],
 }
 
 impl Totals {
@@ -45,17 +43,13 @@ impl Totals {
     fn count(&mut self, flow: &FlowInfo) {
         add(self.states.get_mut(state_number(flow.state)), 1);
         let directions = Direction::BOTH.into_iter();
-        let places = self.modes.iter_mut().zip(&mut self.rates);
-        for (direction, (modes, rate)) in directions.zip(places) {
+        for (direction, modes) in directions.zip(&mut self.modes) {
             let info = flow.direction(direction);
             if flow.state == FlowState::Open {
                 add(modes.get_mut(mode_number(info.mode)), 1);
             }
             add(Some(&mut self.custody), info.custody.into());
             add(Some(&mut self.debt), info.debt.into());
-            if is_served(info) {
-                add(Some(rate), info.rate.into());
-            }
         }
     }
 
@@ -69,7 +63,6 @@ impl Totals {
         for (to, from) in self.modes.iter_mut().zip(&other.modes) {
             pairs(to, from);
         }
-        pairs(&mut self.rates, &other.rates);
         add(Some(&mut self.custody), other.custody);
         add(Some(&mut self.debt), other.debt);
     }
@@ -92,16 +85,18 @@ enum Wanted {
     },
     /// Two ends, in either order.
     Ends([SocketAddr; 2]),
-    /// These.
-    These(Arc<HashSet<(u16, FlowId)>>),
 }
+
+/// A number for flows, each by its queue and its id.
+pub(super) type Measures = HashMap<(u16, FlowId), u64>;
 
 /// The flows that were asked for, out of all that are offered: at most a fixed number, the greatest by
 /// one measure. Its memory is bounded by that number.
 #[derive(Debug, Clone)]
 pub struct Selection {
     wanted: Wanted,
-    sort: Sort,
+    /// Without it, octets held are the measure.
+    measures: Option<Arc<Measures>>,
     limit: usize,
     /// The least of them first.
     best: BinaryHeap<Reverse<Ranked>>,
@@ -146,12 +141,12 @@ impl Ord for Ranked {
 }
 
 impl Selection {
-    /// The `limit` greatest of all flows by the measure `sort`; with a limit of 0 only the totals.
+    /// The `limit` flows that hold most octets; with a limit of 0 only the totals.
     #[must_use]
-    pub fn greatest(sort: Sort, limit: usize) -> Self {
+    pub fn greatest(limit: usize) -> Self {
         Self {
             wanted: Wanted::All,
-            sort,
+            measures: None,
             limit,
             best: BinaryHeap::new(),
             totals: Totals::default(),
@@ -159,12 +154,12 @@ impl Selection {
         }
     }
 
-    /// These flows, each by its queue and its id.
-    pub(super) fn these(flows: HashSet<(u16, FlowId)>) -> Self {
-        let limit = flows.len();
+    /// The `limit` greatest of all flows by measures that are not known of a flow alone; those that have
+    /// none come last.
+    pub(super) fn by(measures: Measures, limit: usize) -> Self {
         Self {
-            wanted: Wanted::These(Arc::new(flows)),
-            ..Self::greatest(Sort::default(), limit)
+            measures: Some(Arc::new(measures)),
+            ..Self::greatest(limit)
         }
     }
 
@@ -172,7 +167,7 @@ impl Selection {
     pub(super) fn samples() -> Self {
         Self {
             samples: Some(Vec::new()),
-            ..Self::greatest(Sort::default(), 0)
+            ..Self::greatest(0)
         }
     }
 
@@ -193,7 +188,7 @@ impl Selection {
                 }
             }
         };
-        let mut selection = Self::greatest(Sort::default(), limit);
+        let mut selection = Self::greatest(limit);
         selection.wanted = wanted;
         Ok(selection)
     }
@@ -202,7 +197,7 @@ impl Selection {
     pub fn offer(&mut self, queue: u16, flow: &FlowInfo) {
         self.totals.count(flow);
         if self.wants(queue, flow) {
-            let measure = measure(self.sort, flow);
+            let measure = self.measure(queue, flow);
             let seen = Seen { queue, flow: *flow };
             self.keep(Ranked { measure, seen });
         }
@@ -232,7 +227,16 @@ impl Selection {
                 let outer = SocketAddr::new(key.outer(), key.outer_port());
                 (inner, outer) == (*one, *other) || (outer, inner) == (*one, *other)
             }
-            Wanted::These(flows) => flows.contains(&(queue, flow.id)),
+        }
+    }
+
+    fn measure(&self, queue: u16, flow: &FlowInfo) -> u64 {
+        match &self.measures {
+            Some(measures) => measures.get(&(queue, flow.id)).copied().unwrap_or(0),
+            None => {
+                let held = |direction| u64::from(flow.direction(direction).custody);
+                Direction::BOTH.into_iter().map(held).sum()
+            }
         }
     }
 
@@ -264,21 +268,5 @@ impl Selection {
             .into_iter()
             .map(|Reverse(ranked)| ranked.seen)
             .collect()
-    }
-}
-
-fn measure(sort: Sort, flow: &FlowInfo) -> u64 {
-    let directions = Direction::BOTH.map(|direction| flow.direction(direction));
-    let of = |measure: fn(&localack_core::DirectionInfo) -> u64| {
-        let [one, other] = directions.map(measure);
-        one.saturating_add(other)
-    };
-    let rate =
-        |info: &localack_core::DirectionInfo| if is_served(info) { info.rate.into() } else { 0 };
-    match sort {
-        Sort::Custody => of(|info| info.custody.into()),
-        Sort::Rate => of(rate),
-        // Not known of a flow alone: they are chosen by name.
-        Sort::Saved => 0,
     }
 }

@@ -16,7 +16,7 @@ use super::families::{ENGINE, REASONS};
 use super::process::Memory;
 use crate::control::protocol::CounterEntry;
 use crate::control::{
-    BackendError, GatewayState, MODES, Observer, Occupancy, Overview, STATES, Saving, Totals, sum,
+    BackendError, GatewayState, MODES, Observer, Occupancy, Overview, STATES, Standing, Totals, sum,
 };
 
 /// Names of [`GatewayState`]s.
@@ -40,7 +40,7 @@ pub(super) struct Scrape {
     pool: Occupancy,
     flow_slots: u64,
     totals: Totals,
-    saving: Saving,
+    standings: [Standing; 2],
     /// New connections by the name of their policy.
     hits: Vec<(String, u64)>,
     memory: Option<Memory>,
@@ -66,7 +66,7 @@ impl Scrape {
             pool,
             flow_slots: queues.iter().map(|queue| queue.flow_slots).sum(),
             totals: observer.totals()?,
-            saving: observer.saving(),
+            standings: observer.standings(),
             hits: policies
                 .rules()
                 .map(|rule| (rule.name().to_owned(), rule.hits()))
@@ -148,24 +148,28 @@ impl Scrape {
             });
         let help = "Directions of open connections, by what is done with their data";
         to.gauges("localack_flow_directions", help, None, modes)?;
-        let rates = DIRECTIONS.iter().zip(totals.rates);
-        let rates = rates.map(|((direction, _), rate)| ([("direction", *direction)], rate));
-        let help = "Octets per second that receivers have acknowledged of late of what is served";
+        let rates = DIRECTIONS.iter().zip(&self.standings);
+        let rates =
+            rates.map(|((direction, _), standing)| ([("direction", *direction)], standing.rate));
+        let help = "Octets that receivers acknowledged in the last second of what is served";
         to.gauges("localack_delivery_rate_bytes_per_second", help, None, rates)?;
         let help = "Octets held for delivery, in whole blocks";
         to.gauge("localack_custody", help, Some(Unit::Bytes), totals.custody)?;
         let help = "Octets acknowledged to senders and not yet by receivers";
         to.gauge("localack_debt", help, Some(Unit::Bytes), totals.debt)?;
+        let [there, back] = self.standings.map(|standing| standing.saving);
+        let early = there.octets.saturating_add(back.octets);
+        let saved_ms = there.milliseconds().saturating_add(back.milliseconds());
         let help = "Octets acknowledged before their receivers had acknowledged them (estimate)";
         to.counter(
             "localack_acknowledged_early",
             help,
             Some(Unit::Bytes),
-            self.saving.octets,
+            early,
         )?;
         let help =
             "Time that segments did not wait for their acknowledgements, added up (estimate)";
-        let seconds = Duration::from_millis(self.saving.milliseconds()).as_secs_f64();
+        let seconds = Duration::from_millis(saved_ms).as_secs_f64();
         to.counter(
             "localack_waiting_spared",
             help,

@@ -158,7 +158,7 @@ pub struct DirectionEntry {
     pub mode: String,
     /// Why it is or is not acknowledged early.
     pub reason: Reason,
-    /// Octets per second that the receiver has acknowledged of late.
+    /// Octets per second that the receiver acknowledged in the last second, if the direction is served.
     pub rate: u64,
     /// Octets of blocks held.
     pub custody: u64,

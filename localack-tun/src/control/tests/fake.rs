@@ -111,6 +111,12 @@ impl Fake {
         }
     }
 
+    /// The server acknowledges the first `octets` of an upload.
+    pub(crate) fn deliver(&self, queue: u16, port: u16, octets: u32) {
+        let segment = (Port::Outer, Flags::ACK, (201, 111 + octets), 0);
+        self.send(queue, port, segment);
+    }
+
     fn send(
         &self,
         queue: u16,

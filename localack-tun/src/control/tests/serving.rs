@@ -275,7 +275,7 @@ fn policies_change_while_flows_live() {
 }
 
 #[test]
-fn savings_are_entered_and_order_flows() {
+fn savings_and_rates_are_entered_and_order_flows() {
     let site = Site::new(BOTH);
     for (port, octets) in [(5000, 2000), (5001, 8000)] {
         site.fake.open(0, port);
@@ -290,6 +290,15 @@ fn savings_are_entered_and_order_flows() {
     assert!(first.saved_ms > 0);
     assert_eq!(list.totals.acknowledged_early, 10_000);
     assert_eq!(site.flows(Sort::Saved, 1).flows.len(), 1);
+
+    site.fake.open(1, 5002);
+    site.fake.deliver(0, 5000, 1000);
+    site.observer.enter(Duration::from_secs(1));
+    let list = site.flows(Sort::Rate, 5);
+    let ports: Vec<_> = list.flows.iter().map(|flow| flow.inner.port()).collect();
+    assert_eq!(ports, [5000, 5001, 5002], "those without a rate too");
+    assert_eq!(list.flows[0].inner_to_outer.rate, 1000);
+    assert_eq!(list.totals.rate_inner_to_outer, 1000);
 }
 
 #[test]
