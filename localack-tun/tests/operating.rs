@@ -29,6 +29,7 @@ use std::thread;
 use common::{Scratch, privileged};
 use gateway::{Connection, FAMILIES, Gateway, PATIENCE};
 use localack_tun::clock::Clock;
+use localack_tun::config::{Settings, time};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{MsgFlags, send};
@@ -337,4 +338,36 @@ fn ctl_refuses_bad_usage_and_tells_where_it_looked() {
     let (code, _, errors) = ctl(&nowhere.0, &["policy", "set", "/does/not/exist"]);
     assert_eq!(code, 1);
     assert!(errors.contains("/does/not/exist: "), "{errors}");
+}
+
+#[test]
+fn the_unit_for_systemd_says_what_the_program_takes() {
+    let unit = include_str!("../dist/localack-tun.service");
+    let values = |key: &str| {
+        let lines = unit.lines().filter_map(|line| line.strip_prefix(key));
+        lines
+            .filter_map(|rest| rest.strip_prefix('='))
+            .collect::<Vec<_>>()
+    };
+    for (key, program) in [("ExecStart", "run"), ("ExecStopPost", "cleanup")] {
+        let [command] = values(key)[..] else {
+            panic!("{key}");
+        };
+        let words: Vec<_> = command.split(' ').collect();
+        assert_eq!(words[..2], ["/usr/bin/localack-tun", program]);
+        // Whatever is not known is refused before there is help.
+        let output = Command::new(env!("CARGO_BIN_EXE_localack-tun"))
+            .args(&words[1..])
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}");
+    }
+    assert_eq!(values("ExecReload"), ["/bin/kill -HUP $MAINPID"]);
+    assert_eq!(values("CapabilityBoundingSet"), ["CAP_NET_ADMIN"]);
+    let [patience] = values("TimeoutStopSec")[..] else {
+        panic!("TimeoutStopSec");
+    };
+    let patience = time(patience).unwrap();
+    assert!(patience > Settings::default().engine.drain_deadline);
 }
