@@ -84,7 +84,7 @@ pub enum ConfigError {
     Flows,
     /// The index is not a power of two of at least twice the flow slots.
     Index,
-    /// Blocks come out smaller than 64 or larger than 65536 octets, or there are none.
+    /// Blocks come out smaller than 64 or larger than 65535 octets, or there are none.
     Blocks,
     /// `reserved_blocks` is zero or more than the pool has.
     Reservation,
@@ -97,7 +97,7 @@ impl core::fmt::Display for ConfigError {
         f.write_str(match self {
             Self::Flows => "between 1 and 2^30 flow slots are needed",
             Self::Index => "the index must be a power of two of at least twice the flow slots",
-            Self::Blocks => "arena / blocks must be a block size of 64 to 65536 octets",
+            Self::Blocks => "arena / blocks must be a block size of 64 to 65535 octets",
             Self::Reservation => "reserved_blocks must be at least 1 and fit the pool",
             Self::Time => "a time is out of range: see Config",
         })

@@ -19,6 +19,8 @@ mod controllers;
 mod full_sink;
 #[path = "lifecycle/lab.rs"]
 mod lab;
+#[path = "lifecycle/settings.rs"]
+mod settings;
 
 use localack_core::{
     Config, Direction, DirectionMode, Event, FlowConfig, FlowState, PacketMeta, PassReason, Poll,

@@ -4,8 +4,9 @@ use core::error::Error;
 use std::collections::HashSet;
 
 use localack_core::{
-    Config, ConfigError, Direction, Event, FlowConfig, Instant, PacketMeta, Poll, Port, SeqNum,
-    SeqRange, Service, Sink, SinkFull, Transmit, TransmitKind, UnknownFlow, Verdict,
+    AbsorbReason, Config, ConfigError, Direction, DropReason, Event, FlowConfig, Instant,
+    PacketMeta, PassReason, Poll, Port, SeqNum, SeqRange, Service, Sink, SinkFull, Transmit,
+    TransmitKind, UnknownFlow, Verdict,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Flags, Layout};
@@ -117,6 +118,28 @@ fn every_verdict_is_counted_and_a_flow_is_found_by_its_id_while_it_lives() {
     let verdict = lab.verdict.expect("a packet came");
     assert_eq!(verdict, Verdict::Forward);
     assert_eq!(lab.engine.counters().forwarded(), before + 1);
+
+    // .. his acknowledgement is absorbed, what does not fit is dropped, and what came by was passed.
+    let tally = |lab: &Lab<'_>| {
+        let counters = lab.engine.counters();
+        [
+            counters.absorbed(AbsorbReason::Acknowledgement),
+            counters.dropped(DropReason::BlindReset),
+            counters.passed(PassReason::Handshake),
+            counters.transmitted(TransmitKind::LocalAck),
+        ]
+    };
+    let before = tally(&lab);
+    assert_eq!((before[2], before[3]), (3, 1));
+    lab.says(30, Port::Outer, 11, 51, 60_000, 0);
+    lab.arrives(
+        31,
+        Port::Inner,
+        &segment(Port::Inner, Flags::RST, 500_000, 0, 0, 0),
+    );
+    let verdict = lab.verdict.expect("a packet came");
+    assert_eq!(verdict, Verdict::Drop(DropReason::BlindReset));
+    assert_eq!(tally(&lab), [before[0] + 1, before[1] + 1, 3, 1]);
 
     let info = lab.flow();
     assert_eq!(lab.engine.flow(info.id), Some(info));
