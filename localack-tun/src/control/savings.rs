@@ -1,9 +1,10 @@
 //! How much waiting senders are spared.
 //!
-//! An octet that is acknowledged early is in debt until its receiver acknowledges it, and so long its
-//! sender would have waited. The waits of all octets together are the debt, added up over time. It is
-//! looked at in regular intervals, which over some time, or over many flows, gives as much as watching
-//! it all the time, and costs the engine nothing.
+//! An octet that is acknowledged early and on its way would have let its sender wait until its receiver
+//! acknowledges it. The waits of all octets together are what is on its way, added up over time; what
+//! the engine holds and has not sent does not count, for without the engine its sender would hold it. It
+//! is looked at in regular intervals, which over some time, or over many flows, gives as much as
+//! watching it all the time, and costs the engine nothing.
 //!
 //! Rates are found in the same way: the engine's own are those of the last acknowledgements, however
 //! long ago these came.
@@ -65,7 +66,10 @@ impl Standing {
 struct DirectionSample {
     ack_sent: SeqNum,
     snd_una: SeqNum,
+    /// Octets acknowledged to the sender and not by the receiver, sent or not.
     debt: u32,
+    /// Those of them that were sent.
+    outstanding: u32,
     mss: u16,
     is_served: bool,
     /// Whether data is acknowledged early at present.
@@ -88,6 +92,7 @@ impl Sample {
                 ack_sent: info.ack_sent,
                 snd_una: info.snd_una,
                 debt: info.debt,
+                outstanding: info.snd_nxt.octets_past(info.snd_una).min(info.debt),
                 mss: info.mss,
                 is_served: is_served(info),
                 is_early: info.mode == DirectionMode::LocalAck,
@@ -132,7 +137,7 @@ impl Ledger {
             let mut account = known.unwrap_or_else(|| Account {
                 // What is in debt now was acknowledged since.
                 last: sample.directions.map(|direction| DirectionSample {
-                    debt: 0,
+                    outstanding: 0,
                     ack_sent: direction.ack_sent.retreat(direction.debt),
                     ..direction
                 }),
@@ -191,12 +196,12 @@ fn between(last: &DirectionSample, now: &DirectionSample, interval: Duration) ->
     };
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let counted = micros(interval.min(LONGEST_INTERVAL));
-    let debt = (u64::from(last.debt) + u64::from(now.debt)) / 2;
+    let outstanding = (u64::from(last.outstanding) + u64::from(now.outstanding)) / 2;
     let delivered = u64::from(now.snd_una.octets_past(last.snd_una)).saturating_mul(1_000_000);
     Standing {
         saving: Saving {
             octets: octets.into(),
-            micros: debt.saturating_mul(counted) / mss,
+            micros: outstanding.saturating_mul(counted) / mss,
         },
         rate: match now.is_served {
             true => delivered.checked_div(micros(interval)).unwrap_or(0),

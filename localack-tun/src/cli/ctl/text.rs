@@ -143,7 +143,7 @@ fn of_status(status: &Status) -> String {
 
 fn saved(totals: &TotalsEntry) -> String {
     format!(
-        "{} of waiting, {} acknowledged early",
+        "{} of waiting, all segments together; {} acknowledged early",
         milliseconds(totals.saved_ms),
         octets(totals.acknowledged_early)
     )
@@ -343,7 +343,7 @@ mod tests {
 ID      INNER               OUTER          STATE  WHY                          RATE  CUSTODY   EARLY   SAVED     RTT
 0:12.3  10.0.0.1:50000  ->  192.0.2.7:443  open   mode 2 local-ack        19.2 Mb/s  1.38 MB  524 MB  2d 12h  601 ms
                         <-                        pass 24 bypass-service      0 b/s      0 B     0 B    0 ms       -
-1 of 12 flows; 1.84 MB in custody; 3d 12h of waiting, 734 MB acknowledged early
+1 of 12 flows; 1.84 MB in custody; 3d 12h of waiting, all segments together; 734 MB acknowledged early
 "
         );
     }
@@ -364,7 +364,7 @@ directions  8 acknowledged early, 1 without proof yet, 1 draining, 10 bypassed
 memory      1.84 MB of 268 MB in use
 custody     1.84 MB, of it 1.50 MB acknowledged early
 rate        19.2 Mb/s outward, 0 b/s inward
-saved       3d 12h of waiting, 734 MB acknowledged early
+saved       3d 12h of waiting, all segments together; 734 MB acknowledged early
 "
         );
         assert!(text.lines().all(|line| line.len() <= 80));

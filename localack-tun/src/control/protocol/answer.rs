@@ -167,7 +167,7 @@ pub struct DirectionEntry {
     /// Octets acknowledged to the sender before the receiver had acknowledged them.
     pub acknowledged_early: u64,
     /// Milliseconds that segments were spared of waiting for their acknowledgements, added up: each
-    /// segment counts from its early acknowledgement to that of its receiver.
+    /// segment counts while it is on its way to its receiver and back.
     pub saved_ms: u64,
     /// Smoothed round-trip time to the receiver in microseconds, 0 if unknown.
     pub srtt_us: u64,
