@@ -222,6 +222,16 @@ scripts! {
     h7_6_a_new_connection_is_not_buried_with_the_old_one = "regress_resets_new_syn";
     /// H1.9, invariant 14.
     h1_9_a_refused_segment_brings_no_acknowledgement = "regress_acks_old_segment";
+    /// H3.3, invariant 7.
+    h3_3_a_window_probe_may_have_brought_its_timestamp = "regress_acks_probe_stamp";
+    /// H7.6, H7.7.
+    h7_6_a_syn_that_came_to_nothing_may_come_again = "regress_handshakes_syn_again";
+    /// H2.3, H5.10.
+    h5_10_an_overtaken_window_offers_nothing_new = "regress_windows_overtaken";
+    /// H1.1b, H2.11, invariant 5.
+    h2_11_who_overruns_a_window_is_heard_all_the_same = "regress_windows_overrun";
+    /// H1.1b, H2.11.
+    h2_11_nor_does_an_unserved_host_go_deaf_after_a_soft_hand_over = "regress_windows_overrun_unserved";
     /// H2.1, invariant 4.
     h2_1_the_edge_begins_with_the_third_ack = "regress_windows_third_ack";
 

@@ -155,7 +155,7 @@ impl<P: Policy> Engine<'_, P> {
             return self.on_syn_ack(slot, key, port, wall, seg, sink);
         }
         match phase {
-            Phase::Tombstone | Phase::Free => {
+            Phase::Free => {
                 self.forget(slot, wall, sink);
                 self.on_first_syn(key, port, wall, seg, sink)
             }
@@ -166,12 +166,13 @@ impl<P: Policy> Engine<'_, P> {
                 self.on_syn_again(slot, port, seg);
                 PASSED
             }
-            Phase::Open | Phase::Resetting { .. } => {
+            Phase::Open | Phase::Resetting { .. } | Phase::Tombstone => {
                 // Perhaps a new life of the connection, perhaps a forgery: only a SYN-ACK tells
                 // (rules H7.6 and H7.7).
                 let now = self.storage.head.clock.now();
                 if let Some(flow) = self.slot_mut(slot) {
-                    if port == client && flow.pending.isn() == seg.seq {
+                    let own = flow.pending.is_established() && port == client;
+                    if own && flow.pending.isn() == seg.seq {
                         // A copy of the SYN that began this connection (rule H7.7).
                         return PASSED;
                     }
@@ -213,8 +214,10 @@ impl<P: Policy> Engine<'_, P> {
         let answers = port == flow.pending.from().other() && flow.pending.is_answered_by(seg.ack);
         let is_new = match flow.phase() {
             Phase::SynSeen | Phase::SynAckSeen => true,
-            Phase::Open | Phase::Resetting { .. } => flow.flags.has(FlowFlags::SYN_PENDING),
-            Phase::Free | Phase::Tombstone => false,
+            Phase::Open | Phase::Resetting { .. } | Phase::Tombstone => {
+                flow.flags.has(FlowFlags::SYN_PENDING)
+            }
+            Phase::Free => false,
         };
         if !answers || !is_new {
             // A repeated SYN-ACK, or somebody else's: the client judges (rules H7.3 and H7.7), and what
@@ -266,7 +269,9 @@ impl<P: Policy> Engine<'_, P> {
         let lost = Direction::BOTH
             .iter()
             .fold(0_u32, |sum, &d| sum.saturating_add(old.stream(d).debt()));
-        if let Some(flow) = self.id_of(slot) {
+        if let Some(flow) = self.id_of(slot)
+            && old.phase() != Phase::Tombstone
+        {
             let counters = &mut self.storage.head.counters;
             counters.octets_lost = counters.octets_lost.saturating_add(lost.into());
             sink.event(wall, Event::Reset { flow, from, lost });

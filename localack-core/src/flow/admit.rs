@@ -209,12 +209,13 @@ impl FlowSlot {
     pub(crate) fn on_third_ack(&mut self, seg: &Segment, handshake: &Handshake) {
         let client = self.client();
         self.set_phase(Phase::Open);
+        self.pending.establish();
         let scale = self.host(client).scale();
         let down = self.stream_mut(Direction::arriving_on(client.other()));
         down.watch_ack(seg.ack);
         down.recv.ack_sent = seg.ack;
         down.send
-            .note_window(seg.seq, seg.ack, seg.window, scale.octets(seg.window), true);
+            .note_window(seg.seq, seg.ack, seg.window, scale, true);
         down.recv.edge = down.recv.edge.latest(down.send.wnd_edge);
         if let Some(timestamps) = seg.options.timestamps {
             down.send.tsecr = timestamps.ecr;

@@ -112,6 +112,7 @@ impl PendingSyn {
     const ACCURATE_ECN: u8 = 1 << 3;
     const FROM_OUTER: u8 = 1 << 4;
     const UNSERVABLE: u8 = 1 << 5;
+    const ESTABLISHED: u8 = 1 << 6;
 
     pub(crate) const EMPTY: Self = Self {
         isn: 0,
@@ -167,6 +168,16 @@ impl PendingSyn {
         } else {
             Port::Outer
         }
+    }
+
+    /// The connection that the SYN asked for is established.
+    pub(crate) const fn establish(&mut self) {
+        self.flags |= Self::ESTABLISHED;
+    }
+
+    /// Whether this is the SYN that the connection began with, and not one that came later.
+    pub(crate) const fn is_established(&self) -> bool {
+        self.flags & Self::ESTABLISHED != 0
     }
 
     /// Whether the SYN alone says that its connection cannot be served.

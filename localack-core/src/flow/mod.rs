@@ -99,6 +99,8 @@ impl FlowFlags {
     pub(crate) const UNPACED: Self = Self(1 << 12);
     /// Both ends agreed on classic ECN (RFC 3168 section 6.1.1).
     pub(crate) const ECN: Self = Self(1 << 13);
+    /// Acknowledged octets were lost, and their sender may not have heard the reset that says so.
+    pub(crate) const LOSS: Self = Self(1 << 14);
 
     /// A flow may begin where an earlier one to the same network left off (rule H12.5).
     pub(crate) const CAREFUL_RESUME: Self = Self(1 << 15);

@@ -2,7 +2,7 @@
 //! half that faces its receiver.
 
 use crate::half::recv::{MAX_SACK, RecvHalf};
-use crate::half::send::SendHalf;
+use crate::half::send::{SendFlags, SendHalf};
 use crate::policy::Service;
 use crate::pool::Chain;
 use crate::seq::{SeqNum, SeqRange};
@@ -204,6 +204,12 @@ impl Stream {
     /// receiver, or by the engine before it let go.
     pub(crate) fn widest_edge(&self) -> SeqNum {
         self.send.widest_edge().latest(self.recv.edge)
+    }
+
+    /// Whether the sender may have gone past its receiver's window, because the engine has offered it more
+    /// (rule H2.11).
+    pub(crate) const fn overruns(&self) -> bool {
+        self.send.flags.has(SendFlags::OVERRUNS)
     }
 
     /// Whether the engine stores this direction's data and answers for it.

@@ -11,7 +11,7 @@ use crate::recovery::min_rtt::MinRtt;
 use crate::recovery::path_mtu::PathMtu;
 use crate::recovery::rack::Rack;
 use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
-use crate::seq::{SeqNum, SeqRange};
+use crate::seq::{SeqNum, SeqRange, WindowScale};
 use crate::time::{Instant, Moment, Stamp};
 
 /// What the timer of a direction means when it expires. Zeroed memory means the first.
@@ -53,6 +53,9 @@ impl SendFlags {
     pub(crate) const CWR_OWED: u16 = 1 << 7;
     /// The window was reduced for an ECN echo, and nothing is known to be lost; `recover` ends it.
     pub(crate) const ECN_REDUCED: u16 = 1 << 8;
+    /// The stream was handed back while its sender believed in more room than its receiver has (rule
+    /// H2.11): what the sender says without data may lie past the receiver's window.
+    pub(crate) const OVERRUNS: u16 = 1 << 9;
     /// Why the timer will expire: two bits that hold a [`TimerKind`].
     const TIMER: u16 = 0b11 << 14;
     const TIMER_SHIFT: u32 = 14;
@@ -113,7 +116,7 @@ pub(crate) struct SendHalf {
     wl1: SeqNum,
     /// Largest window the receiver has offered, in octets (Max.SND.WND).
     pub(crate) wnd_max: u32,
-    /// The receiver's newest window field.
+    /// The window field that offers `wnd_edge` with the receiver's newest acknowledgement.
     pub(crate) window: u16,
     /// Duplicate acknowledgements in a row.
     pub(crate) duplicate_acks: u8,
@@ -241,9 +244,10 @@ impl SendHalf {
         seq: SeqNum,
         ack: SeqNum,
         field: u16,
-        octets: u32,
+        scale: WindowScale,
         advances: bool,
     ) -> bool {
+        let octets = scale.octets(field);
         let edge = ack.advance(octets);
         let is_news = self.wl1.before(seq)
             || advances
@@ -254,7 +258,13 @@ impl SendHalf {
             return false;
         }
         self.wl1 = self.wl1.latest(seq);
-        self.window = field;
+        // An overtaken segment with a further edge: its field, said with a newer acknowledgement, would
+        // reach past that edge (rule H5.10).
+        self.window = if ack.before(self.snd_una) {
+            scale.field_floor(edge.octets_past(self.snd_una))
+        } else {
+            field
+        };
         self.wnd_edge = edge;
         self.wnd_max = self.wnd_max.max(octets);
         true

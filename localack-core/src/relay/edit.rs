@@ -25,8 +25,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         let mut rewrite = Rewrite::new(packet, seg, kind);
         let data = self.flow.stream(direction);
+        rewrite.set_seq(seq);
         if data.is_active() {
-            rewrite.set_seq(seq);
             rewrite.set_tsval(data.recv.ts_max);
             // It was for the engine (rule H11.3).
             rewrite.set_flags(Flags::NONE, Flags::CWR);

@@ -37,7 +37,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Feedback on data that is only watched.
     fn watched_feedback(&mut self, echo: Direction, seg: &Segment) -> Feedback {
-        let shift = self.flow.host(echo.source().other()).scale();
+        let scale = self.flow.host(echo.source().other()).scale();
         let stream = self.flow.stream_mut(echo);
         if seg.ack.after(stream.recv.seq_max) {
             // Data that was acknowledged here was never seen here: it takes another way (H9.3).
@@ -55,9 +55,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let send = &mut stream.send;
         let (una, window) = (send.snd_una, send.window);
         let echoed = send.flags.has(SendFlags::ECHO);
-        let (advances, octets) = (seg.ack.after(una), shift.octets(seg.window));
-        let is_news = send.note_window(seg.seq, seg.ack, seg.window, octets, advances);
-        stream.recv.edge = stream.recv.edge.latest(send.wnd_edge);
+        let advances = seg.ack.after(una);
+        let is_news = send.note_window(seg.seq, seg.ack, seg.window, scale, advances);
+        if send.wnd_edge.at_or_after(stream.recv.edge) {
+            stream.recv.edge = send.wnd_edge;
+            send.flags.clear(SendFlags::OVERRUNS);
+        }
         if is_news && let Some(timestamps) = seg.options.timestamps {
             send.tsecr = timestamps.ecr;
         }
@@ -116,13 +119,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Takes in the receiver's window (rule H2.7). Whether it has opened for a sender that sees it as
     /// it is.
     fn note_peer_window(&mut self, echo: Direction, seg: &Segment, advances: bool) -> bool {
-        let shift = self.flow.host(echo.source().other()).scale();
+        let scale = self.flow.host(echo.source().other()).scale();
         let now = self.now;
         let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
         let was_shut = send.usable_edge().at_or_before(send.snd_nxt);
-        let octets = shift.octets(seg.window);
-        let news = send.note_window(seg.seq, seg.ack, seg.window, octets, advances);
+        let news = send.note_window(seg.seq, seg.ack, seg.window, scale, advances);
         if was_shut && send.usable_edge().after(send.snd_nxt) {
             // Probes went unanswered for want of room, not of a path: what follows is timed anew.
             send.reset_backoff();

@@ -196,7 +196,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let travels = direction.reverse();
         let back = self.flow.stream(travels);
         // What the host itself would send next (rules H1.1b and H2.4).
-        let seq = if back.is_active() {
+        let seq = if back.is_active() || back.overruns() {
             back.send.seq_without_data()
         } else {
             back.send.snd_nxt

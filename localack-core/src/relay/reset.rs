@@ -146,7 +146,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 seg.seq
             };
             let verdict = self.forward(direction, packet, seg, meta, seq);
-            self.close();
+            self.end();
             return verdict.passing_for(PassReason::Reset);
         }
         self.abandon(echo);
@@ -205,6 +205,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     fn lose(&mut self, octets: u32) {
         self.counters.octets_lost = self.counters.octets_lost.saturating_add(octets.into());
+        if octets > 0 {
+            self.flow.flags.set(FlowFlags::LOSS);
+        }
+    }
+
+    /// The reset of a host's has gone on. If something was lost, whoever is to know that is told again: the
+    /// reset may be lost too.
+    fn end(&mut self) {
+        if self.has(FlowFlags::LOSS) {
+            self.entomb();
+        } else {
+            self.close();
+        }
     }
 
     /// A segment while what the host on `from` was promised is still being delivered.
@@ -232,7 +245,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     from: from.other(),
                     lost,
                 });
-                self.close();
+                self.end();
             }
             return absorbed;
         }
@@ -261,7 +274,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if stream.send.snd_una.at_or_after(seq) {
             self.flow.flags.set(FlowFlags::RESET_DUE);
             if self.send_reset(direction, seq, Some(ack)) {
-                self.close();
+                self.end();
             }
         }
     }
@@ -364,12 +377,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Only the memory that the connection was reset stays (rule 2.5).
     fn entomb(&mut self) {
-        if self.has(FlowFlags::SYN_PENDING) {
-            // A new connection has begun at these addresses, and must not be told of the old one's end (rule
-            // H7.6).
-            self.close();
-            return;
-        }
         for direction in Direction::BOTH {
             self.abandon(direction);
         }
@@ -386,6 +393,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         seg: &Segment,
         meta: PacketMeta,
     ) -> Verdict {
+        let pending = &self.flow.pending;
+        if self.has(FlowFlags::SYN_PENDING)
+            && direction.source() == pending.from()
+            && seg.seq == pending.isn().advance(1)
+        {
+            // A new connection, whose SYN-ACK took another way (rule H9.3).
+            self.close();
+            return Verdict::Pass(PassReason::MidStream);
+        }
         let answerable = seg.flags.contains(Flags::ACK) && !seg.flags.contains(Flags::RST);
         if answerable && Self::verify(packet, seg, meta).is_ok() {
             let seq: SeqNum = seg.ack;

@@ -65,7 +65,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn on_watched(
         &mut self,
         direction: Direction,
-        packet: &[u8],
+        packet: &mut [u8],
         seg: &Segment,
         meta: PacketMeta,
     ) -> Verdict {
@@ -74,11 +74,17 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let has_ack = seg.flags.contains(Flags::ACK);
         let sound = !has_ack || self.fault_of_ack(direction, seg).is_none();
-        if sound && self.is_acceptable(direction, seg) {
-            self.follow(direction, seg);
-            if has_ack {
-                self.take_feedback(direction.reverse(), seg);
-            }
+        if !sound || !self.is_acceptable(direction, seg) {
+            return Verdict::Pass(PassReason::BypassService);
+        }
+        self.follow(direction, seg);
+        if has_ack {
+            self.take_feedback(direction.reverse(), seg);
+        }
+        let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
+        let seq = self.seq_of_pure_ack(direction, seg);
+        if has_ack && !carries && seq != seg.seq {
+            return self.forward(direction, packet, seg, meta, seq);
         }
         Verdict::Pass(PassReason::BypassService)
     }
@@ -163,7 +169,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let range = SeqRange::new(seg.seq, seg.seq_end());
         if seg.payload_len == 1 && stream.send.is_window_probe(range) {
-            // Most likely it is not taken; if it is, its acknowledgement will tell.
+            // Most likely it is not taken; if it is, its acknowledgement will tell. Its timestamp may be
+            // taken even so (rule H3.3).
+            if let Some(val) = stamped {
+                let expected = stream.rcv_nxt();
+                stream.recv.note_timestamp(val, range.start(), expected);
+            }
             stream.recv.seq_max = stream.recv.seq_max.latest(range.end());
             return;
         }
@@ -364,10 +375,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// SND.NXT toward the receiver in place of the sender's own, which may run past the receiver's
-    /// window (rule H1.1).
+    /// window while its data is stored (rule H1.1), and for some time after that (rule H2.11).
     fn seq_of_pure_ack(&self, direction: Direction, seg: &Segment) -> SeqNum {
         let stream = self.flow.stream(direction);
-        if stream.is_active() {
+        let strays = stream.overruns() && seg.seq.after(stream.send.wnd_edge);
+        if stream.is_active() || strays {
             stream.send.seq_without_data()
         } else {
             seg.seq

@@ -6,6 +6,7 @@ use crate::event::{DemoteCause, Event};
 use crate::flow::FlowFlags;
 use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
+use crate::half::send::SendFlags;
 use crate::policy::{Direction, Service};
 use crate::pool::Quota;
 use crate::sink::Sink;
@@ -246,6 +247,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .and(StreamFlags::PROVEN.or(StreamFlags::FIN_SEEN));
         stream.patience = Stamp::at(now.after(hold));
         if !reaches {
+            stream.send.flags.set(SendFlags::OVERRUNS);
             self.counters.soft_drains = self.counters.soft_drains.saturating_add(1);
         }
         self.event(Event::ServiceChanged {

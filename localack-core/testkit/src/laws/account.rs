@@ -51,6 +51,9 @@ pub(super) struct Account {
     pub(super) said: Option<u32>,
     /// Right edge of the window it has offered.
     pub(super) offered: Option<u32>,
+    /// Its highest acknowledgement number, and the lowest right edge that it has said with it: what is left of
+    /// its window if it has taken some back.
+    least: Option<(u32, u32)>,
     stamps: BTreeSet<u32>,
     content: Vec<u16>,
     /// Highest acknowledgement number it was told.
@@ -59,6 +62,8 @@ pub(super) struct Account {
     pub(super) told_edge: Option<u32>,
     /// Newest TSval it was given.
     pub(super) told_stamp: Option<u32>,
+    /// Furthest sequence number of anything emitted to it, in its window or past it.
+    tried: Option<u32>,
     /// Ranges of its peer's sequence space that were emitted to it, sorted, apart.
     emitted: Vec<(i64, i64)>,
     peer_isn: Option<u32>,
@@ -125,15 +130,20 @@ impl Account {
             return;
         }
         self.store(packet);
+        let edge = packet
+            .ack
+            .wrapping_add(u32::from(packet.window) << self.shift());
+        self.least = Some(match self.least {
+            Some((ack, least)) if ahead(packet.ack, ack) < 0 => (ack, least),
+            Some((ack, least)) if packet.ack == ack && ahead(edge, least) > 0 => (ack, least),
+            _ => (packet.ack, edge),
+        });
         let end = packet.seq.wrapping_add(packet.seq_len());
         let old = |known| ahead(end, known) < 0 && ahead(packet.seq, known) < -1;
         if self.told_ack.is_some_and(old) {
             // All of it was acknowledged before: a receiver drops it with its ACK (H1.9).
             return;
         }
-        let edge = packet
-            .ack
-            .wrapping_add(u32::from(packet.window) << self.shift());
         self.offered = Some(latest(self.offered, edge));
         self.said = Some(latest(self.said, packet.ack));
         if !peer.acked.is_some_and(old) {
@@ -196,6 +206,8 @@ impl Account {
         if syn && packet.seq != peer_isn {
             return;
         }
+        let furthest = packet.seq.wrapping_add(packet.seq_len());
+        self.tried = Some(latest(self.tried, furthest));
         if !judged && !syn {
             let near = ahead(packet.seq, self.reached()) <= 0
                 || self.offered.is_none_or(|edge| ahead(packet.seq, edge) < 0);
@@ -248,6 +260,16 @@ impl Account {
             .wrapping_add(u32::try_from(end).unwrap_or(1));
         // An octet behind a closed window may have been taken after all.
         latest(self.acked, emitted)
+    }
+
+    /// Whether a segment without data may have the number `seq` instead of [`Self::reached`]: something lies
+    /// past this end's window, and `seq` between what it has and its edge (H2.11).
+    pub(super) fn may_expect(&self, seq: u32) -> bool {
+        self.least.is_some_and(|(ack, least)| {
+            self.tried.is_some_and(|tried| ahead(tried, least) > 0)
+                && ahead(seq, ack) >= 0
+                && self.offered.is_some_and(|edge| ahead(seq, edge) <= 0)
+        })
     }
 
     /// End of the hole-free part of what was emitted to this end, counting `packet`'s payload.

@@ -121,9 +121,6 @@ pub(super) struct World<'e> {
     pub(super) forgot: bool,
     /// Another connection is to follow on the same ports.
     pub(super) again: bool,
-    /// A known fault of the engine: the old connection was reset after the SYN of the next one, and its
-    /// tombstone resets that, too (section 2.5).
-    pub(super) buried: bool,
     /// Whether a packet of a host's has arrived with a congestion mark.
     pub(super) marked: [bool; 2],
     /// A host has left or was aborted, or a stranger has come close, so that a reset may come.
@@ -169,7 +166,6 @@ impl<'e> World<'e> {
             soft: [false; 2],
             forgot: false,
             again: setup.again,
-            buried: false,
             marked: [false; 2],
             doomed: false,
             summary: Summary::default(),
@@ -211,10 +207,6 @@ impl<'e> World<'e> {
             };
             self.arrives(from, &parcel, Claim::None)?;
             let out = &mut self.hops[Hop::new(from.other(), false).index()];
-            self.buried |= from_ms > 0 && out.iter().any(|parcel| parcel.made);
-            if self.buried {
-                return Ok(());
-            }
             let place = out.iter().position(|parcel| parcel.octets == octets);
             let Some(place) = place.filter(|&place| place == 0 || from_ms > 0) else {
                 return Err("a handshake that does not pass (rule H7.5)".into());

@@ -221,8 +221,7 @@ impl World<'_> {
         let upstream = Hop::new(hop.side.other(), true);
         // The timestamps of what the engine makes are those of packets that came before it.
         let of_engine = parcel.made && refusal != Refusal::Stamp;
-        // Whoever was told of a larger window before a soft hand-over may overrun this one (rule H2.11);
-        // `is_known` says what the engine makes of that.
+        // Whoever was told of a larger window before a soft hand-over may overrun this one (rule H2.11).
         let overruns = refusal == Refusal::Window && self.soft[index(hop.side.other())];
         let calm = !self.disturbed[hop.index()]
             && (of_engine || !self.disturbed[upstream.index()])

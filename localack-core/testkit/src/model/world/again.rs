@@ -66,9 +66,6 @@ impl World<'_> {
         (self.soft, self.disturbed) = ([false; 2], [false; 4]);
         (self.forgot, self.doomed) = (false, false);
         self.shakes_hands(self.at_ms() + 1)?;
-        if self.buried {
-            return Ok(());
-        }
         for port in Port::BOTH {
             let host = &mut self.hosts[index(port)];
             (host.written, host.closed) = (OCTETS, true);

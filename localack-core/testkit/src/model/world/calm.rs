@@ -32,9 +32,7 @@ impl World<'_> {
         self.lives_out()?;
         if self.may_begin_again() {
             self.begins_again()?;
-            if !self.buried {
-                self.lives_out()?;
-            }
+            self.lives_out()?;
         }
         Ok(())
     }
@@ -216,11 +214,7 @@ impl World<'_> {
                     "{direction:?}: {peers:?} without a reason (invariant 22)"
                 ));
             }
-            // A known fault of the engine: two hosts that have overrun each other's windows after soft
-            // hand-overs refuse each other's acknowledgements for good (rule H2.11).
-            let stuck = self.soft == [true; 2];
-            if peers == [State::Alive; 2] && !stuck && !(has == sender.written && sender.is_done())
-            {
+            if peers == [State::Alive; 2] && !(has == sender.written && sender.is_done()) {
                 return Err(format!(
                     "{direction:?}: {has} of {} octets arrived in {} s of calm, SND.UNA {}, FIN {:?}",
                     sender.written,
