@@ -291,6 +291,15 @@ mod tests {
         assert_eq!(scale.octets(512), 65_536);
         assert_eq!(WindowScale::new(200), WindowScale::new(14));
         assert_eq!(WindowScale::NONE.field_floor(1 << 20), 0xffff);
+        for (octets, field) in [
+            (65_534, 65_534),
+            (65_535, 65_535),
+            (65_536, 65_535),
+            (131_071, 65_535),
+        ] {
+            assert_eq!(WindowScale::NONE.field_floor(octets), field);
+            assert_eq!(WindowScale::NONE.field_ceil(octets), field);
+        }
     }
 
     proptest! {

@@ -328,6 +328,29 @@ fn rfc4015_3_2_a_needless_reduction_is_taken_back_once() {
     assert_eq!((state.cwnd(), state.ssthresh()), (11 * MSS, 5 * MSS));
 }
 
+/// RFC 5682: whatever time-outs in a row took is given back if none was needed, to each kind of controller.
+#[test]
+fn rfc5682_time_outs_in_a_row_are_taken_back_as_one() {
+    for controller in controllers() {
+        let mut state = ControllerState::EMPTY;
+        state.nominate(controller);
+        state.on_established(&start(SMSS, 10));
+        let (window, chosen) = (state.cwnd(), state.controller());
+        for _ in 0..3 {
+            state.on_timeout(Instant::ZERO, 10 * MSS);
+            assert_eq!(state.cwnd(), MSS, "{controller:?}");
+            assert_eq!(state.controller(), chosen);
+        }
+        state.on_spurious();
+        if let Some(vouched) = state.provisioned() {
+            // The share knows best what the window is to be.
+            state.set_provisioned(vouched, None);
+        }
+        assert_eq!(state.cwnd(), window, "{controller:?}");
+        assert_eq!(state.controller(), chosen);
+    }
+}
+
 /// Every controller that is built in.
 fn controllers() -> Vec<Controller> {
     vec![

@@ -507,3 +507,36 @@ proptest! {
         }
     }
 }
+
+fn news(rate: u32, is_app_limited: bool) -> News {
+    News {
+        rate,
+        is_app_limited,
+        round_start: true,
+        loss_round_start: true,
+    }
+}
+
+#[test]
+fn bbr_5_5_4_a_sample_that_the_application_limited_counts_only_if_it_is_better() {
+    let mut told = Told::cruising();
+    for (rate, is_app_limited, best) in [
+        (900_000, true, 1_000_000),
+        (1_100_000, true, 1_100_000),
+        (1_000_000, false, 1_100_000),
+        (1_200_000, false, 1_200_000),
+    ] {
+        told.set(|bbr| {
+            bbr.update_max_bw(news(rate, is_app_limited));
+        });
+        assert_eq!(told.bbr().best_bw(), best, "{rate} {is_app_limited}");
+    }
+    // One that the path limited counts in its cycle even if it is less: two cycles later it is all there is.
+    told.set(|bbr| {
+        for _ in 0..2 {
+            bbr.advance_max_bw_filter();
+            bbr.update_max_bw(news(700_000, false));
+        }
+    });
+    assert_eq!(told.bbr().best_bw(), 700_000);
+}
