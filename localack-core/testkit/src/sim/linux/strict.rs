@@ -62,7 +62,7 @@ impl LinuxHost {
                 None
             }
             Some(Place::Probe) => None,
-            // Who asks for a sign of life says nothing new.
+            Some(Place::Question) => None,
             Some(Place::Behind) => Some(FaultKind::BehindWindow).filter(|_| news),
             Some(Place::AtEdge) => Some(FaultKind::AtEdge),
             Some(Place::Beyond) => Some(FaultKind::BeyondWindow),
@@ -87,6 +87,7 @@ impl LinuxHost {
             };
         }
         match () {
+            () if seq + 1 == next => Some(Place::Question),
             () if seq < next => Some(Place::Behind),
             () if seq > edge => Some(Place::Beyond),
             () if seq == edge && edge > next => Some(Place::AtEdge),
@@ -124,7 +125,9 @@ enum Place {
     Again,
     /// One octet at a closed edge.
     Probe,
-    /// Without octets, below RCV.NXT.
+    /// Without octets, right below RCV.NXT: how a window is probed, and a sign of life asked for.
+    Question,
+    /// Without octets, below that.
     Behind,
     /// Without octets, at the right edge of an open window.
     AtEdge,
