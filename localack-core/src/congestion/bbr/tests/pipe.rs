@@ -397,7 +397,7 @@ impl Pipe {
     /// Everything outstanding before a number is lost.
     fn lose(flow: &mut Flow, now: Instant, before: u64) -> u32 {
         let mut lost = 0;
-        let count = usize::try_from(before.saturating_sub(flow.first)).unwrap();
+        let count = usize::try_from(before.saturating_sub(flow.first)).unwrap_or(usize::MAX);
         for index in 0..count.min(flow.packets.len()) {
             let packet = &mut flow.packets[index];
             if !packet.is_outstanding {
