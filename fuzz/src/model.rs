@@ -113,6 +113,7 @@ fn operation(input: &mut Input<'_>) -> Option<Operation> {
         29 => Operation::Room(input.u8()? & 7),
         30 if bit => Operation::Drain,
         30 => Operation::Crowd,
+        _ if bit => Operation::GiveUp,
         _ => Operation::Forget,
     })
 }

@@ -222,6 +222,10 @@ scripts! {
     h7_6_a_new_connection_is_not_buried_with_the_old_one = "regress_resets_new_syn";
     /// H1.9, invariant 14.
     h1_9_a_refused_segment_brings_no_acknowledgement = "regress_acks_old_segment";
+    /// H8.7, promise 1.
+    h8_7_what_is_owed_can_be_given_up_at_once = "give_up";
+    /// H2.1, H2.2, invariant 4.
+    h2_2_a_window_offered_before_the_third_ack_counts = "regress_windows_early";
     /// H3.3, invariant 7.
     h3_3_a_window_probe_may_have_brought_its_timestamp = "regress_acks_probe_stamp";
     /// H7.6, H7.7.

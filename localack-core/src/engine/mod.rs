@@ -274,6 +274,26 @@ impl<'a, P: Policy> Engine<'a, P> {
         }
     }
 
+    /// Resets a flow at both ends if it still owes something, as if its receiver had been silent for too
+    /// long: for a drain that may take no longer. [`Event::GivenUp`](crate::Event::GivenUp) says what was
+    /// lost. A flow that owes nothing stays as it is.
+    ///
+    /// `false` if the sink was full: the flow owes as before, so call again later.
+    ///
+    /// # Errors
+    /// [`UnknownFlow`] if the flow is gone.
+    pub fn give_up<S: Sink + ?Sized>(
+        &mut self,
+        flow: FlowId,
+        now: Instant,
+        sink: &mut S,
+    ) -> Result<bool, UnknownFlow> {
+        self.advance(now);
+        let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
+        let given = self.work(slot, now, INGEST_ROOM, sink, |work| work.give_up_debts());
+        Ok(given.is_some_and(|(given, _)| given))
+    }
+
     /// A snapshot of one flow; `None` if it is gone.
     #[must_use]
     pub fn flow(&self, flow: FlowId) -> Option<FlowInfo> {

@@ -285,5 +285,13 @@ impl FlowSlot {
                 stream.flags.set(StreamFlags::FIN_SEEN);
             }
         }
+        // What its window is now, scaled, its peer knows too (rule H2.2).
+        let scale = self.host(from).scale();
+        let echo = self.stream_mut(Direction::arriving_on(from).reverse());
+        if fits && seg.flags.contains(Flags::ACK) && seg.ack == echo.send.snd_una {
+            echo.send
+                .note_window(seg.seq, seg.ack, seg.window, scale, false);
+            echo.recv.edge = echo.recv.edge.latest(echo.send.wnd_edge);
+        }
     }
 }

@@ -353,6 +353,28 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.cut_reset_short();
     }
 
+    /// Whoever owns the engine waits no longer: what is owed is given up. Whether nothing is owed any more.
+    pub(crate) fn give_up_debts(&mut self) -> bool {
+        match self.flow.phase() {
+            Phase::Open => {
+                let owing = Direction::BOTH
+                    .into_iter()
+                    .filter(|&direction| !self.flow.stream(direction).owes_nothing())
+                    .max_by_key(|&direction| self.flow.stream(direction).debt());
+                if let Some(direction) = owing {
+                    self.give_up(direction);
+                }
+            }
+            Phase::Resetting { .. } => self.cut_reset_short(),
+            Phase::Free | Phase::SynSeen | Phase::SynAckSeen | Phase::Tombstone => {}
+        }
+        self.done
+            || !matches!(self.flow.phase(), Phase::Resetting { .. })
+                && Direction::BOTH
+                    .iter()
+                    .all(|&direction| self.flow.stream(direction).owes_nothing())
+    }
+
     /// Another connection takes the addresses over while octets were in custody. Its hosts make nothing of
     /// these resets, which have the numbers of the old one; but if its hosts are still there, because
     /// somebody has forged the new one, they learn here what was lost.

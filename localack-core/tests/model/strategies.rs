@@ -80,6 +80,7 @@ fn event() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Forget),
         1 => (4000..30_000_u32).prop_map(Operation::Wait),
         1 => Just(Operation::Drain),
+        1 => Just(Operation::GiveUp),
         1 => port().prop_map(Operation::Urgent),
     ]
 }

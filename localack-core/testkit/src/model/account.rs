@@ -109,6 +109,15 @@ impl Ledger {
         (self.told_octets() - self.acked_octets()).max(0)
     }
 
+    /// Octets promised that were neither delivered, nor taken by a reset, nor declared lost.
+    pub(super) fn open(&self) -> i64 {
+        let closed = self
+            .acked_octets()
+            .max(self.acked_by_reset)
+            .max(self.lost_up_to);
+        (self.told_octets() - closed).max(0)
+    }
+
     /// The engine declares octets lost.
     pub(super) fn loses(&mut self, octets: u32) {
         self.lost += i64::from(octets);

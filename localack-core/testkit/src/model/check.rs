@@ -269,10 +269,8 @@ impl World<'_> {
             .event(&format!("{lost} octets from {source:?} declared lost"));
         let ledger = &self.ledgers[index(source)];
         let has = self.hosts[index(source.other())].octets_in_order();
-        let left = |told: i64, acked: i64| (told - ledger.lost_up_to.max(acked)).max(0);
-        let (told, acked) = (ledger.told_octets(), ledger.acked_octets());
         // What a RST that is obeyed acknowledges is not lost.
-        let open = left(told, acked.max(ledger.acked_by_reset));
+        let open = ledger.open();
         let really = ledger.told_octets() - ledger.lost_up_to.max(has);
         if i64::from(lost) != open || open < really {
             return Err(format!(

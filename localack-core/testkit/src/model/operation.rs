@@ -153,6 +153,8 @@ pub enum Operation {
     Control(Port, u8),
     /// All flows are handed back.
     Drain,
+    /// Whoever owns the engine waits no longer for what is owed.
+    GiveUp,
     /// The sink takes nothing, or takes packets again.
     Sink {
         /// Whether it is full.

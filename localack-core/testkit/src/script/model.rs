@@ -166,6 +166,7 @@ pub(super) enum Action {
         served: bool,
     },
     Drain,
+    GiveUp,
     Sink {
         full: bool,
     },

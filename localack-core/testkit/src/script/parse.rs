@@ -119,6 +119,7 @@ fn action(words: &[&str]) -> Result<Action> {
         ["handshake"] => Action::Handshake,
         ["tick"] => Action::Tick,
         ["drain"] => Action::Drain,
+        ["give-up"] => Action::GiveUp,
         ["sink", state] => Action::Sink {
             full: *state == "full",
         },

@@ -170,6 +170,7 @@ fn perform(
             rig.set_service(if *reverse { Side::R } else { Side::S }, *served, left)?;
         }
         Action::Drain => rig.drain(left)?,
+        Action::GiveUp => rig.give_up(left)?,
         Action::Sink { full } => rig.set_sink(*full, left)?,
     }
     match &step.outcome {

@@ -123,6 +123,7 @@ impl World<'_> {
                 self.engine.drain(self.instant());
                 return self.poll();
             }
+            Operation::GiveUp => return self.gives_up(),
             Operation::Sink { full } => {
                 let words = if full { "sink full" } else { "sink open" };
                 self.script.action(self.at_ms(), words);
@@ -359,6 +360,36 @@ impl World<'_> {
         self.engine
             .set_service(flow, direction, service, now)
             .map_err(|_| "a flow that was listed a moment ago is unknown".to_owned())?;
+        self.poll()
+    }
+
+    fn gives_up(&mut self) -> Checked {
+        let Some(flow) = self.info().map(|flow| flow.id) else {
+            return Ok(());
+        };
+        self.script.action(self.at_ms(), "give-up");
+        let (before, now) = (self.modes(), self.instant());
+        self.doomed = true;
+        let given = self
+            .engine
+            .give_up(flow, now, &mut self.tape)
+            .map_err(|_| "a flow that was listed a moment ago is unknown".to_owned())?;
+        self.collect(before)?;
+        if !given && !self.tape.full && self.tape.room.is_none() {
+            return Err("nothing is given up although the sink takes packets".to_owned());
+        }
+        if !given {
+            return self.poll();
+        }
+        if self.ledgers.iter().any(|ledger| ledger.open() > 0) {
+            return Err("something is owed that was given up (promise 1)".to_owned());
+        }
+        // While the engine remembers, both hosts come to know.
+        for hop in [Hop::ALL, Hop::ALL].into_iter().flatten() {
+            for _ in 0..self.hops[hop.index()].len() {
+                self.delivers(hop, 0)?;
+            }
+        }
         self.poll()
     }
 

@@ -394,6 +394,15 @@ impl<'e> Rig<'e> {
         self.collect(before, left)
     }
 
+    pub(super) fn give_up(&mut self, left: &mut Vec<Left>) -> Result<(), String> {
+        let before = self.modes();
+        let flow = self.engine.flows().next().ok_or("there is no flow")?.id;
+        self.engine
+            .give_up(flow, self.now, &mut self.tape)
+            .map_err(|error| error.to_string())?;
+        self.collect(before, left)
+    }
+
     pub(super) fn set_sink(&mut self, full: bool, left: &mut Vec<Left>) -> Result<(), String> {
         self.tape.full = full;
         let before = self.modes();
