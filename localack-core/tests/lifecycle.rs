@@ -19,6 +19,8 @@ mod controllers;
 mod full_sink;
 #[path = "lifecycle/lab.rs"]
 mod lab;
+#[path = "lifecycle/rates.rs"]
+mod rates;
 #[path = "lifecycle/settings.rs"]
 mod settings;
 

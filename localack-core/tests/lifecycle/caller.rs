@@ -79,6 +79,7 @@ fn what_a_sink_is_lent_is_one_packet_in_pieces() {
         assert!(matches!(verdict, Verdict::Absorb(_)));
         while lab.engine.poll(at(20), 64, &mut sink) == Poll::More {}
         assert!(sink.pieces > 3, "{} pieces", sink.pieces);
+        assert!(sink.tape.offered >= sink.lengths.len(), "handed on");
         let mss = MSS as usize;
         for &(payload, gso_size) in &sink.lengths {
             let is_super = payload > mss;
