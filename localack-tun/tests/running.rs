@@ -11,21 +11,24 @@ mod common;
 mod gateway;
 #[path = "common/program.rs"]
 mod program;
+#[path = "common/satellite.rs"]
+mod satellite;
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 
-use common::{Scratch, ip, privileged};
-use gateway::{Connection, FAMILIES, Gateway, Site, assert_same};
+use common::{Scratch, privileged};
+use gateway::{Connection, FAMILIES, Gateway, assert_same};
 use localack_tun::control::Client;
 use localack_tun::control::protocol::{Answer, FlowName, Flows, Request, ServiceWord, SetService};
 use nix::sys::signal::Signal;
 use program::{Running, program};
+use satellite::Satellite;
 
 /// Memory enough for a test.
 const SMALL: &str = "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n\
@@ -549,63 +552,18 @@ fn two_queues_carry_many_connections() {
     assert_same(&before, &gateway.dump());
 }
 
-/// A long, lossy link from the gateway to the server, besides the one that is there.
-struct Satellite(Child);
-
-impl Satellite {
-    fn start(gateway: &Gateway) -> Self {
-        let (gate, server) = (gateway.name(Site::Gateway), gateway.name(Site::Server));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_localack-tun"))
-            .args(["emulate", "--left", &format!("sat0@{gate}")])
-            .args(["--right", &format!("sat0@{server}")])
-            .args(["--delay", "150ms", "--rate", "40mbit", "--queue", "2mib"])
-            .args(["--loss", "1%"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = String::new();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        said.read_line(&mut ready).unwrap();
-        assert!(ready.starts_with("ready"), "{ready}");
-        let link = Self(child);
-        for (namespace, host) in [(gate, 1), (server, 2)] {
-            ip(&format!(
-                "-n {namespace} addr add 203.0.113.{}/30 dev sat0",
-                128 + host
-            ));
-            ip(&format!(
-                "-n {namespace} addr add 2001:db8:5::{host}/64 dev sat0 nodad"
-            ));
-        }
-        ip(&format!(
-            "-n {server} route replace default via 203.0.113.129"
-        ));
-        ip(&format!(
-            "-n {server} -6 route replace default via 2001:db8:5::1"
-        ));
-        link
-    }
-}
-
-impl Drop for Satellite {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn what_is_in_custody_is_delivered_over_a_long_path_before_the_end() {
     if !privileged() {
         return;
     }
     let gateway = place("long");
-    let _link = Satellite::start(&gateway);
+    let link = "--delay 150ms --rate 40mbit --queue 2mib --loss 1%";
+    let _link = Satellite::start(&gateway, link);
     let config = config("long", "");
     let before = gateway.dump();
     let run = Running::start_between(&gateway, ["in0", "sat0"], "long", &config, "");
-    let connections = ["203.0.113.130", "2001:db8:5::2"].map(|server| gateway.open_echo(server));
+    let connections = Satellite::SERVERS.map(|server| gateway.open_echo(server));
     thread::scope(|scope| {
         let transfers = connections.each_ref().map(|connection| {
             scope.spawn(|| {
