@@ -23,6 +23,12 @@
 //! - [`emulate`] (Linux) runs two such links between two TUN devices.
 //! - [`capture`] writes what passes one end to a pcap file.
 //!
+//! # Both together
+//! `localack-tun demo` moves a file over such a link, without the gateway's engine and with it, and
+//! compares.
+//!
+//! - [`demo`] (Linux) makes a network of its own for each transfer, and leaves nothing behind.
+//!
 //! [`clock`] is the one place that reads the machine's clocks.
 //!
 //! # Example
@@ -49,6 +55,8 @@ pub mod clock;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod control;
+#[cfg(target_os = "linux")]
+pub mod demo;
 #[cfg(target_os = "linux")]
 pub mod device;
 #[cfg(target_os = "linux")]

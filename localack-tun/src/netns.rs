@@ -24,7 +24,15 @@ where
     T: Send,
     F: FnOnce() -> T + Send,
 {
-    let handle = File::open(Path::new(HANDLES).join(name))?;
+    inside(&File::open(Path::new(HANDLES).join(name))?, work)
+}
+
+/// The same inside the namespace that `handle` is open on, whether it has a name or not.
+pub(crate) fn inside<T, F>(handle: &File, work: F) -> io::Result<T>
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
     thread::scope(|scope| {
         scope
             .spawn(move || {

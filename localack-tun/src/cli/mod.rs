@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod ctl;
+mod demo;
 mod emulate;
 mod failure;
 mod log;
@@ -24,6 +25,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(Box<demo::Demo>),
+    #[command(name = demo::GATEWAY, hide = true)]
+    DemoGateway(Box<demo::Gateway>),
     Run(Box<run::Run>),
     Ctl(Box<ctl::Ctl>),
     Top(top::Top),
@@ -34,6 +38,8 @@ enum Command {
 impl Command {
     fn run(&self) -> Result<(), Failure> {
         match self {
+            Self::Demo(demo) => demo.run(),
+            Self::DemoGateway(gateway) => gateway.run(),
             Self::Run(run) => run.run(),
             Self::Ctl(ctl) => ctl.run(),
             Self::Top(top) => top.run(),

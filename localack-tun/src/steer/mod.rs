@@ -49,7 +49,7 @@
 mod error;
 mod links;
 mod name;
-mod netlink;
+pub(crate) mod netlink;
 mod rules;
 mod state;
 mod sysctl;

@@ -13,7 +13,7 @@ use netlink_sys::{Socket, SocketAddr};
 const DUMP_TRIES: usize = 10;
 
 /// A socket to the routing part of the kernel, in the network namespace it was opened in.
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     socket: Socket,
     sequence: u32,
 }
@@ -25,7 +25,7 @@ struct Answer {
 }
 
 impl Netlink {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -39,7 +39,7 @@ impl Netlink {
     }
 
     /// Asks for one object, or has one changed.
-    pub(super) fn request(
+    pub(crate) fn request(
         &mut self,
         message: RouteNetlinkMessage,
         flags: u16,
@@ -49,7 +49,7 @@ impl Netlink {
     }
 
     /// Asks for all objects of a kind.
-    pub(super) fn dump(
+    pub(crate) fn dump(
         &mut self,
         message: &RouteNetlinkMessage,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
