@@ -17,6 +17,8 @@ mod caller;
 mod controllers;
 #[path = "lifecycle/full_sink.rs"]
 mod full_sink;
+#[path = "lifecycle/growth.rs"]
+mod growth;
 #[path = "lifecycle/lab.rs"]
 mod lab;
 #[path = "lifecycle/rates.rs"]

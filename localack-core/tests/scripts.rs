@@ -222,6 +222,16 @@ scripts! {
     h7_6_a_new_connection_is_not_buried_with_the_old_one = "regress_resets_new_syn";
     /// H1.9, invariant 14.
     h1_9_a_refused_segment_brings_no_acknowledgement = "regress_acks_old_segment";
+    /// H9.1.
+    h9_1_keepalives_that_cross_are_both_answered = "regress_keepalives_crossing";
+    /// H1.9, H5.4, invariant 14; RFC 9293 section 3.8.3.
+    h1_9_a_broken_syn_begins_nothing = "regress_handshakes_broken_syn";
+    /// H4.3, RFC 2883 section 4.
+    h4_3_copies_of_what_is_held_are_reported = "regress_acks_held_again";
+    /// H1.5, H4.3, invariant 10.
+    h4_3_a_hand_over_reports_no_copies = "regress_services_dsack";
+    /// RFC 7661, RFC 5681 section 4.1, H12.1.
+    h12_1_a_window_that_is_not_used_does_not_grow = "regress_window_unused";
     /// H8.7, promise 1.
     h8_7_what_is_owed_can_be_given_up_at_once = "give_up";
     /// H2.1, H2.2, invariant 4.

@@ -190,11 +190,14 @@ impl<P: Policy> Engine<'_, P> {
         let Some(flow) = self.slot_mut(slot) else {
             return;
         };
-        if flow.pending.isn() == seg.seq {
-            flow.note_syn_again(now);
-        } else if flow.phase() == Phase::SynSeen {
+        let again = flow.pending.isn() == seg.seq;
+        if flow.phase() == Phase::SynSeen {
+            // Hosts that get no answer leave options out, and the receiver knows the SYN that it gets.
             let config = flow.chosen();
             self.begin(slot, port, seg, &config);
+        }
+        if again && let Some(flow) = self.slot_mut(slot) {
+            flow.note_syn_again(now);
         }
     }
 

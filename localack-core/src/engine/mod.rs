@@ -15,11 +15,12 @@ use crate::path::{PathTable, Verdict as PathVerdict};
 use crate::policy::{Direction, Policy, Port, Service};
 use crate::pool::{BlockSize, Pool};
 use crate::relay::{TurnTaken, Work};
-use crate::sink::{PacketMeta, Sink, SinkFull};
+use crate::sink::{Checksum, PacketMeta, Sink, SinkFull};
 use crate::stats::{Counters, FlowInfo};
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::verdict::{PassReason, Verdict};
+use crate::wire::checksum;
 use crate::wire::{self, Flags, IcmpError, NotTcp, Parsed, Segment};
 
 /// Most packets that one `ingest` pushes; the rest comes from `poll`.
@@ -355,6 +356,9 @@ impl<'a, P: Policy> Engine<'a, P> {
             return if seg.flags.contains(Flags::SYN)
                 && !seg.flags.intersects(Flags::ACK.union(Flags::RST))
             {
+                if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) {
+                    return Verdict::Pass(PassReason::BadChecksum);
+                }
                 self.on_first_syn(&key, port, wall, seg, sink)
             } else {
                 Verdict::Pass(PassReason::MidStream)

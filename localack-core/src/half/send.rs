@@ -481,7 +481,9 @@ impl SendHalf {
             // Old enough to look new some day.
             self.recover = self.snd_una.retreat(1);
         }
-        self.cwnd_full = self.cwnd_full.latest(self.snd_una);
+        if self.snd_una.octets_past(self.cwnd_full) > 1 << 30 {
+            self.cwnd_full = self.snd_una.retreat(1);
+        }
         if !self
             .flags
             .has(SendFlags::TAIL_PROBE_OUT | SendFlags::FORWARD)

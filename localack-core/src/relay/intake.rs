@@ -75,6 +75,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let push = seg.flags.contains(Flags::PSH);
         let stream = self.flow.stream_mut(direction);
         let limit = limit.earliest(stream.recv.edge);
+        let held_before = stream.chain.octets_ahead();
         let staged = self
             .pool
             .store(&mut stream.chain, start, seg.payload(packet), limit, push);
@@ -107,9 +108,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             }
         } else if !stored.held().is_empty() {
             recv.note_held(stored.held());
-            Intake::Held
-        } else if start.after(rcv_nxt) && recv.held().iter().any(|held| held.contains(start)) {
-            Intake::Duplicate
+            if stream.chain.octets_ahead() == held_before {
+                Intake::Duplicate
+            } else {
+                Intake::Held
+            }
         } else {
             Intake::NoMemory
         };

@@ -366,7 +366,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let seq = self.seq_of_pure_ack(direction, seg);
             return self.forward(direction, packet, seg, meta, seq);
         }
+        let was_active = self.flow.stream(echo).is_active();
         self.try_leave(echo);
+        let left = was_active && !self.flow.stream(echo).is_active();
+        if left && Self::drop_report_of_copies(packet, seg, meta) {
+            let seq = self.seq_of_pure_ack(direction, seg);
+            let _ = self.forward(direction, packet, seg, meta, seq);
+            return Verdict::Forward;
+        }
         if self.flow.stream(echo).is_active() && !self.must_pass(direction, seg, feedback) {
             return Verdict::Absorb(AbsorbReason::Acknowledgement);
         }

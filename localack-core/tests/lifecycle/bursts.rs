@@ -17,7 +17,7 @@ fn h12_1_a_super_segment_is_no_longer_burst_than_ten_segments() {
         lab.shake(0, 0, 1);
         lab.shake(50, 1, 3);
         let (mut seq, mut ms) = (1, 100);
-        for _ in 0..4 {
+        for _ in 0..8 {
             for _ in 0..40 {
                 lab.says(ms, Port::Inner, seq, 1, 60_000, MSS);
                 seq += MSS;

@@ -222,6 +222,95 @@ fn what_a_policy_refuses_passes_bit_for_bit_and_what_it_adopts_is_served_as_it_s
     assert_eq!(handshake.round_trip(Port::Inner), ms(10));
 }
 
+/// Serves the first connection and leaves all others alone.
+#[derive(Default)]
+struct Once {
+    asked: u32,
+}
+
+impl Policy for Once {
+    fn admit(&mut self, _: &FlowKey, _: Port, _: &SynInfo) -> Admit {
+        self.asked += 1;
+        if self.asked == 1 {
+            Admit::Adopt(at_once(FlowConfig::inner_local_ack()))
+        } else {
+            Admit::Pass
+        }
+    }
+}
+
+/// A host that has lost its memory opens the same connection anew, and the policy wants no more of it: what the
+/// old one was owed is lost loudly, and the new one passes as if nobody had ever served its addresses.
+#[test]
+fn h7_6_a_successor_that_the_policy_refuses_passes_bit_for_bit() {
+    let mut memory = Memory::new(4, 64, 1536);
+    let mut engine = Engine::new(memory.storage(), Config::new([1, 2]), Once::default())
+        .expect("valid settings");
+    let mut tape = Tape::default();
+    for (ms, port, flags, seq, ack, len) in opening() {
+        let packet = segment(port, flags, seq, ack, 60_000, len);
+        let mut octets = packet.encode(Layout::Aligned);
+        let meta = PacketMeta::default();
+        let _verdict = engine.ingest(port, at(ms), &mut octets, meta, &mut tape);
+    }
+    assert_eq!(
+        engine
+            .flows()
+            .map(|flow| flow.inner_to_outer.debt)
+            .sum::<u32>(),
+        100
+    );
+    tape.left.clear();
+    let successor = [
+        (Port::Inner, Flags::SYN, 900_000, 0, PassReason::Handshake),
+        (
+            Port::Outer,
+            Flags::SYN | Flags::ACK,
+            700_000,
+            900_001,
+            PassReason::Policy,
+        ),
+        (
+            Port::Inner,
+            Flags::ACK,
+            900_001,
+            700_001,
+            PassReason::MidStream,
+        ),
+    ];
+    for (number, (port, flags, seq, ack, reason)) in successor.into_iter().enumerate() {
+        let before = segment(port, flags, seq, ack, 60_000, 0).encode(Layout::Aligned);
+        let mut octets = before.clone();
+        let meta = PacketMeta::default();
+        let now = at(1000 + number as u64);
+        let verdict = engine.ingest(port, now, &mut octets, meta, &mut tape);
+        assert_eq!((verdict, octets), (Verdict::Pass(reason), before));
+    }
+    assert_eq!(engine.flows().count(), 0);
+    assert_eq!(engine.policy_mut().asked, 2);
+    // Whoever still knows the old connection is told (H8.7).
+    let told: Vec<Port> = tape.left.iter().map(|left| left.toward).collect();
+    assert!(tape.left.iter().all(|left| left.flags.has(Flags::RST)));
+    assert_eq!(told.len(), 2, "{:?}", tape.left);
+    assert!(told.contains(&Port::Inner) && told.contains(&Port::Outer));
+    let tells =
+        |wanted: fn(&Event) -> bool| tape.events.iter().filter(|event| wanted(event)).count();
+    assert_eq!(
+        tells(|event| matches!(event, Event::Reset { lost: 100, .. })),
+        1
+    );
+    let refuses = |event: &Event| {
+        matches!(
+            event,
+            Event::Refused {
+                reason: PassReason::Policy,
+                ..
+            }
+        )
+    };
+    assert_eq!(tells(refuses), 1);
+}
+
 /// Where each packet is to go.
 #[derive(Default)]
 struct Links(Vec<(Port, LinkId)>);
