@@ -1,11 +1,11 @@
-//! TUN devices, opened in the namespace they belong to.
+//! TUN and TAP devices, opened in the namespace they belong to.
 
 use core::fmt;
 use core::str::FromStr;
 use std::io;
 
 use nix::errno::Errno;
-use tun_rs::{DeviceBuilder, SyncDevice};
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::netns;
 
@@ -121,18 +121,42 @@ pub fn open_with_offloads(end: &End) -> Result<SyncDevice, OpenError> {
 /// See [`OpenError`].
 pub fn open_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
     within(end, || {
-        let first = build(end, |builder| {
-            with_offloads(builder).multi_queue(queues > 1)
-        })?;
-        let mut devices = Vec::with_capacity(queues.into());
-        for _ in 1..queues {
-            let queue = first.try_clone()?;
-            queue.set_nonblocking(true)?;
-            devices.push(queue);
-        }
-        devices.insert(0, first);
-        Ok(devices)
+        with_queues(
+            build(end, |builder| {
+                with_offloads(builder).multi_queue(queues > 1)
+            })?,
+            queues,
+        )
     })
+}
+
+/// The same for a TAP device, which carries frames of Ethernet. It is not up yet.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn open_tap_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
+    within(end, || {
+        with_queues(
+            build(end, |builder| {
+                let builder = builder.layer(Layer::L2).enable(false);
+                builder.offload(true).multi_queue(queues > 1)
+            })?,
+            queues,
+        )
+    })
+}
+
+/// A device and as many queues of it as there are to be more.
+fn with_queues(first: SyncDevice, queues: u16) -> io::Result<Vec<SyncDevice>> {
+    let mut devices = Vec::with_capacity(queues.into());
+    for _ in 1..queues {
+        let queue = first.try_clone()?;
+        queue.set_nonblocking(true)?;
+        devices.push(queue);
+    }
+    devices.insert(0, first);
+    Ok(devices)
 }
 
 fn with_offloads(builder: DeviceBuilder) -> DeviceBuilder {

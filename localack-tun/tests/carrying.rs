@@ -18,7 +18,7 @@ use common::{Namespace, ip, privileged};
 use localack_core::{Direction, DirectionMode, FlowInfo, Service, TransmitKind};
 use localack_tun::config::Settings;
 use localack_tun::device::open_with_offloads;
-use localack_tun::gateway::{Gateway, Setup, Source};
+use localack_tun::gateway::{Gateway, Layer, Setup, Source};
 use localack_tun::netns;
 
 /// Octets of the file that crosses the gateway.
@@ -77,6 +77,7 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     let settings = Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
     let gateway = Gateway::start(Setup {
         devices: vec![devices],
+        layer: Layer::Ip,
         settings,
         source: Source::default(),
         mtu: [1500; 2],

@@ -90,6 +90,12 @@ impl<P> Engine<'_, P> {
         table::live_id(self.storage.flows, slot)
     }
 
+    /// The flow of a connection, from its first SYN on; `None` if the engine has no state of it.
+    #[must_use]
+    pub fn find_flow(&mut self, key: &FlowKey) -> Option<FlowId> {
+        self.find(key).and_then(|slot| self.id_of(slot))
+    }
+
     pub(super) fn find(&mut self, key: &FlowKey) -> Option<u32> {
         let hash = key.hash(self.config.hash_key);
         let packed = PackedKey::from(key);

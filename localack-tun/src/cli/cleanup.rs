@@ -11,8 +11,8 @@ use super::run::STATE_FILE;
 
 /// Undo what a `run` has left behind that was killed.
 ///
-/// Removes its rules and routes from this network namespace, and puts the kernel's settings back that
-/// it had changed. Without anything to undo it does nothing. `run` does the same before it begins.
+/// Removes its rules and routes from this network namespace, puts the kernel's settings back that it
+/// had changed, and a port that it had taken into its bridge. Without anything to undo it does nothing. `run` does the same before it begins.
 #[derive(Debug, Args)]
 pub(super) struct Cleanup {
     /// The file in which `run` notes what is to be put back.

@@ -9,21 +9,21 @@ use std::{io, thread};
 use clap::Args;
 use localack_core::{Custody, TransmitKind};
 use localack_tun::clock::Clock;
-use localack_tun::config::{
-    ControllerName, Flags, LoadError, Rate, ServiceChoice, Settings, custody,
-};
+use localack_tun::config::{ControllerName, Flags, LoadError, Rate, ServiceChoice, custody};
 use localack_tun::control::{self, Observer};
-use localack_tun::device::{self, End};
 use localack_tun::gateway::{
     Counts, Gateway, Handle, HandleError, Remaining, Setup, Source, SourceError,
 };
 use localack_tun::metrics;
-use localack_tun::steer::{self, InterfaceName, Plan, SteerError, Steering};
+use localack_tun::steer::InterfaceName;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+use self::place::{Place, Taken};
 use super::{Failure, log};
+
+mod place;
 
 /// Where it is noted what is to be put back.
 pub(super) const STATE_FILE: &str = "/run/localack-tun.state";
@@ -32,12 +32,16 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long packets may still be under way in the devices once no more are steered to them.
 const LAST_PACKETS: Duration = Duration::from_millis(20);
 
-/// Acknowledge forwarded TCP for the far end, until SIGTERM or SIGINT.
+/// Acknowledge TCP that passes this machine for the far end, until SIGTERM or SIGINT.
 ///
 /// Creates two TUN devices and steers the TCP, and the ICMP, that this machine forwards between the
 /// two interfaces through an engine: IPv4 and IPv6, and nothing else. Without more being said it
 /// acknowledges data from the inner side, with the controller bbr, once the receiver has shown that it
 /// is there; data from the outer side passes as it is.
+///
+/// With `--inner-port` or `--outer-port` it does that at layer 2 instead: it takes a port from its bridge,
+/// such as the one of a virtual machine, and sits between the two. Nothing in the guest or in the routing
+/// changes, and all frames but those of TCP pass as they are.
 ///
 /// SIGHUP reads the configuration file again; what it says of connections then holds for those under
 /// way too. SIGTERM and SIGINT hand every connection back to its ends, for which they wait until what
@@ -53,6 +57,16 @@ pub(super) struct Run {
     /// The interface on the side of the long path.
     #[arg(long, value_name = "IF")]
     outer: Option<String>,
+
+    /// Instead of the two: a port of a bridge with the hosts that wait behind it, such as the tap device of
+    /// a virtual machine.
+    #[arg(long, value_name = "IF", conflicts_with_all = ["inner", "outer", "outer_port"])]
+    inner_port: Option<String>,
+
+    /// Instead of the two: a port of a bridge that leads to the long path, such as a network card. All that
+    /// are on the bridge are the inner side, this machine too.
+    #[arg(long, value_name = "IF", conflicts_with_all = ["inner", "outer"])]
+    outer_port: Option<String>,
 
     /// The configuration file (TOML); what is said here wins over it.
     #[arg(long, value_name = "FILE")]
@@ -100,13 +114,18 @@ struct SteeringArgs {
     #[arg(long)]
     ipv6_only: bool,
 
-    /// The TUN device that gets what arrives on the inner interface.
+    /// The TUN device that gets what arrives on the inner interface; with a port the TAP device on that
+    /// side.
     #[arg(long, value_name = "NAME", default_value = "lak-in")]
     inner_device: InterfaceName,
 
-    /// The TUN device that gets what arrives on the outer interface.
+    /// The same for the outer interface or side.
     #[arg(long, value_name = "NAME", default_value = "lak-out")]
     outer_device: InterfaceName,
+
+    /// The bridge that is made to join a port and a TAP device.
+    #[arg(long, value_name = "NAME", default_value = "lak-br")]
+    bridge_device: InterfaceName,
 
     /// Priority of the routing rules.
     #[arg(long, value_name = "N", default_value_t = 10_800)]
@@ -136,6 +155,8 @@ impl Run {
         let mut flags = Flags::default();
         flags.inner.clone_from(&self.inner);
         flags.outer.clone_from(&self.outer);
+        flags.inner_port.clone_from(&self.inner_port);
+        flags.outer_port.clone_from(&self.outer_port);
         flags.service = self.serving.service;
         flags.controller = self.serving.controller;
         flags.rate = self.serving.rate;
@@ -143,59 +164,25 @@ impl Run {
         Source::new(self.config.clone(), flags)
     }
 
-    fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
-        let interface = |side: &str, name: &Option<String>| {
-            let name = name.as_deref().ok_or_else(|| {
-                Failure::usage(format!(
-                    "no {side} interface: name it with --{side} IF, or in the file with `interface` in \
-                     [{side}]"
-                ))
-            })?;
-            name.parse::<InterfaceName>()
-                .map_err(|error| Failure::usage(format!("{name}: {error}")))
-        };
-        let given = &self.steering;
-        let mut plan = Plan::new(
-            interface("inner", &settings.inner)?,
-            interface("outer", &settings.outer)?,
-            given.inner_device.clone(),
-            given.outer_device.clone(),
-        );
-        plan.priority = given.rule_priority;
-        plan.inner_table = given.inner_table;
-        plan.outer_table = given.outer_table;
-        plan.ipv4 = !given.ipv6_only;
-        plan.ipv6 = !given.ipv4_only;
-        plan.set_forwarding = given.set_forwarding;
-        Ok(plan)
-    }
-
     pub(super) fn run(&self) -> Result<(), Failure> {
         let source = self.source();
         let settings = source.read().map_err(Failure::usage)?;
-        let plan = self.plan(&settings)?;
+        let place = Place::of(&settings, &self.steering)?;
         let set_level = log::start(settings.log_format, settings.log_level);
         let (notify, notices) = channel();
         watch_signals(&notify).map_err(|error| Failure::runtime(format!("signals: {error}")))?;
 
-        let left = steer::cleanup(&self.steering.state).map_err(Failure::runtime)?;
+        let left = place.cleanup(&self.steering.state)?;
         if !left.is_empty() {
             warn!("an earlier run was killed; what it left is undone: {left}");
         }
-        let mtu = [&plan.inner, &plan.outer].map(steer::mtu);
-        let [inner, outer] = mtu.map(|mtu| mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)));
-        let mtu = [inner, outer]
-            .into_iter()
-            .collect::<Result<Vec<_>, SteerError>>()
-            .map_err(Failure::runtime)?;
-        let &[inner, outer] = mtu.as_slice() else {
-            return Err(Failure::runtime("two interfaces have two MTUs"));
-        };
+        let mtu = place.mtu()?;
         let gateway = Gateway::start(Setup {
-            devices: open_devices(&plan, settings.engine.queues)?,
+            devices: place.open_devices(settings.engine.queues)?,
+            layer: place.layer(),
             settings,
             source,
-            mtu: [inner, outer],
+            mtu,
             set_level,
             on_end: Arc::new(move || {
                 // Nobody listens any more once the end was asked for.
@@ -205,17 +192,17 @@ impl Run {
         .map_err(Failure::runtime)?;
         let handle = gateway.handle();
         let _listeners = Listeners::start(&handle)?;
-        let steering = Steering::install(&plan, &self.steering.state).map_err(Failure::runtime)?;
+        let taken = place.take(&self.steering.state)?;
         handle.set_running();
-        for [name, before, now] in steering.settings() {
+        for [name, before, now] in taken.settings() {
             info!(
                 name,
                 before, now, "a setting of the kernel is changed until the end"
             );
         }
-        say_ready(&plan, &handle);
+        say_ready(&place, &handle);
         let outcome = serve(&handle, &notices);
-        finish(gateway, steering, outcome)
+        finish(gateway, taken, outcome)
     }
 }
 
@@ -249,17 +236,6 @@ impl Listeners {
     }
 }
 
-/// Opens both devices with all of their queues.
-fn open_devices(plan: &Plan, queues: u16) -> Result<Vec<[tun_rs::SyncDevice; 2]>, Failure> {
-    let open = |name: &InterfaceName| {
-        let end: End = name.as_str().parse().map_err(Failure::usage)?;
-        device::open_queues(&end, queues).map_err(Failure::runtime)
-    };
-    let inner = open(&plan.inner_device)?;
-    let outer = open(&plan.outer_device)?;
-    Ok(inner.into_iter().zip(outer).map(<[_; 2]>::from).collect())
-}
-
 /// Sends each signal that is for us as a notice.
 fn watch_signals(notify: &Sender<Notice>) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
@@ -275,7 +251,7 @@ fn watch_signals(notify: &Sender<Notice>) -> io::Result<()> {
     thread.spawn(forward).map(drop)
 }
 
-fn say_ready(plan: &Plan, handle: &Handle) {
+fn say_ready(place: &Place, handle: &Handle) {
     let settings = handle.settings();
     let policies = handle.policies();
     let default = policies.rules().last().map(|rule| rule.settings().actions);
@@ -283,14 +259,17 @@ fn say_ready(plan: &Plan, handle: &Handle) {
         .map(|actions| (actions.inner_to_outer, actions.controller))
         .unwrap_or_default();
     let word = |word: Option<String>| word.unwrap_or_default();
+    let [inner, outer] = place.sides();
+    let plan = place.plan();
+    let tables = plan.map(|plan| format!("{} {}", plan.inner_table, plan.outer_table));
     info!(
-        inner = %plan.inner,
-        outer = %plan.outer,
-        devices = %format_args!("{} {}", plan.inner_device, plan.outer_device),
-        rules = plan.priority,
-        tables = %format_args!("{} {}", plan.inner_table, plan.outer_table),
-        ipv4 = plan.ipv4,
-        ipv6 = plan.ipv6,
+        inner,
+        outer,
+        devices = place.devices().join(" "),
+        rules = plan.map(|plan| plan.priority),
+        tables,
+        ipv4 = plan.map(|plan| plan.ipv4),
+        ipv6 = plan.map(|plan| plan.ipv6),
         queues = settings.engine.queues,
         flows = settings.engine.flows,
         buffer = settings.engine.buffer,
@@ -298,10 +277,18 @@ fn say_ready(plan: &Plan, handle: &Handle) {
         policies = settings.policies.len(),
         service = word(service.map(|service| service.to_string())),
         controller = word(controller.map(|controller| controller.name().to_string())),
-        control = settings.control.as_ref().map(|path| tracing::field::display(path.display())),
+        control = settings
+            .control
+            .as_ref()
+            .map(|path| tracing::field::display(path.display())),
         metrics = settings.metrics.map(tracing::field::display),
-        config = handle.source().file.as_ref().map(|file| tracing::field::display(file.display())),
-        "ready: forwarded TCP passes the engine",
+        config = handle
+            .source()
+            .file
+            .as_ref()
+            .map(|file| tracing::field::display(file.display())),
+        "ready: {} TCP passes the engine",
+        place.what(),
     );
 }
 
@@ -407,16 +394,13 @@ fn give_up(handle: &Handle) -> Result<(), Failure> {
 }
 
 /// Undoes everything.
-fn finish(
-    gateway: Gateway,
-    steering: Steering,
-    outcome: Result<(), Failure>,
-) -> Result<(), Failure> {
-    let undone = steering.remove().map_err(Failure::runtime);
+fn finish(gateway: Gateway, taken: Taken, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    let without = taken.without();
+    let undone = taken.remove();
     thread::sleep(LAST_PACKETS);
     let counted = gateway.stop().map_err(Failure::runtime);
     match &undone {
-        Ok(()) => info!("steering is undone: connections go on by plain forwarding"),
+        Ok(()) => info!("steering is undone: connections go on {without}"),
         Err(failure) => error!("steering is not undone: {}", failure.message),
     }
     let counted = counted?;

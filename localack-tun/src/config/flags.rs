@@ -1,6 +1,6 @@
 //! What the command line says, which wins.
 
-use localack_core::Custody;
+use localack_core::{Custody, Port};
 
 use super::actions::{ControllerChoice, Vouched};
 use super::quantity::Rate;
@@ -15,6 +15,10 @@ pub struct Flags {
     pub inner: Option<String>,
     /// The interface on the outer side.
     pub outer: Option<String>,
+    /// The port on the inner side that is to be taken from its bridge.
+    pub inner_port: Option<String>,
+    /// The same on the outer side.
+    pub outer_port: Option<String>,
     /// The service of data from the inner side, where no policy says otherwise.
     pub service: Option<ServiceChoice>,
     /// Its controller, where no policy says otherwise.
@@ -46,6 +50,15 @@ pub enum FlagError {
     /// Inner and outer are the same.
     #[error("the inner and the outer interface are the same: {0}")]
     SameInterface(String),
+    /// A port and interfaces.
+    #[error(
+        "a port takes the place of the interfaces: either --inner-port or --outer-port, or --inner and \
+         --outer"
+    )]
+    PortAndInterface,
+    /// A port on either side.
+    #[error("one port is taken from its bridge: either --inner-port or --outer-port")]
+    TwoPorts,
     /// A policy vouches for another rate of the same share.
     #[error(transparent)]
     Share(#[from] ShareConflict),
@@ -85,6 +98,19 @@ impl Settings {
                 let error = |error| FlagError::Interface { side, error };
                 *place = Some(interface(name).map_err(error)?);
             }
+        }
+        let port = match (&flags.inner_port, &flags.outer_port) {
+            (Some(_), Some(_)) => return Err(FlagError::TwoPorts),
+            (Some(name), None) => Some((Port::Inner, "inner-port", name)),
+            (None, Some(name)) => Some((Port::Outer, "outer-port", name)),
+            (None, None) => None,
+        };
+        if let Some((at, side, name)) = port {
+            let error = |error| FlagError::Interface { side, error };
+            self.port = Some((at, interface(name).map_err(error)?));
+        }
+        if self.port.is_some() && (self.inner.is_some() || self.outer.is_some()) {
+            return Err(FlagError::PortAndInterface);
         }
         match (&self.inner, &self.outer) {
             (Some(inner), Some(outer)) if inner == outer => {
@@ -192,6 +218,26 @@ mod tests {
         assert_eq!(
             apply(file, &only_name),
             with_share("5mbit".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_port_takes_the_place_of_interfaces() {
+        let port = flags(|flags| flags.outer_port = Some("eth0".into()));
+        let mut given = settings("[inner]\nport = \"vnet0\"");
+        assert_eq!(given.apply(&port), Ok(()));
+        assert_eq!(given.port, Some((Port::Outer, "eth0".to_owned())));
+        let both = flags(|flags| {
+            flags.inner_port = Some("vnet0".into());
+            flags.outer_port = Some("eth0".into());
+        });
+        assert_eq!(settings("").apply(&both), Err(FlagError::TwoPorts));
+        let mut given = settings("[inner]\ninterface = \"a\"");
+        assert_eq!(given.apply(&port), Err(FlagError::PortAndInterface));
+        let wrong = flags(|flags| flags.inner_port = Some("a/b".into()));
+        assert_eq!(
+            given.apply(&wrong).unwrap_err().to_string(),
+            "--inner-port: \"a/b\" is not an interface: 1 to 15 characters, no '/', ':', '%' or space"
         );
     }
 

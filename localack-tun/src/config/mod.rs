@@ -45,6 +45,8 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use localack_core::Port;
+
 pub use actions::{Actions, ControllerChoice, Vouched};
 pub use engine::{EngineSettings, Geometry};
 pub use flags::{FlagError, Flags};
@@ -63,7 +65,7 @@ use value::{Fault, Value, integer, string, text};
 const KEYS: &[&str] = &[
     "engine", "inner", "outer", "metrics", "control", "log", "default", "policy",
 ];
-const INTERFACE_KEYS: &[&str] = &["interface"];
+const INTERFACE_KEYS: &[&str] = &["interface", "port"];
 const METRICS_KEYS: &[&str] = &["listen"];
 const CONTROL_KEYS: &[&str] = &["socket"];
 const LOG_KEYS: &[&str] = &["format", "level"];
@@ -83,6 +85,8 @@ pub struct Settings {
     pub inner: Option<String>,
     /// The interface on the side of the long path.
     pub outer: Option<String>,
+    /// The port that is to be taken from its bridge, if that is what is done, and its side.
+    pub port: Option<(Port, String)>,
     /// Where metrics are served; nowhere by default.
     pub metrics: Option<SocketAddr>,
     /// The socket that commands come by, an absolute path.
@@ -104,6 +108,7 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             inner: None,
             outer: None,
+            port: None,
             metrics: None,
             control: Some(CONTROL_SOCKET.into()),
             log_format: LogFormat::default(),
@@ -217,15 +222,31 @@ impl Settings {
             self.engine = EngineSettings::read(section, reader);
         }
         let mut places = Vec::new();
-        for (key, place) in [("inner", &mut self.inner), ("outer", &mut self.outer)] {
+        let mut ports = Vec::new();
+        for (key, side, place) in [
+            ("inner", Port::Inner, &mut self.inner),
+            ("outer", Port::Outer, &mut self.outer),
+        ] {
             if let Some(mut section) = root.section(reader, key, INTERFACE_KEYS) {
                 let some = |value: &Value<'_>| text(interface)(value).map(Some);
                 places.extend(section.read_into(reader, "interface", place, some));
+                let mut port = None;
+                ports.extend(section.read_into(reader, "port", &mut port, some));
+                self.port = port.map(|port| (side, port)).or(self.port.take());
                 section.finish(reader);
             }
         }
         if let (true, [_, span]) = (self.inner == self.outer, places.as_slice()) {
             let message = "`interface`: the inner and the outer interface are the same";
+            reader.report(span.clone(), message);
+        }
+        if let [_, span] = ports.as_slice() {
+            let message =
+                "`port`: one port is taken from its bridge, on the inner or on the outer side";
+            reader.report(span.clone(), message);
+        }
+        if let ([span, ..], [_, ..]) = (ports.as_slice(), places.as_slice()) {
+            let message = "`port`: it takes the place of the interfaces; leave out `interface`";
             reader.report(span.clone(), message);
         }
         if let Some(mut section) = root.section(reader, "metrics", METRICS_KEYS) {

@@ -1,5 +1,6 @@
 //! Settings as a file would have them.
 
+use localack_core::Port;
 use serde::{Serialize, Serializer};
 
 use super::actions::{Actions, ControllerChoice};
@@ -156,7 +157,10 @@ impl Serialize for PolicySettings {
 
 #[derive(Serialize)]
 struct InterfaceText<'a> {
-    interface: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -192,13 +196,20 @@ struct SettingsText<'a> {
 
 impl Serialize for Settings {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        fn interface(name: Option<&String>) -> Option<InterfaceText<'_>> {
-            name.map(|interface| InterfaceText { interface })
+        fn side<'a>(
+            side: Port,
+            interface: Option<&'a str>,
+            port: Option<&'a (Port, String)>,
+        ) -> Option<InterfaceText<'a>> {
+            let port = port.filter(|(of, _)| *of == side);
+            let port = port.map(|(_, name)| name.as_str());
+            (interface.is_some() || port.is_some()).then_some(InterfaceText { interface, port })
         }
+        let port = self.port.as_ref();
         SettingsText {
             engine: &self.engine,
-            inner: interface(self.inner.as_ref()),
-            outer: interface(self.outer.as_ref()),
+            inner: side(Port::Inner, self.inner.as_deref(), port),
+            outer: side(Port::Outer, self.outer.as_deref(), port),
             metrics: MetricsText {
                 listen: self.metrics.map_or(OFF.to_owned(), |at| at.to_string()),
             },

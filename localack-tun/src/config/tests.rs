@@ -28,6 +28,13 @@ fn example_in_full() -> String {
     lines.join("\n")
 }
 
+/// The example in full but for one of two keys that exclude each other.
+fn example_without(key: &str) -> Settings {
+    let example = example_in_full();
+    let lines = example.lines().filter(|line| !line.starts_with(key));
+    parse(&lines.collect::<Vec<_>>().join("\n"))
+}
+
 #[test]
 fn the_example_states_the_defaults() {
     assert_eq!(parse(EXAMPLE), Settings::default());
@@ -36,7 +43,9 @@ fn the_example_states_the_defaults() {
 
 #[test]
 fn what_the_example_shows_is_accepted() {
-    let settings = parse(&example_in_full());
+    let bridged = example_without("interface =");
+    assert_eq!(bridged.port, Some((Port::Inner, "vnet0".to_owned())));
+    let settings = example_without("port =");
     let names: Vec<_> = settings.policies.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["backups", "voice"]);
     assert_eq!(settings.inner.as_deref(), Some("eth0"));
@@ -175,7 +184,7 @@ fn every_key_reaches_its_setting() {
 
 #[test]
 fn a_policy_says_which_connections_and_how() {
-    let settings = parse(&example_in_full());
+    let settings = example_without("port =");
     let backups = settings.policies.first().unwrap();
     let matches = &backups.matches;
     let lengths = [

@@ -1,6 +1,6 @@
 //! A [`Handle`] as the control socket and the metrics see it.
 
-use localack_core::{DemoteCause, Direction, FlowId, Service};
+use localack_core::{DemoteCause, Direction, FlowId, Port, Service};
 
 use super::handle::{Applied, Handle, HandleError, State};
 use crate::clock::Clock;
@@ -13,6 +13,11 @@ use crate::policy::Policies;
 impl Backend for Handle {
     fn overview(&self) -> Overview {
         let settings = self.settings();
+        let side = |side, interface: Option<String>| match settings.port.clone() {
+            Some((of, port)) if of == side => port,
+            Some(_) => "bridge".to_owned(),
+            None => interface.unwrap_or_default(),
+        };
         Overview {
             state: match self.state() {
                 State::Starting => GatewayState::Starting,
@@ -21,8 +26,8 @@ impl Backend for Handle {
                 State::Drained => GatewayState::Drained,
             },
             uptime: self.uptime(),
-            inner: settings.inner.unwrap_or_default(),
-            outer: settings.outer.unwrap_or_default(),
+            inner: side(Port::Inner, settings.inner.clone()),
+            outer: side(Port::Outer, settings.outer.clone()),
             queues: settings.engine.queues,
             config: self.source().file.clone(),
         }

@@ -8,8 +8,9 @@
 use core::mem;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use localack_core::Port;
+use localack_core::{LinkId, Port};
 
+use super::ethernet::{self, MOST_LEAD};
 use super::frame::FRAME_HEADER;
 use super::mailbox::Wakers;
 use super::spread::Spread;
@@ -25,10 +26,14 @@ const WAITING: usize = 1024;
 pub(super) struct Parcel {
     /// The device that it came in by.
     pub(super) port: Port,
-    /// What stood before it.
+    /// What the kernel says of it.
     pub(super) header: [u8; FRAME_HEADER],
-    /// How long it is, in octets.
+    /// How long it is, in octets, with what stands before the IP header.
     pub(super) length: usize,
+    /// Octets before the IP header; all of them if there is none.
+    pub(super) lead: usize,
+    /// The VLANs that it is in.
+    pub(super) link: LinkId,
     pub(super) room: Vec<u8>,
     /// The queue that the parcel belongs to.
     home: usize,
@@ -40,14 +45,28 @@ impl Parcel {
             port: Port::Inner,
             header: [0; FRAME_HEADER],
             length: 0,
-            room: vec![0; LONGEST_PACKET],
+            lead: 0,
+            link: LinkId(0),
+            room: vec![0; LONGEST_PACKET + MOST_LEAD],
             home,
         }
     }
 
-    /// The packet.
+    /// Finds the IP packet in a frame of Ethernet.
+    pub(super) fn find_packet(&mut self) {
+        let found = ethernet::lead(self.frame());
+        (self.lead, self.link) = found.unwrap_or((self.length, LinkId(0)));
+    }
+
+    /// All of it.
+    pub(super) fn frame(&self) -> &[u8] {
+        self.room.get(..self.length).unwrap_or_default()
+    }
+
+    /// The IP packet.
     pub(super) fn packet(&mut self) -> &mut [u8] {
-        self.room.get_mut(..self.length).unwrap_or_default()
+        let octets = self.lead..self.length;
+        self.room.get_mut(octets).unwrap_or_default()
     }
 }
 

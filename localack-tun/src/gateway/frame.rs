@@ -46,10 +46,15 @@ pub(super) fn meta(header: &[u8]) -> Option<PacketMeta> {
 /// The header of a packet that is complete as it is.
 pub(super) const PLAIN: [u8; FRAME_HEADER] = [0; FRAME_HEADER];
 
-/// The header of a super-segment that begins with `headers`, which the kernel is to cut into segments of
-/// `gso_size` octets. It works their checksums out itself, so that `headers` gets the sum of the
-/// pseudo-header instead of one. `None` if those are not the headers of TCP in IP.
-pub(super) fn to_be_cut(headers: &mut [u8], gso_size: u16) -> Option<[u8; FRAME_HEADER]> {
+/// The header of a super-segment that begins with `headers`, behind `lead` octets of the link layer, which
+/// the kernel is to cut into segments of `gso_size` octets. It works their checksums out itself, so that
+/// `headers` gets the sum of the pseudo-header instead of one. `None` if those are not the headers of TCP in
+/// IP.
+pub(super) fn to_be_cut(
+    headers: &mut [u8],
+    lead: usize,
+    gso_size: u16,
+) -> Option<[u8; FRAME_HEADER]> {
     let Parsed::Tcp(seg) = parse_headers(headers) else {
         return None;
     };
@@ -61,7 +66,13 @@ pub(super) fn to_be_cut(headers: &mut [u8], gso_size: u16) -> Option<[u8; FRAME_
         IpVersion::V4 => GSO_TCPV4,
         IpVersion::V6 => GSO_TCPV6,
     };
-    let words = [seg.payload_offset, gso_size, seg.tcp_offset, TCP_CHECKSUM];
+    let lead = u16::try_from(lead).ok()?;
+    let words = [
+        lead.checked_add(seg.payload_offset)?,
+        gso_size,
+        lead.checked_add(seg.tcp_offset)?,
+        TCP_CHECKSUM,
+    ];
     let mut frame = [0; FRAME_HEADER];
     let octets = [NEEDS_CHECKSUM, kind].into_iter();
     let octets = octets.chain(words.into_iter().flat_map(u16::to_ne_bytes));
@@ -126,13 +137,17 @@ mod tests {
     fn the_kernel_is_told_where_to_cut_and_gets_the_sum_of_the_pseudo_header() {
         let mut packet = packet(4000);
         let (headers, payload) = packet.split_at_mut(52);
-        let frame = to_be_cut(headers, 1448).unwrap();
-        let words: Vec<u16> = frame[2..]
-            .chunks(2)
-            .map(|word| u16::from_ne_bytes([word[0], word[1]]))
-            .collect();
+        let words = |frame: &[u8]| -> Vec<u16> {
+            let words = frame[2..].chunks(2);
+            words
+                .map(|word| u16::from_ne_bytes([word[0], word[1]]))
+                .collect()
+        };
+        let behind_ethernet = to_be_cut(&mut headers.to_vec(), 18, 1448).unwrap();
+        assert_eq!(words(&behind_ethernet), [70, 1448, 38, 16]);
+        let frame = to_be_cut(headers, 0, 1448).unwrap();
         assert_eq!(frame[..2], [NEEDS_CHECKSUM, GSO_TCPV4]);
-        assert_eq!(words, [52, 1448, 20, 16]);
+        assert_eq!(words(&frame), [52, 1448, 20, 16]);
         assert_eq!(meta(&frame).unwrap().gso_size, 1448);
         // Completed as hardware does it, over everything from csum_start on, it is right.
         let mut sum = localack_core::wire::checksum::Sum::new();
@@ -149,7 +164,7 @@ mod tests {
     fn what_is_not_tcp_is_not_cut() {
         let mut udp = packet(100);
         udp[9] = 17;
-        assert_eq!(to_be_cut(&mut udp[..52], 1448), None);
-        assert_eq!(to_be_cut(&mut [], 1448), None);
+        assert_eq!(to_be_cut(&mut udp[..52], 0, 1448), None);
+        assert_eq!(to_be_cut(&mut [], 0, 1448), None);
     }
 }

@@ -1,7 +1,9 @@
-//! The live gateway: engines between two TUN devices.
+//! The live gateway: engines between two TUN devices, or two TAP devices.
 //!
 //! The kernel hands over what is steered to the two devices ([`crate::steer`]): super-segments, as they
 //! come, with checksums that are still open. What the engine makes of them it gives back in the same form.
+//! TUN devices carry IP packets, TAP devices frames of Ethernet with IP packets or anything else in them
+//! ([`Layer`]).
 //!
 //! # Queues
 //! Each device has the same number of queues. To each pair of them belongs a thread with an engine of
@@ -16,6 +18,7 @@
 mod backend;
 mod command;
 mod demotions;
+mod ethernet;
 mod exchange;
 mod frame;
 mod handle;
@@ -42,6 +45,7 @@ use tun_rs::SyncDevice;
 use crate::clock::Clock;
 use crate::config::{LogLevel, Settings};
 use crate::policy::Policies;
+use ethernet::Leads;
 use exchange::Exchange;
 use handle::Ends;
 use journal::Journal;
@@ -101,10 +105,22 @@ impl From<Errno> for GatewayError {
     }
 }
 
+/// What the devices of a gateway carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// IP packets (TUN), which the kernel has routed to here and routes on.
+    Ip,
+    /// Frames of Ethernet (TAP). Those that are not TCP over IP go from one device to the other as they
+    /// are; what the engine makes has the addresses and VLANs of its connection's newest frames.
+    Ethernet,
+}
+
 /// What a gateway begins with.
 pub struct Setup {
     /// The devices of each queue, the inner side's first.
     pub devices: Vec<[SyncDevice; 2]>,
+    /// What they carry.
+    pub layer: Layer,
     /// What holds from the start.
     pub settings: Settings,
     /// Where settings come from when they are to be read again.
@@ -120,6 +136,7 @@ pub struct Setup {
 impl core::fmt::Debug for Setup {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Setup")
+            .field("layer", &self.layer)
             .field("settings", &self.settings)
             .field("source", &self.source)
             .field("mtu", &self.mtu)
@@ -145,6 +162,7 @@ impl Gateway {
     pub fn start(setup: Setup) -> Result<Self, GatewayError> {
         let Setup {
             devices,
+            layer,
             settings,
             source,
             mtu,
@@ -164,6 +182,9 @@ impl Gateway {
         let mut exchanges = Exchange::among(&wakers, spread).into_iter();
         let mut config = settings.engine.config(random_key()?, mtu);
         config.super_segment = SUPER_SEGMENT;
+        let flows = settings.engine.per_queue().flows;
+        let leads = || (layer == Layer::Ethernet).then(|| Leads::new(flows));
+        let mut leads: Vec<_> = (0..queues).map(|_| leads()).collect();
         if settings.engine.lock_memory {
             memory::lock(&settings.engine)?;
         }
@@ -186,6 +207,7 @@ impl Gateway {
                 exchange: exchanges.next(),
                 held: own,
                 reporter: journal.reporter(queue),
+                leads: leads.pop().flatten(),
             };
             let on_end = Arc::clone(&on_end);
             let journal = Arc::clone(&journal);

@@ -8,11 +8,12 @@ use nix::errno::Errno;
 use nix::sys::uio::{readv, writev};
 use tun_rs::SyncDevice;
 
+use super::ethernet::{Lead, Leads, MOST_LEAD};
 use super::frame::{self, FRAME_HEADER};
 use super::hops;
 use super::journal::Reporter;
 
-/// Most pieces of one packet: the frame, the headers and blocks of the pool.
+/// Most pieces of one packet: what the kernel is told, the headers and blocks of the pool.
 const MOST_PIECES: usize = 64;
 /// Room for the headers of IP and TCP.
 const MOST_HEADERS: usize = 128;
@@ -48,17 +49,24 @@ pub(super) struct Outlet {
     devices: [SyncDevice; 2],
     pub(super) counters: DeviceCounters,
     reporter: Option<Reporter>,
+    /// Where the devices carry frames of Ethernet.
+    pub(super) leads: Option<Leads>,
     gather: Vec<u8>,
 }
 
 impl Outlet {
-    pub(super) fn new(devices: [SyncDevice; 2], reporter: Option<Reporter>) -> Self {
+    pub(super) fn new(
+        devices: [SyncDevice; 2],
+        reporter: Option<Reporter>,
+        leads: Option<Leads>,
+    ) -> Self {
         Self {
             devices,
+            leads,
             counters: DeviceCounters::default(),
             reporter,
             // What it takes is known: a super-segment and its headers.
-            gather: Vec::with_capacity(usize::from(u16::MAX) + FRAME_HEADER),
+            gather: Vec::with_capacity(usize::from(u16::MAX) + FRAME_HEADER + MOST_LEAD),
         }
     }
 
@@ -74,7 +82,7 @@ impl Outlet {
         self.device(port).as_fd()
     }
 
-    /// The next packet that has come in by `port`, as octets of `packet`, and what stands before it.
+    /// The next packet that has come in by `port`, as octets of `packet`, and what the kernel says of it.
     pub(super) fn receive(
         &self,
         port: Port,
@@ -103,12 +111,15 @@ impl Outlet {
     }
 
     /// Writes a packet of the engine's in one piece after the other, or gathered if there are many.
-    fn write(&mut self, frame: &[u8], headers: &[u8], packet: &Transmit<'_>) -> Sent {
-        let payload = || packet.slices().skip(1);
+    fn write(&mut self, frame: &[u8], lead: &[u8], headers: &[u8], packet: &Transmit<'_>) -> Sent {
+        let before = [frame, lead, headers];
+        let all = || {
+            let before = before.into_iter().filter(|octets| !octets.is_empty());
+            before.chain(packet.slices().skip(1))
+        };
         let mut pieces = [IoSlice::new(&[]); MOST_PIECES];
         let mut count = 0;
-        let all = [frame, headers].into_iter().chain(payload());
-        for (cell, octets) in pieces.iter_mut().zip(all) {
+        for (cell, octets) in pieces.iter_mut().zip(all()) {
             *cell = IoSlice::new(octets);
             count += 1;
         }
@@ -121,7 +132,7 @@ impl Outlet {
             return judge(writev(device, pieces.get(..count).unwrap_or_default()));
         }
         self.gather.clear();
-        for octets in [frame, headers].into_iter().chain(payload()) {
+        for octets in all() {
             self.gather.extend_from_slice(octets);
         }
         judge(writev(device, &[IoSlice::new(&self.gather)]))
@@ -148,13 +159,27 @@ impl Sink for Outlet {
             return Ok(());
         };
         headers.copy_from_slice(given);
-        hops::give_back(headers);
+        let lead = match &self.leads {
+            // The kernel takes a hop for forwarding it to here.
+            None => {
+                hops::give_back(headers);
+                None
+            }
+            Some(leads) => match leads.of(packet.flow(), packet.port()) {
+                None => {
+                    self.count(Sent::Refused);
+                    return Ok(());
+                }
+                lead => lead,
+            },
+        };
+        let lead = lead.as_ref().map_or(&[][..], Lead::octets);
         let frame = match packet.gso_size() {
             0 => Some(frame::PLAIN),
-            gso_size => frame::to_be_cut(headers, gso_size),
+            gso_size => frame::to_be_cut(headers, lead.len(), gso_size),
         };
         let sent = match frame {
-            Some(frame) => self.write(&frame, headers, &packet),
+            Some(frame) => self.write(&frame, lead, headers, &packet),
             None => Sent::Refused,
         };
         self.count(sent);

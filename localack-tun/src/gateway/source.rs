@@ -62,12 +62,14 @@ pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<St
     };
     keep("[inner] interface", before.inner != now.inner);
     keep("[outer] interface", before.outer != now.outer);
+    keep("[inner] or [outer] port", before.port != now.port);
     keep("[metrics] listen", before.metrics != now.metrics);
     keep("[control] socket", before.control != now.control);
     keep("[log] format", before.log_format != now.log_format);
     kept.engine = engine;
     kept.inner.clone_from(&before.inner);
     kept.outer.clone_from(&before.outer);
+    kept.port.clone_from(&before.port);
     kept.metrics = before.metrics;
     kept.control.clone_from(&before.control);
     kept.log_format = before.log_format;
@@ -122,6 +124,14 @@ mod tests {
         let mut there = before;
         there.policies = now.policies;
         assert_eq!(kept, there);
+    }
+
+    #[test]
+    fn a_port_stays_the_one_it_was() {
+        let [before, now] = ["a", "b"].map(|port| settings(&format!("[inner]\nport = {port:?}")));
+        let (kept, ignored) = changeable(&before, &now);
+        assert_eq!(ignored, ["[inner] or [outer] port"]);
+        assert_eq!(kept, before);
     }
 
     #[test]

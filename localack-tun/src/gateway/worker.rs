@@ -5,13 +5,16 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use localack_core::{Config, ConfigError, Engine, Instant, PacketMeta, Poll, Port, Verdict};
+use localack_core::{
+    Config, ConfigError, Engine, Instant, PacketMeta, PassReason, Poll, Port, Verdict,
+};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use tun_rs::SyncDevice;
 
 use super::command::{Abandoned, Command, Counts, Tasks};
+use super::ethernet::{self, Leads};
 use super::exchange::{Exchange, Parcel};
 use super::frame;
 use super::hops;
@@ -54,6 +57,8 @@ pub(super) struct Parts {
     pub(super) exchange: Option<Exchange>,
     pub(super) held: Arc<Held>,
     pub(super) reporter: Option<Reporter>,
+    /// Where the devices carry frames of Ethernet.
+    pub(super) leads: Option<Leads>,
 }
 
 /// An engine and its two devices.
@@ -86,7 +91,7 @@ impl<'m> Worker<'m> {
         Ok(Self {
             queue,
             engine: Engine::new(memory.storage(), config, policies)?,
-            outlet: Outlet::new(parts.devices, parts.reporter),
+            outlet: Outlet::new(parts.devices, parts.reporter, parts.leads),
             clock: parts.clock,
             parcel: Parcel::new(queue),
             commands: parts.commands,
@@ -265,6 +270,9 @@ impl<'m> Worker<'m> {
             };
             *arrival = port;
             self.parcel.length = length;
+            if self.outlet.leads.is_some() {
+                self.parcel.find_packet();
+            }
             let exchange = self.exchange.as_mut();
             if exchange.is_some_and(|exchange| exchange.hand_over(&mut self.parcel)) {
                 continue;
@@ -292,12 +300,18 @@ impl<'m> Worker<'m> {
 
     /// Lets the engine decide about the packet in hand, and does what it says.
     fn carry_in_hand(&mut self) {
+        if self.outlet.leads.is_some() {
+            return self.carry_frame_in_hand();
+        }
         let now = self.now();
         let port = self.parcel.port;
         let header = self.parcel.header;
         let packet = self.parcel.packet();
         let goes_on = match frame::meta(&header) {
-            Some(meta) => is_to_go_on(&mut self.engine, &mut self.outlet, port, now, packet, meta),
+            Some(meta) => goes_on(
+                self.engine
+                    .ingest(port, now, packet, meta, &mut self.outlet),
+            ),
             None => {
                 self.outlet.counters.odd = self.outlet.counters.odd.saturating_add(1);
                 true
@@ -308,17 +322,39 @@ impl<'m> Worker<'m> {
             let _: Sent = self.outlet.pass(port.other(), &header, packet);
         }
     }
+
+    /// The same for a frame of Ethernet. What is not IP, or UDP that is yet to be cut, goes on as it is.
+    fn carry_frame_in_hand(&mut self) {
+        let now = self.now();
+        let (port, header, link) = (self.parcel.port, self.parcel.header, self.parcel.link);
+        let packet = self.parcel.packet();
+        let goes_on = match frame::meta(&header) {
+            Some(meta) if !packet.is_empty() => {
+                let key = ethernet::key(port, packet, link);
+                let meta = PacketMeta { link, ..meta };
+                let verdict = self
+                    .engine
+                    .ingest(port, now, packet, meta, &mut self.outlet);
+                let is_broken = verdict == Verdict::Pass(PassReason::BadChecksum);
+                if let (Some(key), false, Some(leads)) = (key, is_broken, &mut self.outlet.leads)
+                    && let Some(flow) = self.engine.find_flow(&key)
+                {
+                    let lead = self.parcel.frame().get(..self.parcel.lead);
+                    leads.learn(flow, port, lead.unwrap_or_default());
+                }
+                goes_on(verdict)
+            }
+            _ => true,
+        };
+        if goes_on {
+            let _: Sent = self.outlet.pass(port.other(), &header, self.parcel.frame());
+        }
+    }
 }
 
-fn is_to_go_on(
-    engine: &mut Engine<'_, Policies>,
-    outlet: &mut Outlet,
-    port: Port,
-    now: Instant,
-    packet: &mut [u8],
-    meta: PacketMeta,
-) -> bool {
-    match engine.ingest(port, now, packet, meta, outlet) {
+/// Whether the packet goes on.
+const fn goes_on(verdict: Verdict) -> bool {
+    match verdict {
         Verdict::Pass(_) | Verdict::Forward => true,
         Verdict::Absorb(_) | Verdict::Drop(_) => false,
     }

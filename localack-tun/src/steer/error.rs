@@ -20,7 +20,7 @@ pub enum SteerError {
     #[error("{0}: the interface is down; `ip link set {0} up` sets it up")]
     InterfaceDown(InterfaceName),
     /// One interface was named for two of the four roles.
-    #[error("{0}: named twice; inner, outer and the two TUN devices must be four interfaces")]
+    #[error("{0}: named twice; the interfaces and our devices must all differ")]
     SameInterface(InterfaceName),
     /// The loopback interface forwards nothing.
     #[error("{0}: is the loopback interface, which forwards nothing")]
@@ -33,6 +33,15 @@ pub enum SteerError {
         /// The bridge, bond or routing domain it belongs to.
         master: String,
     },
+    /// An interface that is to be taken from its bridge has none.
+    #[error("{0}: is no port of a bridge; `ip link set {0} master BRIDGE` makes it one")]
+    NoPort(InterfaceName),
+    /// The bridge gives VLANs to its ports, which would have to be given to ours and back again.
+    #[error("{0}: filters VLANs (`vlan_filtering`), and a port of such a bridge cannot be served")]
+    FiltersVlans(String),
+    /// A bridge is to be made that exists.
+    #[error("{0}: the name is taken; --bridge-device names the bridge that is made otherwise")]
+    BridgeTaken(InterfaceName),
     /// A device that the engine should read is no TUN device.
     #[error("{0}: is not a TUN device")]
     NotTun(InterfaceName),

@@ -25,14 +25,14 @@ const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) mtu: u32,
-    up: bool,
+    pub(super) up: bool,
     loopback: bool,
     tun: bool,
-    master: Option<u32>,
+    pub(super) master: Option<u32>,
 }
 
 impl Link {
-    fn of(message: &LinkMessage) -> Self {
+    pub(super) fn of(message: &LinkMessage) -> Self {
         let mut link = Self {
             index: message.header.index,
             mtu: 0,
@@ -82,26 +82,31 @@ impl Link {
     }
 
     fn named(netlink: &mut Netlink, name: &InterfaceName) -> Result<Self, SteerError> {
-        let mut message = LinkMessage::default();
-        let name_attribute = LinkAttribute::IfName(name.as_str().to_owned());
-        message.attributes.push(name_attribute);
-        let answers = netlink
-            .request(RouteNetlinkMessage::GetLink(message), 0)
-            .map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENODEV) => SteerError::NoInterface(name.clone()),
-                _ => SteerError::kernel("looking up an interface", error),
-            })?;
-        answers
-            .iter()
-            .find_map(|answer| match answer {
-                RouteNetlinkMessage::NewLink(link) => Some(Self::of(link)),
-                _ => None,
-            })
-            .ok_or_else(|| SteerError::NoInterface(name.clone()))
+        ask(netlink, name).map(|message| Self::of(&message))
     }
 }
 
-fn name_of(netlink: &mut Netlink, index: u32) -> Result<String, SteerError> {
+/// All that the kernel says of the interface `name`.
+pub(super) fn ask(netlink: &mut Netlink, name: &InterfaceName) -> Result<LinkMessage, SteerError> {
+    let mut message = LinkMessage::default();
+    let name_attribute = LinkAttribute::IfName(name.as_str().to_owned());
+    message.attributes.push(name_attribute);
+    let answers = netlink
+        .request(RouteNetlinkMessage::GetLink(message), 0)
+        .map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENODEV) => SteerError::NoInterface(name.clone()),
+            _ => SteerError::kernel("looking up an interface", error),
+        })?;
+    answers
+        .into_iter()
+        .find_map(|answer| match answer {
+            RouteNetlinkMessage::NewLink(link) => Some(link),
+            _ => None,
+        })
+        .ok_or_else(|| SteerError::NoInterface(name.clone()))
+}
+
+pub(super) fn name_of(netlink: &mut Netlink, index: u32) -> Result<String, SteerError> {
     let mut message = LinkMessage::default();
     message.header.index = index;
     let answers = netlink

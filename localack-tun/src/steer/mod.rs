@@ -46,6 +46,7 @@
 //!   a smaller path MTU that the main table knows) go to the host, not to the engine.
 //! - There can be one steering in a network namespace.
 
+mod bridge;
 mod error;
 mod links;
 mod name;
@@ -58,6 +59,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 use std::path::Path;
 
+pub use self::bridge::{Cut, CutPlan};
 pub use self::error::SteerError;
 use self::links::Link;
 pub use self::name::{InterfaceName, NameError};
@@ -196,6 +198,8 @@ pub struct Leftovers {
     pub routes: usize,
     /// Settings of the kernel that a state file lists.
     pub settings: usize,
+    /// Ports that a state file lists as taken from their bridges.
+    pub ports: usize,
     /// Whether there is a state file.
     pub state_file: bool,
 }
@@ -214,8 +218,12 @@ impl fmt::Display for Leftovers {
             rules,
             routes,
             settings,
+            ports,
             state_file,
         } = self;
+        if *ports > 0 {
+            return write!(f, "{ports} ports out of their bridges and a state file");
+        }
         write!(f, "{rules} rules, {routes} routes and ")?;
         match state_file {
             true => write!(f, "a state file with {settings} settings"),
@@ -378,6 +386,10 @@ pub fn leftovers(state_file: &Path) -> Result<Leftovers, SteerError> {
     let mut netlink = open()?;
     let mut left = Leftovers {
         settings: file.as_ref().map_or(0, |file| file.state().settings.len()),
+        ports: file
+            .iter()
+            .filter_map(|file| file.state().port.as_ref())
+            .count(),
         state_file: file.is_some(),
         ..Leftovers::default()
     };
@@ -403,6 +415,16 @@ pub fn cleanup(state_file: &Path) -> Result<Leftovers, SteerError> {
 /// Undoes everything that can be undone, whatever fails; the state file goes when nothing has.
 fn undo(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
     let mut netlink = open()?;
+    if let Some(port) = file.as_ref().and_then(|file| file.state().port.as_ref()) {
+        // Whoever takes a port makes no rules, and there may be others' whose owners live.
+        port.give_back(&mut netlink)?;
+        let undone = Leftovers {
+            ports: 1,
+            state_file: true,
+            ..Leftovers::default()
+        };
+        return file.map_or(Ok(()), StateFile::remove).map(|()| undone);
+    }
     let mut undone = Leftovers {
         state_file: file.is_some(),
         ..Leftovers::default()

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::bridge::Port;
 use super::error::SteerError;
 use super::name::InterfaceName;
 use super::sysctl::Setting;
@@ -25,6 +26,9 @@ pub(super) struct State {
     namespace: u64,
     devices: [String; 2],
     pub(super) settings: Vec<Setting>,
+    /// A port that was taken from its bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<Port>,
 }
 
 impl State {
@@ -37,6 +41,7 @@ impl State {
             namespace: namespace()?,
             devices: devices.map(ToString::to_string),
             settings,
+            port: None,
         })
     }
 

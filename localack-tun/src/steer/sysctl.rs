@@ -30,6 +30,15 @@ impl Setting {
     }
 }
 
+/// Keeps IPv6 off an interface of ours, which takes that setting with it when it goes.
+pub(super) fn keep_ipv6_off(interface: &InterfaceName) -> Result<(), SteerError> {
+    if !available(Family::Ipv6) {
+        return Ok(());
+    }
+    let path = Path::new(ROOT).join(of_interface(Family::Ipv6, interface, "disable_ipv6"));
+    fs::write(&path, "1").map_err(|error| SteerError::Sysctl(path, error))
+}
+
 /// Whether the kernel speaks this family at all.
 pub(super) fn available(family: Family) -> bool {
     Path::new(ROOT).join(family.directory()).exists()

@@ -8,20 +8,27 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use localack_tun::clock::Clock;
+use localack_tun::netns;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::common::Scratch;
-use crate::gateway::{Gateway, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, Site};
 
 /// Runs the program to its end; its exit code and what it says.
 pub(crate) fn program(gateway: &Gateway, arguments: &[&str]) -> (i32, String) {
-    let output = gateway.within(|| {
+    program_in(gateway.name(Site::Gateway), arguments)
+}
+
+/// The same in a namespace.
+pub(crate) fn program_in(namespace: &str, arguments: &[&str]) -> (i32, String) {
+    let output = netns::within(namespace, || {
         Command::new(env!("CARGO_BIN_EXE_localack-tun"))
             .args(arguments)
             .output()
             .unwrap()
-    });
+    })
+    .unwrap();
     let said = [output.stdout, output.stderr].concat();
     (
         output.status.code().unwrap(),
@@ -56,16 +63,22 @@ impl Running {
         config: &Scratch,
         arguments: &str,
     ) -> Self {
+        let arguments = format!("--inner {inner} --outer {outer} {arguments}");
+        Self::start_in(gateway.name(Site::Gateway), test, config, &arguments)
+    }
+
+    /// The same in a namespace, with arguments that say where it is to sit.
+    pub(crate) fn start_in(namespace: &str, test: &str, config: &Scratch, arguments: &str) -> Self {
         let state = Scratch::new(&format!("{test}.state"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_localack-tun"));
         command
-            .args(["run", "--inner", inner, "--outer", outer])
+            .arg("run")
             .args(["--state".as_ref(), state.0.as_os_str()])
             .args(["--config".as_ref(), config.0.as_os_str()])
             .args(arguments.split_whitespace())
             .stderr(Stdio::piped());
         // The child begins in the namespace of the thread that starts it.
-        let mut child = gateway.within(|| command.spawn().unwrap());
+        let mut child = netns::within(namespace, || command.spawn().unwrap()).unwrap();
         let log = Arc::<(Mutex<Log>, Condvar)>::default();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let written = Arc::clone(&log);
@@ -85,7 +98,7 @@ impl Running {
             log,
             state,
         };
-        running.wait_for("ready: forwarded TCP passes the engine", 1);
+        running.wait_for(" TCP passes the engine", 1);
         running
     }
 

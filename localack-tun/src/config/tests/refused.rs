@@ -27,7 +27,7 @@ fn a_key_that_is_not_known_is_refused() {
         ),
         (
             "[inner]\nname = 1",
-            "2:1: unknown key `name` in [inner]; the keys are interface",
+            "2:1: unknown key `name` in [inner]; the keys are interface, port",
         ),
         (
             "[metrics]\nlisen = 1",
@@ -299,6 +299,14 @@ fn places_that_others_reach_are_checked() {
     assert_eq!(
         problems("[inner]\ninterface = \"a\"\n[outer]\ninterface = \"a\""),
         ["4:13: `interface`: the inner and the outer interface are the same"]
+    );
+    assert_eq!(
+        problems("[inner]\nport = \"a\"\n[outer]\nport = \"b\""),
+        ["4:8: `port`: one port is taken from its bridge, on the inner or on the outer side"]
+    );
+    assert_eq!(
+        problems("[inner]\nport = \"a\"\n[outer]\ninterface = \"b\""),
+        ["2:8: `port`: it takes the place of the interfaces; leave out `interface`"]
     );
     let listen = "is not a port, an address with a port such as \"127.0.0.1:9180\", or \"off\"";
     refused(

@@ -134,6 +134,9 @@ proptest! {
             (settings.inner, settings.outer) = (Some(inner), Some(outer));
             settings.metrics = "[::1]:9180".parse().ok();
             settings.control = None;
+        } else if queues % 2 == 0 {
+            let side = if flows % 2 == 0 { Port::Inner } else { Port::Outer };
+            settings.port = Some((side, "vnet0".to_owned()));
         }
         (settings.engine.flows, settings.engine.queues) = (flows, queues);
         settings.engine.idle_time = Duration::from_millis(idle);

@@ -1,0 +1,204 @@
+//! Where a run sits: between two interfaces, or between a port and its bridge.
+
+use std::path::Path;
+
+use localack_core::Port;
+use localack_tun::config::Settings;
+use localack_tun::device::{self, End};
+use localack_tun::gateway::Layer;
+use localack_tun::steer::{
+    self, Cut, CutPlan, InterfaceName, Leftovers, Plan, SteerError, Steering,
+};
+use tun_rs::SyncDevice;
+
+use super::SteeringArgs;
+use crate::cli::Failure;
+
+/// A place.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Where packets are forwarded.
+    Forwarding(Plan),
+    /// Where a port is, on that side of the engine, in its bridge.
+    Bridge(CutPlan, Port),
+}
+
+/// A place that is taken, until it is removed or dropped.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Forwarding(Steering),
+    Bridge(Cut),
+}
+
+fn name(name: &str) -> Result<InterfaceName, Failure> {
+    name.parse()
+        .map_err(|error| Failure::usage(format!("{name}: {error}")))
+}
+
+impl Place {
+    /// The place that the settings and the command line name.
+    pub(super) fn of(settings: &Settings, given: &SteeringArgs) -> Result<Self, Failure> {
+        let devices = [given.inner_device.clone(), given.outer_device.clone()];
+        if let Some((side, port)) = &settings.port {
+            if given.set_forwarding || given.ipv4_only || given.ipv6_only {
+                return Err(Failure::usage(
+                    "--set-forwarding, --ipv4-only and --ipv6-only are for packets that are forwarded: a \
+                     port of a bridge carries frames",
+                ));
+            }
+            let [inner, outer] = devices;
+            let (near, far) = match side {
+                Port::Inner => (inner, outer),
+                Port::Outer => (outer, inner),
+            };
+            let plan = CutPlan::new(name(port)?, near, far, given.bridge_device.clone());
+            return Ok(Self::Bridge(plan, *side));
+        }
+        let interface = |side: &str, interface: &Option<String>| {
+            let interface = interface.as_deref().ok_or_else(|| {
+                Failure::usage(format!(
+                    "no {side} interface: name it with --{side} IF, or in the file with `interface` in \
+                     [{side}]"
+                ))
+            })?;
+            name(interface)
+        };
+        let [inner_device, outer_device] = devices;
+        let mut plan = Plan::new(
+            interface("inner", &settings.inner)?,
+            interface("outer", &settings.outer)?,
+            inner_device,
+            outer_device,
+        );
+        plan.priority = given.rule_priority;
+        plan.inner_table = given.inner_table;
+        plan.outer_table = given.outer_table;
+        plan.ipv4 = !given.ipv6_only;
+        plan.ipv6 = !given.ipv4_only;
+        plan.set_forwarding = given.set_forwarding;
+        Ok(Self::Forwarding(plan))
+    }
+
+    /// Undoes what a run that was killed has left.
+    pub(super) fn cleanup(&self, state: &Path) -> Result<Leftovers, Failure> {
+        match self {
+            Self::Forwarding(_) => steer::cleanup(state),
+            Self::Bridge(..) => Cut::cleanup(state),
+        }
+        .map_err(Failure::runtime)
+    }
+
+    /// The largest IP packets that go out on either side, inner first, in octets.
+    pub(super) fn mtu(&self) -> Result<[u16; 2], Failure> {
+        let mtu = match self {
+            Self::Forwarding(plan) => {
+                steer::mtu(&plan.inner).and_then(|inner| Ok([inner, steer::mtu(&plan.outer)?]))
+            }
+            Self::Bridge(plan, _) => plan.mtu().map(|mtu| [mtu; 2]),
+        };
+        mtu.map(|mtu| mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)))
+            .map_err(Failure::runtime)
+    }
+
+    /// What the devices carry.
+    pub(super) const fn layer(&self) -> Layer {
+        match self {
+            Self::Forwarding(_) => Layer::Ip,
+            Self::Bridge(..) => Layer::Ethernet,
+        }
+    }
+
+    /// Opens both devices with all of their queues.
+    pub(super) fn open_devices(&self, queues: u16) -> Result<Vec<[SyncDevice; 2]>, Failure> {
+        let open = |name: &InterfaceName| {
+            let end: End = name.as_str().parse().map_err(Failure::usage)?;
+            match self {
+                Self::Forwarding(_) => device::open_queues(&end, queues),
+                Self::Bridge(..) => device::open_tap_queues(&end, queues),
+            }
+            .map_err(Failure::runtime)
+        };
+        let [inner, outer] = self.device_names();
+        let (inner, outer) = (open(inner)?, open(outer)?);
+        Ok(inner.into_iter().zip(outer).map(<[_; 2]>::from).collect())
+    }
+
+    /// The devices, the inner side's first.
+    const fn device_names(&self) -> [&InterfaceName; 2] {
+        match self {
+            Self::Forwarding(plan) => [&plan.inner_device, &plan.outer_device],
+            Self::Bridge(plan, Port::Inner) => [&plan.near_device, &plan.far_device],
+            Self::Bridge(plan, Port::Outer) => [&plan.far_device, &plan.near_device],
+        }
+    }
+
+    /// Has the kernel hand packets over.
+    pub(super) fn take(&self, state: &Path) -> Result<Taken, Failure> {
+        match self {
+            Self::Forwarding(plan) => Steering::install(plan, state).map(Taken::Forwarding),
+            Self::Bridge(plan, _) => Cut::install(plan, state).map(Taken::Bridge),
+        }
+        .map_err(Failure::runtime)
+    }
+
+    /// What is on either side, the inner one first.
+    pub(super) fn sides(&self) -> [String; 2] {
+        match self {
+            Self::Forwarding(plan) => [plan.inner.to_string(), plan.outer.to_string()],
+            Self::Bridge(plan, Port::Inner) => [plan.port.to_string(), "its bridge".to_owned()],
+            Self::Bridge(plan, Port::Outer) => ["its bridge".to_owned(), plan.port.to_string()],
+        }
+    }
+
+    /// All devices of ours.
+    pub(super) fn devices(&self) -> Vec<&str> {
+        let mut names = self.device_names().map(InterfaceName::as_str).to_vec();
+        if let Self::Bridge(plan, _) = self {
+            names.push(plan.cable.as_str());
+        }
+        names
+    }
+
+    /// How packets are steered, where that is by rules and routes.
+    pub(super) const fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Forwarding(plan) => Some(plan),
+            Self::Bridge(..) => None,
+        }
+    }
+
+    /// Which TCP it serves.
+    pub(super) const fn what(&self) -> &'static str {
+        match self {
+            Self::Forwarding(_) => "forwarded",
+            Self::Bridge(..) => "bridged",
+        }
+    }
+}
+
+impl Taken {
+    /// Settings of the kernel that are changed meanwhile: name, what it was and what it is.
+    pub(super) fn settings(&self) -> Vec<[String; 3]> {
+        match self {
+            Self::Forwarding(steering) => steering.settings().collect(),
+            Self::Bridge(_) => Vec::new(),
+        }
+    }
+
+    /// Makes everything as it was.
+    pub(super) fn remove(self) -> Result<(), Failure> {
+        let removed: Result<(), SteerError> = match self {
+            Self::Forwarding(steering) => steering.remove(),
+            Self::Bridge(cut) => cut.remove(),
+        };
+        removed.map_err(Failure::runtime)
+    }
+
+    /// What connections go on by after that.
+    pub(super) const fn without(&self) -> &'static str {
+        match self {
+            Self::Forwarding(_) => "by plain forwarding",
+            Self::Bridge(_) => "through the bridge",
+        }
+    }
+}
