@@ -42,12 +42,13 @@ fn idle_connections_live_as_long_as_both_ends_do_and_no_longer() {
     let without = deaths(&world);
     world.ip_both(Site::Server, "rule del priority 1");
     world.start();
-    // The client asks on the first and last, the server on the others.
-    let living: Vec<_> = (0..4)
+    // One end asks, or both do, and their questions cross.
+    let asking: [&[usize]; 6] = [&[0], &[1], &[1], &[0], &[0, 1], &[0, 1]];
+    let living: Vec<_> = (0..asking.len())
         .map(|n| world.connect(world.servers[n % 2]))
         .collect();
-    for (connection, asks) in living.iter().zip([0, 1, 1, 0]) {
-        keep_alive(&connection[asks]);
+    for (connection, asking) in living.iter().zip(asking) {
+        asking.iter().for_each(|end| keep_alive(&connection[*end]));
         exchange(connection);
     }
     // Far beyond the time after which unanswered keepalives end a connection.

@@ -1,0 +1,204 @@
+//! What the gateway takes: processor time and memory.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use localack_core::{BlockSlot, EngineHead, FlowSlot, IndexSlot, PathSlot};
+use localack_tun::clock::Clock;
+use localack_tun::config::{Geometry, Settings};
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::gateway::Site;
+use crate::stage::{ROOM, Stage, judge, median};
+
+/// Clock ticks of /proc/PID/stat in a second.
+const TICKS: f64 = 100.0;
+
+/// Processor time that a process has taken, in seconds.
+fn processor_time(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = text.rsplit_once(") ").unwrap();
+    let mut fields = fields
+        .split(' ')
+        .skip(11)
+        .map(|field| field.parse::<f64>().unwrap());
+    (fields.next().unwrap() + fields.next().unwrap()) / TICKS
+}
+
+/// Processor time that the machine has spent, in seconds.
+fn spent_by_all() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let line = text.lines().next().unwrap();
+    let fields: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .map(|n| n.parse().unwrap())
+        .collect();
+    // Everything but idle and waiting for disks, each once: guests are in user time already.
+    (fields[..8].iter().sum::<f64>() - fields[3] - fields[4]) / TICKS
+}
+
+/// Goodput without an emulated path.
+pub(crate) fn veth(runs: usize) -> usize {
+    const OCTETS: usize = 4_000_000_000;
+    // One connection's data is not held back by the room that it may take.
+    let text = format!("{ROOM}[default]\nbuffer = \"32mib\"\n");
+    let served = Stage::new("v0", None, Some(&text));
+    let cubic = Stage::new("v1", None, Some(&format!("{text}controller = \"cubic\"\n")));
+    let bypass = Stage::new("v2", None, Some(&format!("{text}service = \"bypass\"\n")));
+    let plain = Stage::new("v3", None, None);
+    let stages = [
+        ("bbr", &served),
+        ("cubic", &cubic),
+        ("bypass", &bypass),
+        ("plain forwarding", &plain),
+    ];
+    let mut rates = vec![Vec::new(); stages.len()];
+    let mut costs = vec![Vec::new(); stages.len()];
+    let mut own = vec![Vec::new(); stages.len()];
+    for _ in 0..runs {
+        for (n, (name, stage)) in stages.iter().enumerate() {
+            let of_program = || {
+                if *name == "plain forwarding" {
+                    0.0
+                } else {
+                    processor_time(stage.pid())
+                }
+            };
+            let before = (spent_by_all(), of_program());
+            let took = stage.upload(OCTETS, None).as_secs_f64();
+            rates[n].push(OCTETS as f64 * 8.0 / took / 1e9);
+            costs[n].push((spent_by_all() - before.0) / (OCTETS as f64 / 1e9));
+            own[n].push((of_program() - before.1) / (OCTETS as f64 / 1e9));
+        }
+    }
+    let [rates, costs, own] =
+        [rates, costs, own].map(|figures| figures.into_iter().map(median).collect::<Vec<_>>());
+    let mut missed = 0;
+    for (n, (name, _)) in stages.iter().enumerate() {
+        let more = format!(
+            "processor seconds per GB: machine {:.2}, program {:.2}; {:.2} of plain",
+            costs[n],
+            own[n],
+            rates[n] / rates[3]
+        );
+        let bar = (n < 2).then_some(6.5);
+        missed += judge(
+            &format!("veth, one queue, Gbit/s: {name}"),
+            rates[n],
+            bar,
+            &more,
+        );
+    }
+    for (n, (name, _)) in stages.iter().enumerate().take(2) {
+        let name = format!("veth, one queue: {name} beside plain");
+        missed += judge(&name, rates[n] / rates[3], Some(0.4), "");
+    }
+    missed
+}
+
+/// What the settings say, in octets.
+fn said(geometry: &Geometry) -> u64 {
+    let parts = [
+        size_of::<EngineHead>(),
+        geometry.flows * size_of::<FlowSlot>(),
+        geometry.index * size_of::<IndexSlot>(),
+        geometry.blocks * size_of::<BlockSlot>(),
+        geometry.paths * size_of::<PathSlot>(),
+        geometry.arena,
+    ];
+    parts.into_iter().sum::<usize>() as u64
+}
+
+/// Resident memory of a process, in octets.
+fn resident(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib << 10
+}
+
+/// Resident memory beside what the settings say, before and after a transfer.
+pub(crate) fn memory(_: usize) -> usize {
+    let mut above = Vec::new();
+    for (flows, mib) in [(1000, 64_u64), (65_536, 64), (1000, 256), (65_536, 256)] {
+        let text = format!(
+            "[engine]\nflows = {flows}\nbuffer = \"{mib}mib\"\nnetworks = 1000\n\
+             [control]\nsocket = \"off\"\n"
+        );
+        let said = said(&Settings::parse(&text).unwrap().engine.per_queue());
+        let stage = Stage::new("m", None, Some(&text));
+        let at_first = resident(stage.pid());
+        for _ in 0..20 {
+            stage.upload(20_000_000, None);
+        }
+        let later = resident(stage.pid());
+        above.push(later as f64 - said as f64);
+        println!(
+            "memory of {flows} flows, {mib} MiB: settings {:.1} MiB, resident {:.1} at first, {:.1} MiB later",
+            said as f64 / 1048576.0,
+            at_first as f64 / 1048576.0,
+            later as f64 / 1048576.0
+        );
+    }
+    let most = above.iter().copied().fold(f64::MIN, f64::max);
+    let least = above.iter().copied().fold(f64::MAX, f64::min);
+    let difference = (most - least) / 1048576.0;
+    println!(
+        "above the settings: {:.1} to {:.1} MiB",
+        least / 1048576.0,
+        most / 1048576.0
+    );
+    // The same for all settings, to within two MiB.
+    judge(
+        "memory, MiB of 2 that the constant may differ",
+        2.0 - difference,
+        Some(0.0),
+        "",
+    )
+}
+
+/// Processor time for connections that say nothing.
+pub(crate) fn idle(_: usize) -> usize {
+    const FLOWS: usize = 100_000;
+    const WAIT: u64 = 20;
+    setrlimit(Resource::RLIMIT_NOFILE, 3 * FLOWS as u64, 3 * FLOWS as u64).unwrap();
+    let text = ROOM
+        .replace("flows = 1000", "flows = 131072")
+        .replace("128mib", "512mib");
+    let stage = Stage::new("i", None, Some(&text));
+    let listeners: Vec<TcpListener> = (0..5).map(|_| stage.listen()).collect();
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+    let mut connections: Vec<[TcpStream; 2]> = Vec::with_capacity(FLOWS);
+    stage.within(Site::Client, || {
+        for n in 0..FLOWS {
+            let mut near = TcpStream::connect(addresses[n % 5]).unwrap();
+            let (mut far, _) = listeners[n % 5].accept().unwrap();
+            // Each is served.
+            near.write_all(&[1; 100]).unwrap();
+            far.read_exact(&mut [0; 100]).unwrap();
+            connections.push([near, far]);
+        }
+    });
+    thread::sleep(Duration::from_secs(2));
+    let (before, clock) = (processor_time(stage.pid()), Clock::start());
+    thread::sleep(Duration::from_secs(WAIT));
+    let share = (processor_time(stage.pid()) - before) / clock.now().as_secs_f64();
+    println!(
+        "{FLOWS} idle connections: {:.3} % of a processor",
+        share * 100.0
+    );
+    judge(
+        "idle, percent of 0.1 % that is left",
+        0.1 - share * 100.0,
+        Some(0.0),
+        "",
+    )
+}
