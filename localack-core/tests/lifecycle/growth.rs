@@ -94,7 +94,7 @@ fn rfc7661_in_congestion_avoidance_all_of_a_window_has_to_be_used() {
     transfer.round(2);
     let info = transfer.lab.flow().inner_to_outer;
     let window = info.cwnd;
-    assert!(window >= info.ssthresh && window < 30 * MSS && window % MSS == 0);
+    assert!(window >= info.ssthresh && window < 30 * MSS && window.is_multiple_of(MSS));
 
     // A segment less than the window: it stays, for as long as it takes.
     for _ in 0..10 {
