@@ -10,22 +10,32 @@ use core::time::Duration;
 
 use localack_core::{
     Config, Engine, Event, FlowConfig, Instant, PacketMeta, PassReason, Poll, Port, Sink, SinkFull,
-    Transmit, Verdict,
+    Transmit, TransmitKind, Verdict,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Flags, IpFields, Layout, Options, Packet};
 
 /// Takes everything and keeps the news.
 #[derive(Default)]
-struct News(Vec<Event>);
+struct News {
+    events: Vec<Event>,
+    /// Ports of the clients whose server was asked for its window.
+    probed: Vec<u16>,
+}
 
 impl Sink for News {
-    fn transmit(&mut self, _: Transmit<'_>) -> Result<(), SinkFull> {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        if packet.kind() == TransmitKind::WindowProbe {
+            // The source port, behind an IPv4 header.
+            let port = packet.header().get(20..22).expect("a TCP header");
+            self.probed
+                .push(u16::from_be_bytes(port.try_into().expect("two octets")));
+        }
         Ok(())
     }
 
     fn event(&mut self, _: Instant, event: Event) {
-        self.0.push(event);
+        self.events.push(event);
     }
 }
 
@@ -33,9 +43,24 @@ struct World<'e> {
     engine: Engine<'e, FlowConfig>,
     news: News,
     now: Instant,
+    /// The window with which servers begin.
+    offer: u16,
 }
 
-impl World<'_> {
+impl<'e> World<'e> {
+    fn new(memory: &'e mut Memory) -> Self {
+        let mut config = Config::new([1, 2]);
+        config.queue_floor = 1 << 20;
+        let mut flow = FlowConfig::inner_local_ack();
+        flow.buffer_limit = 40_000;
+        Self {
+            engine: Engine::new(memory.storage(), config, flow).expect("valid"),
+            news: News::default(),
+            now: Instant::from_millis(1),
+            offer: 60_000,
+        }
+    }
+
     fn takes(&mut self, port: Port, packet: &Packet) -> Verdict {
         let mut octets = packet.encode(Layout::Aligned);
         let verdict = self.engine.ingest(
@@ -82,11 +107,13 @@ impl World<'_> {
             },
             payload,
         };
+        let offer = self.offer;
         let server = |flags, seq, ack, payload| {
             let packet = client(flags, seq, ack, payload);
             Packet {
                 source: packet.destination,
                 destination: packet.source,
+                window: offer,
                 ..packet
             }
         };
@@ -107,6 +134,23 @@ impl World<'_> {
         verdict
     }
 
+    /// The server acknowledges the first `octets` of the client at `port`, and has room for so many more.
+    fn hears(&mut self, port: u16, octets: u32, window: u16) {
+        let ack = Packet {
+            source: ([203, 0, 113, 9], 80).into(),
+            destination: ([192, 0, 2, 1], port).into(),
+            ip: IpFields::default(),
+            flags: Flags::ACK,
+            seq: 11,
+            ack: 1 + octets,
+            window,
+            urgent: 0,
+            options: Options::default(),
+            payload: Vec::new(),
+        };
+        let _ = self.takes(Port::Outer, &ack);
+    }
+
     fn refused_for_memory(&self) -> usize {
         let full = |event: &&Event| {
             matches!(
@@ -117,23 +161,14 @@ impl World<'_> {
                 }
             )
         };
-        self.news.0.iter().filter(full).count()
+        self.news.events.iter().filter(full).count()
     }
 }
 
 #[test]
 fn h12_4_stalled_flows_hold_half_of_the_pool_at_most_before_new_ones_are_left_alone() {
     let mut memory = Memory::new(16, 64, 1536);
-    let mut config = Config::new([1, 2]);
-    config.queue_floor = 1 << 20;
-    let mut flow = FlowConfig::inner_local_ack();
-    flow.buffer_limit = 40_000;
-    let engine = Engine::new(memory.storage(), config, flow).expect("valid");
-    let mut world = World {
-        engine,
-        news: News::default(),
-        now: Instant::from_millis(1),
-    };
+    let mut world = World::new(&mut memory);
 
     let _ = world.uploads(1001, 40_000);
     let _ = world.uploads(1002, 15_000);
@@ -144,7 +179,7 @@ fn h12_4_stalled_flows_hold_half_of_the_pool_at_most_before_new_ones_are_left_al
 
     world.waits(Duration::from_secs(70));
     assert_eq!(world.uploads(1004, 0), Verdict::Pass(PassReason::PoolFull));
-    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.0);
+    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.events);
 
     // Progress of one lets new ones in again.
     let debt = |world: &World<'_>| {
@@ -155,19 +190,52 @@ fn h12_4_stalled_flows_hold_half_of_the_pool_at_most_before_new_ones_are_left_al
             .max()
     };
     let owed = debt(&world).expect("flows");
-    let ack = Packet {
-        source: ([203, 0, 113, 9], 80).into(),
-        destination: ([192, 0, 2, 1], 1001).into(),
-        ip: IpFields::default(),
-        flags: Flags::ACK,
-        seq: 11,
-        ack: 1 + owed,
-        window: 60_000,
-        urgent: 0,
-        options: Options::default(),
-        payload: Vec::new(),
-    };
-    let _ = world.takes(Port::Outer, &ack);
+    world.hears(1001, owed, 60_000);
     let _ = world.uploads(1005, 0);
-    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.0);
+    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.events);
+}
+
+#[test]
+fn h12_4_a_receiver_that_answers_from_behind_a_closed_window_for_30_s_has_stalled() {
+    let mut memory = Memory::new(16, 64, 1536);
+    let mut world = World::new(&mut memory);
+    // Room for one segment, which it takes.
+    world.offer = 1461;
+    let held = [(1001, 40_000), (1002, 15_000)];
+    for (port, octets) in held {
+        let _ = world.uploads(port, octets);
+        world.hears(port, 1460, 0);
+    }
+    // Each probe is answered, and nothing is taken.
+    let answers = |world: &mut World<'_>, seconds: u64| {
+        for _ in 0..seconds * 10 {
+            world.waits(Duration::from_millis(100));
+            for port in core::mem::take(&mut world.news.probed) {
+                world.hears(port, 1460, 0);
+            }
+        }
+    };
+    answers(&mut world, 20);
+    assert_eq!(world.uploads(1003, 0), Verdict::Pass(PassReason::Handshake));
+    assert_eq!(world.refused_for_memory(), 0, "nothing is stuck yet");
+    answers(&mut world, 50);
+    assert_eq!(world.uploads(1004, 0), Verdict::Pass(PassReason::PoolFull));
+    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.events);
+    // The window opens, and what was held is taken.
+    world.hears(1001, 38_000, 60_000);
+    let _ = world.uploads(1005, 0);
+    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.events);
+}
+
+#[test]
+fn h12_4_a_silent_receiver_has_not_stalled_before_30_s() {
+    // One flow holds more than half, so that no other tells of its path.
+    let mut memory = Memory::new(16, 48, 1536);
+    let mut world = World::new(&mut memory);
+    let _ = world.uploads(1001, 40_000);
+    world.waits(Duration::from_secs(28));
+    let _ = world.uploads(1003, 0);
+    assert_eq!(world.refused_for_memory(), 0, "{:?}", world.news.events);
+    world.waits(Duration::from_secs(42));
+    assert_eq!(world.uploads(1004, 0), Verdict::Pass(PassReason::PoolFull));
 }
