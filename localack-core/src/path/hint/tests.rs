@@ -217,6 +217,18 @@ fn rfc9959_3_2_saved_parameters_expire() {
     });
 }
 
+/// A flow that jumped by half of it, and was right, goes on with all of it.
+#[test]
+fn rfc9959_3_4_the_rate_that_was_used_is_known_while_a_flow_tries_it() {
+    with_table(|table| {
+        assert_eq!(table.saved_rate(&key()), None);
+        table.learn(&key(), NOW, &lesson());
+        assert_eq!(table.saved_rate(&key()), Some(2_500_000));
+        table.claim_saved(&key(), later(1));
+        assert_eq!(table.saved_rate(&key()), Some(2_500_000));
+    });
+}
+
 #[test]
 fn rfc9959_3_2_only_one_flow_jumps_at_a_time() {
     with_table(|table| {

@@ -9,16 +9,18 @@ use crate::congestion::{Controller, ControllerState};
 use crate::recovery::delivery::RateSample;
 use crate::seq::SeqNum;
 
-const MSS: u32 = 1000;
-const RTT_US: u32 = 100_000;
+pub(super) const MSS: u32 = 1000;
+pub(super) const RTT_US: u32 = 100_000;
 
 /// A flow and the world as told to it so far.
-struct Told {
-    state: ControllerState,
+pub(super) struct Told {
+    pub(super) state: ControllerState,
     now_us: u64,
     delivered: u32,
     /// Octets lost, as the next samples tell.
-    lost: u32,
+    pub(super) lost: u32,
+    /// The application had no more to send, as the next samples tell.
+    pub(super) app_limited: bool,
 }
 
 impl Told {
@@ -36,29 +38,30 @@ impl Told {
             now_us: 1000,
             delivered: 0,
             lost: 0,
+            app_limited: false,
         }
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         Instant::from_micros(self.now_us)
     }
 
-    fn bbr(&self) -> Bbr {
+    pub(super) fn bbr(&self) -> Bbr {
         Bbr::load(&self.state.words)
     }
 
-    fn set(&mut self, change: impl FnOnce(&mut Bbr)) {
+    pub(super) fn set(&mut self, change: impl FnOnce(&mut Bbr)) {
         let mut bbr = self.bbr();
         change(&mut bbr);
         bbr.store(&mut self.state.words);
     }
 
     /// A round later: so many octets came in it, and so many are in flight.
-    fn round(&mut self, octets: u32, in_flight: u32) {
+    pub(super) fn round(&mut self, octets: u32, in_flight: u32) {
         self.round_of(octets, in_flight, RTT_US);
     }
 
-    fn round_of(&mut self, octets: u32, in_flight: u32, rtt_us: u32) {
+    pub(super) fn round_of(&mut self, octets: u32, in_flight: u32, rtt_us: u32) {
         self.now_us += u64::from(rtt_us);
         let prior_delivered = self.delivered;
         self.delivered = self.delivered.wrapping_add(octets);
@@ -82,12 +85,12 @@ impl Told {
                 total_delivered: self.delivered,
                 tx_in_flight: octets,
                 lost: self.lost,
-                is_app_limited: false,
+                is_app_limited: self.app_limited,
             },
         });
     }
 
-    fn lose(&mut self, octets: u32, tx_in_flight: u32, lost_since_sent: u32) {
+    pub(super) fn lose(&mut self, octets: u32, tx_in_flight: u32, lost_since_sent: u32) {
         self.state.on_lost(&LostNow {
             now: self.now(),
             octets,
@@ -99,7 +102,7 @@ impl Told {
     }
 
     /// A flow that fills a pipe of 100 packets in a round trip, in `ProbeBW_CRUISE`.
-    fn cruising() -> Self {
+    pub(super) fn cruising() -> Self {
         let mut told = Self::new(Some(RTT_US));
         for _ in 0..8 {
             told.round(100 * MSS, 90 * MSS);
@@ -110,7 +113,7 @@ impl Told {
     }
 
     /// The same, in `ProbeBW_UP`.
-    fn probing() -> Self {
+    pub(super) fn probing() -> Self {
         let mut told = Self::cruising();
         while told.bbr().phase != Phase::Up {
             told.round(100 * MSS, 90 * MSS);
