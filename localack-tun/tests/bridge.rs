@@ -426,11 +426,26 @@ fn all_on_a_bridge_are_served_at_its_way_out() {
     }
     let place = Place::new("brup", false);
     let [guest, host, _, server] = place.names();
+    // Jumbo frames, from end to end.
+    for (name, interfaces) in place.names().into_iter().zip([
+        &["eth0"][..],
+        &["vnet0", "up0", "br0"],
+        &["eth0", "out0"],
+        &["out0"],
+    ]) {
+        for interface in interfaces {
+            ip(&format!("-n {name} link set {interface} mtu 9000"));
+        }
+    }
     // As that of a machine whose bridge has the address of its network card.
     ip(&format!("-n {host} link set up0 address 02:00:00:00:00:01"));
     let before = place.dump();
     let config = config("brup", &format!("{SETTINGS}[outer]\nport = \"up0\"\n"));
     let run = place.run("brup", &config, "");
+    for device in ["lak-in", "lak-out", "lak-br", "br0"] {
+        let link = ip(&format!("-n {host} link show {device}"));
+        assert!(link.contains("mtu 9000"), "{link}");
+    }
     let connections: Vec<_> = [guest, host]
         .into_iter()
         .flat_map(|from| FAMILIES.map(|family| connect(from, server, family.server)))

@@ -51,6 +51,7 @@ mod error;
 mod links;
 mod name;
 pub(crate) mod netlink;
+mod port;
 mod rules;
 mod state;
 mod sysctl;

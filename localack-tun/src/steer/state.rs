@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::bridge::Port;
 use super::error::SteerError;
 use super::name::InterfaceName;
+use super::port::Port;
 use super::sysctl::Setting;
 
 /// The network namespace of the calling thread.

@@ -255,6 +255,27 @@ fn what_is_to_be_cut_later_passes_whole_both_ways() {
         assert_eq!(said[4..], account[4..]);
         assert!(got == sent);
     }
+    // UDP in segments of 1000 octets.
+    let mut udp = packet(false, &tcp)[..20].to_vec();
+    udp[9] = 17;
+    let length = u16::try_from(20 + 8 + 5000).unwrap();
+    udp[2..4].copy_from_slice(&length.to_be_bytes());
+    udp[10..12].fill(0);
+    let sum = wire::checksum::ipv4_header_checksum(&udp);
+    udp[10..12].copy_from_slice(&sum.to_be_bytes());
+    for word in [4000, 53, 5008, 0_u16] {
+        udp.extend(word.to_be_bytes());
+    }
+    udp.resize(usize::from(length), 0xa5);
+    let sent = frame(GUEST, ROUTER, &[0x0800], &udp);
+    let mut account = vec![1, 5];
+    for word in [14 + 28, 1000, 14 + 20, 6_u16] {
+        account.extend(word.to_ne_bytes());
+    }
+    out.send_with(account.as_slice().try_into().unwrap(), &sent);
+    let (said, got) = guest.next(PATIENCE).expect("a frame");
+    assert_eq!((&said[..2], &said[4..]), (&account[..2], &account[4..]));
+    assert!(got == sent);
     run.signal(Signal::SIGTERM);
     run.ended(0);
 }
