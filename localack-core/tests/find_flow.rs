@@ -1,5 +1,10 @@
 //! Flows are found by the name of their connection, as callers who keep something beside them need it.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test that goes wrong here should stop"
+)]
+
 use core::net::IpAddr;
 
 use localack_core::wire::{Flags, HeaderSpec, Sum, emit};
