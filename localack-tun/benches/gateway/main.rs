@@ -61,12 +61,19 @@ fn main() -> ExitCode {
         /// How often each contender has its turn.
         #[arg(long, default_value_t = 3)]
         runs: usize,
+        /// Only hold connections: for a group that needs many.
+        #[arg(long, hide = true, num_args = 4)]
+        hold: Vec<String>,
         /// What `cargo bench` says.
         #[arg(long, hide = true)]
         bench: bool,
     }
 
     let arguments = Arguments::parse();
+    if !arguments.hold.is_empty() {
+        resources::hold(&arguments.hold);
+        return ExitCode::SUCCESS;
+    }
     if !common::privileged() {
         return ExitCode::SUCCESS;
     }

@@ -1,16 +1,16 @@
 //! What the gateway takes: processor time and memory.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::process::{Command, Stdio};
+use std::{env, fs, thread};
 
 use localack_core::{BlockSlot, EngineHead, FlowSlot, IndexSlot, PathSlot};
 use localack_tun::clock::Clock;
 use localack_tun::config::{Geometry, Settings};
-use nix::sys::resource::{Resource, setrlimit};
+use localack_tun::netns;
 
 use crate::gateway::Site;
 use crate::stage::{ROOM, Stage, judge, median};
@@ -167,38 +167,75 @@ pub(crate) fn memory(_: usize) -> usize {
 
 /// Processor time for connections that say nothing.
 pub(crate) fn idle(_: usize) -> usize {
-    const FLOWS: usize = 100_000;
     const WAIT: u64 = 20;
-    setrlimit(Resource::RLIMIT_NOFILE, 3 * FLOWS as u64, 3 * FLOWS as u64).unwrap();
+    // A process may have so many files open, two for each connection, so there are several.
+    const EACH: usize = 5000;
+    const HOLDERS: usize = 20;
     let text = ROOM
         .replace("flows = 1000", "flows = 131072")
         .replace("128mib", "512mib");
     let stage = Stage::new("i", None, Some(&text));
-    let listeners: Vec<TcpListener> = (0..5).map(|_| stage.listen()).collect();
-    let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
-    let mut connections: Vec<[TcpStream; 2]> = Vec::with_capacity(FLOWS);
-    stage.within(Site::Client, || {
-        for n in 0..FLOWS {
-            let mut near = TcpStream::connect(addresses[n % 5]).unwrap();
-            let (mut far, _) = listeners[n % 5].accept().unwrap();
-            // Each is served.
-            near.write_all(&[1; 100]).unwrap();
-            far.read_exact(&mut [0; 100]).unwrap();
-            connections.push([near, far]);
-        }
-    });
+    let mut holders: Vec<_> = (0..HOLDERS)
+        .map(|_| {
+            let mut holder = Command::new(env::current_exe().unwrap())
+                .args(["--hold", stage.name(Site::Client), stage.name(Site::Server)])
+                .arg(stage.server.to_string())
+                .arg(EACH.to_string())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut ready = [0];
+            holder
+                .stdout
+                .as_mut()
+                .unwrap()
+                .read_exact(&mut ready)
+                .unwrap();
+            holder
+        })
+        .collect();
     thread::sleep(Duration::from_secs(2));
     let (before, clock) = (processor_time(stage.pid()), Clock::start());
     thread::sleep(Duration::from_secs(WAIT));
     let share = (processor_time(stage.pid()) - before) / clock.now().as_secs_f64();
+    for holder in &mut holders {
+        drop(holder.stdin.take());
+        holder.wait().unwrap();
+    }
     println!(
-        "{FLOWS} idle connections: {:.3} % of a processor",
+        "{} idle connections: {:.3} % of a processor",
+        EACH * HOLDERS,
         share * 100.0
     );
-    judge(
-        "idle, percent of 0.1 % that is left",
-        0.1 - share * 100.0,
-        Some(0.0),
-        "",
-    )
+    let left = 0.1 - share * 100.0;
+    judge("idle, percent of 0.1 % that is left", left, Some(0.0), "")
+}
+
+/// Opens so many connections from one namespace to an address in another, says so, and holds them until
+/// its input ends.
+pub(crate) fn hold(arguments: &[String]) {
+    let [client, server, address, number] = arguments else {
+        panic!("two namespaces, an address and a number");
+    };
+    let number: usize = number.parse().unwrap();
+    let any = SocketAddr::from((address.parse::<IpAddr>().unwrap(), 0));
+    let listener = netns::within(server, || TcpListener::bind(any))
+        .unwrap()
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections: Vec<[TcpStream; 2]> = netns::within(client, || {
+        let connect = |_| {
+            let mut near = TcpStream::connect(address).unwrap();
+            let (mut far, _) = listener.accept().unwrap();
+            // Each is served.
+            near.write_all(&[1; 100]).unwrap();
+            far.read_exact(&mut [0; 100]).unwrap();
+            [near, far]
+        };
+        (0..number).map(connect).collect()
+    })
+    .unwrap();
+    println!("{} connections", connections.len());
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }

@@ -82,14 +82,15 @@ impl Stage {
         self.run.as_ref().unwrap().pid()
     }
 
-    pub(crate) fn listen(&self) -> TcpListener {
+    fn listen(&self) -> TcpListener {
         let any = SocketAddr::from((self.server, 0));
         let listen = || TcpListener::bind(any).unwrap();
         netns::within(self.gateway.name(Site::Server), listen).unwrap()
     }
 
-    pub(crate) fn within<T: Send>(&self, site: Site, work: impl FnOnce() -> T + Send) -> T {
-        netns::within(self.gateway.name(site), work).unwrap()
+    /// The namespace of a site.
+    pub(crate) fn name(&self, site: Site) -> &str {
+        self.gateway.name(site)
     }
 
     /// Uploads so many octets over a new connection; the time from the first SYN to the last octet's
@@ -104,7 +105,9 @@ impl Stage {
                 Some(Protocol::TCP),
             )
         };
-        let socket = self.within(Site::Client, make).unwrap();
+        let socket = netns::within(self.name(Site::Client), make)
+            .unwrap()
+            .unwrap();
         // The usual sender, whatever this kernel's is.
         socket.set_tcp_congestion(b"cubic").unwrap();
         if let Some(sndbuf) = sndbuf {
