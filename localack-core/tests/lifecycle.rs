@@ -21,6 +21,8 @@ mod full_sink;
 mod growth;
 #[path = "lifecycle/lab.rs"]
 mod lab;
+#[path = "lifecycle/lessons.rs"]
+mod lessons;
 #[path = "lifecycle/rates.rs"]
 mod rates;
 #[path = "lifecycle/settings.rs"]

@@ -14,8 +14,8 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use localack_core::{
-    Config, Controller, Counters, Custody, Direction, Engine, FlowConfig, Instant, PacketMeta,
-    Service,
+    Config, Controller, Counters, Custody, Direction, DirectionInfo, Engine, FlowConfig, Instant,
+    PacketMeta, Service,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::sim::{
@@ -69,6 +69,8 @@ struct Course {
     /// The largest windows of the first four round trips, and after the sixth.
     early: u32,
     late: u32,
+    /// The rate that bounds what may be owed, before anything that was sent can be acknowledged.
+    expected: u32,
 }
 
 /// Connections from one host to another, one after the other.
@@ -143,6 +145,9 @@ impl<'m> Lab<'m> {
                 self.weather.set(Weather::Fair);
             }
             let window = self.window();
+            if course.took < RTT * 2 {
+                course.expected = course.expected.max(self.rate());
+            }
             if course.took < RTT * 4 {
                 course.early = course.early.max(window);
             } else if course.took > RTT * 6 {
@@ -166,10 +171,19 @@ impl<'m> Lab<'m> {
 
     /// The congestion window of the present connection, zero before the engine has seen it.
     fn window(&mut self) -> u32 {
+        self.info().map_or(0, |info| info.cwnd)
+    }
+
+    /// Octets per second that its receiver is believed to take, likewise.
+    fn rate(&mut self) -> u32 {
+        self.info().map_or(0, |info| info.rate)
+    }
+
+    fn info(&mut self) -> Option<DirectionInfo> {
         let port = 40_000 + self.connections - 1;
         let mut flows = self.world.middle.engine().flows();
-        let flow = flows.find(|flow| flow.key.inner_port() == port);
-        flow.map_or(0, |flow| flow.inner_to_outer.cwnd)
+        let flow = flows.find(|flow| flow.key.inner_port() == port)?;
+        Some(flow.inner_to_outer)
     }
 
     fn counters(&self) -> &Counters {
@@ -215,6 +229,10 @@ fn rfc9959_a_later_connection_begins_with_half_of_what_an_earlier_one_used() {
             assert!(half.contains(&resumed.early), "{what}: {resumed:?}");
             let saved = plain.took.saturating_sub(resumed.took);
             assert!(saved > RTT * 3 / 4, "{what}: {saved:?}");
+            // The remembered rate bounds the debt (H6.3), not the half of it that is used.
+            assert_eq!(plain.expected, 0, "{what}");
+            let whole = RATE * 3 / 4..=RATE;
+            assert!(whole.contains(&resumed.expected), "{what}: {resumed:?}");
         }
     }
 }
