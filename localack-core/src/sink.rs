@@ -106,8 +106,9 @@ impl<'p> Transmit<'p> {
         self.kind
     }
 
-    /// Payload octets per segment if it is a super-segment, else zero; its checksum is complete
-    /// for the packet as a whole.
+    /// Payload octets per segment if it is a super-segment, else zero. Whoever cuts it computes the
+    /// checksums of the segments: the field of TCP holds the sum of the pseudo-header of the whole
+    /// ([`Checksum::Partial`]). Without it the checksum is complete.
     #[must_use]
     pub const fn gso_size(&self) -> u16 {
         self.gso_size

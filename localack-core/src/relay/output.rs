@@ -10,7 +10,7 @@ use crate::pool::Payload;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{LinkId, Sink, Transmit, TransmitKind};
 use crate::time::{Moment, Stamp, micros};
-use crate::wire::{Flags, HeaderSpec, IpVersion, Sum, Timestamps, emit};
+use crate::wire::{Flags, HeaderSpec, IpVersion, Sum, Timestamps, emit, emit_partial};
 
 /// A segment to be made.
 struct Draft<'d> {
@@ -460,12 +460,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             self.pool.payload(chain, draft.payload)
         };
-        let sum = if draft.payload.is_empty() {
-            Sum::new()
+        let octets = draft.payload.octets();
+        let header = if draft.gso_size > 0 {
+            // Whoever cuts it must add up each piece anyway.
+            emit_partial(&spec, octets)
         } else {
-            payload.sum()
+            let empty = draft.payload.is_empty();
+            let sum = if empty { Sum::new() } else { payload.sum() };
+            emit(&spec, octets, sum)
         };
-        let Some(header) = emit(&spec, draft.payload.octets(), sum) else {
+        let Some(header) = header else {
             return false;
         };
         let from = draft.travels.source();

@@ -97,6 +97,17 @@ pub const fn option_len(timestamps: bool, sack_blocks: usize) -> usize {
 /// packet exceeds what IP can say about its length.
 #[must_use]
 pub fn emit(spec: &HeaderSpec<'_>, payload_len: u32, payload_sum: Sum) -> Option<Header> {
+    build(spec, payload_len, Some(payload_sum))
+}
+
+/// The same for an interface that completes the checksums of TCP itself: the field holds the sum of the
+/// pseudo-header alone, and nobody adds up the payload.
+#[must_use]
+pub fn emit_partial(spec: &HeaderSpec<'_>, payload_len: u32) -> Option<Header> {
+    build(spec, payload_len, None)
+}
+
+fn build(spec: &HeaderSpec<'_>, payload_len: u32, payload_sum: Option<Sum>) -> Option<Header> {
     let options_len = option_len(spec.timestamps.is_some(), spec.sack.len());
     if options_len > MAX_OPTIONS_LEN {
         return None;
@@ -117,9 +128,15 @@ pub fn emit(spec: &HeaderSpec<'_>, payload_len: u32, payload_sum: Sum) -> Option
     write_tcp(tcp, spec, tcp_header_len)?;
 
     let mut sum = pseudo_header(spec.src, spec.dst, tcp_len);
-    sum.add_bytes(tcp);
-    sum.combine(payload_sum);
-    Writer(tcp.get_mut(CHECKSUM_OFFSET..)?).u16(sum.checksum())?;
+    let field = match payload_sum {
+        Some(payload_sum) => {
+            sum.add_bytes(tcp);
+            sum.combine(payload_sum);
+            sum.checksum()
+        }
+        None => sum.fold(),
+    };
+    Writer(tcp.get_mut(CHECKSUM_OFFSET..)?).u16(field)?;
     Some(Header {
         bytes,
         len: ip_len.checked_add(tcp_header_len)?,

@@ -19,7 +19,7 @@ use core::net::IpAddr;
 use crate::seq::SeqNum;
 
 pub use checksum::Sum;
-pub use emit::{Header, HeaderSpec, MAX_HEADER_LEN, emit, option_len};
+pub use emit::{Header, HeaderSpec, MAX_HEADER_LEN, emit, emit_partial, option_len};
 pub use icmp::{IcmpError, IcmpKind, Quoted};
 pub use ip::{IpFields, NotTcp};
 pub use options::{KindSet, MAX_SACK_BLOCKS, Options, SackBlock, SackBlocks, Timestamps, kind};

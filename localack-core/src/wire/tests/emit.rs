@@ -9,7 +9,7 @@ use super::packets::{V4_DST, V4_SRC, V6_DST, V6_SRC, segment_of};
 use crate::seq::{SeqNum, SeqRange};
 use crate::wire::checksum::verify;
 use crate::wire::{
-    Flags, HeaderSpec, IpVersion, MAX_HEADER_LEN, Sum, Timestamps, emit, option_len,
+    Flags, HeaderSpec, IpVersion, MAX_HEADER_LEN, Sum, Timestamps, emit, emit_partial, option_len,
 };
 
 fn range(start: u32, len: u32) -> SeqRange {
@@ -44,6 +44,26 @@ fn spec(version: IpVersion, timestamps: bool, sack: &[SeqRange]) -> HeaderSpec<'
         traffic_class: 0x28,
         flow_label: 0x000f_1234,
         dont_fragment: true,
+    }
+}
+
+/// What an interface adds to the pseudo-header's sum makes the checksum that the engine would have made.
+#[test]
+fn a_partial_checksum_is_completed_to_the_full_one() {
+    let payload = [7, 1, 200, 3, 5];
+    for (version, tcp_at) in [(IpVersion::V4, 20), (IpVersion::V6, 40)] {
+        let spec = spec(version, true, &[]);
+        let mut sum = Sum::new();
+        sum.add_bytes(&payload);
+        let full = emit(&spec, 5, sum).unwrap();
+        let partial = emit_partial(&spec, 5).unwrap();
+        let field = tcp_at + 16..tcp_at + 18;
+        let mut completed = partial.as_slice().to_vec();
+        completed.extend_from_slice(&payload);
+        let mut sum = Sum::new();
+        sum.add_bytes(&completed[tcp_at..]);
+        completed[field].copy_from_slice(&sum.checksum().to_be_bytes());
+        assert_eq!(completed[..full.as_slice().len()], *full.as_slice());
     }
 }
 
