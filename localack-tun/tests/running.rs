@@ -648,5 +648,16 @@ fn what_cannot_be_delivered_in_time_is_told() {
         "{log}"
     );
     assert_same(&before, &gateway.dump());
-    let _ = (&mut server).read(&mut [0; 1]);
+    // Neither end takes what arrived for all there was (rule H8.7).
+    let told = client.write(&octets).unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::ConnectionReset, "{told}");
+    let mut buffer = [0; 1 << 16];
+    let end = loop {
+        match server.read(&mut buffer) {
+            Ok(0) => panic!("the end of the stream, as if nothing was lost"),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{end}");
 }

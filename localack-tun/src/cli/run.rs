@@ -382,7 +382,7 @@ fn give_up(handle: &Handle) -> Result<(), Failure> {
         return Ok(());
     }
     let told = format!(
-        "{} octets of {} connections were acknowledged and could not be delivered in time: they are lost",
+        "{} octets of {} connections were acknowledged and could not be delivered in time: they are lost, and these connections reset",
         lost.octets, lost.flows
     );
     error!(

@@ -4,9 +4,11 @@ use core::time::Duration;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::thread;
 
 use localack_core::{
-    Config, ConfigError, Engine, Instant, PacketMeta, PassReason, Poll, Port, Verdict,
+    Config, ConfigError, Engine, FlowId, FlowInfo, FlowState, Instant, PacketMeta, PassReason,
+    Poll, Port, Verdict,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -32,6 +34,8 @@ const BURST: usize = 64;
 const BUDGET: usize = 64;
 /// Calls of `poll` before the devices have their turn again.
 const MOST_POLLS: usize = 16;
+/// How long connections are reset at the end if a device takes nothing.
+const MOST_RESETTING: Duration = Duration::from_secs(1);
 /// How soon a sink that was full is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -238,14 +242,25 @@ impl<'m> Worker<'m> {
         }
     }
 
-    /// What is lost if it ends now.
-    pub(super) fn abandon(&self) -> Abandoned {
-        let owed = self.engine.flows().map(|flow| debt(&flow));
-        owed.filter(|octets| *octets > 0)
-            .fold(Abandoned::default(), |sum, octets| Abandoned {
-                flows: sum.flows + 1,
-                octets: sum.octets + octets,
-            })
+    /// Resets the connections that still owe something, at both ends, and says what is lost.
+    pub(super) fn abandon(&mut self) -> Abandoned {
+        let owes = |flow: &FlowInfo| debt(flow) > 0 || flow.state == FlowState::Resetting;
+        let owing = self.engine.flows().filter(owes);
+        let owing: Vec<(FlowId, u64)> = owing.map(|flow| (flow.id, debt(&flow))).collect();
+        let patience = self.now().after(MOST_RESETTING);
+        let mut lost = Abandoned::default();
+        for (flow, octets) in owing {
+            while self.engine.give_up(flow, self.now(), &mut self.outlet) == Ok(false)
+                && self.now() < patience
+            {
+                thread::sleep(RETRY);
+            }
+            if octets > 0 {
+                lost.flows += 1;
+                lost.octets += octets;
+            }
+        }
+        lost
     }
 
     /// Takes in what waits at a device, up to a burst.
