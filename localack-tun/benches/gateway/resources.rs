@@ -57,6 +57,9 @@ pub(crate) fn veth(runs: usize) -> usize {
         ("bypass", &bypass),
         ("plain forwarding", &plain),
     ];
+    for (_, stage) in &stages {
+        stage.keep_order();
+    }
     let mut rates = vec![Vec::new(); stages.len()];
     let mut costs = vec![Vec::new(); stages.len()];
     let mut own = vec![Vec::new(); stages.len()];

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::thread;
 
 use localack_tun::clock::Clock;
@@ -63,6 +64,25 @@ impl Stage {
             stage.set(site, "tcp_no_metrics_save", "1");
         }
         stage
+    }
+
+    /// Keeps the packets of a connection in their order, as network cards do. A veth puts what each
+    /// processor sends into a queue of that processor's, and they overtake each other.
+    pub(crate) fn keep_order(&self) {
+        let processors = thread::available_parallelism().unwrap().get();
+        let mask = u64::MAX >> (64 - processors.clamp(1, 32));
+        for (site, device) in [
+            (Site::Client, "eth0"),
+            (Site::Gateway, "in0"),
+            (Site::Gateway, "out0"),
+            (Site::Server, "eth0"),
+        ] {
+            let steer = format!("echo {mask:x} > /sys/class/net/{device}/queues/rx-0/rps_cpus");
+            let name = self.name(site);
+            let mut command = Command::new("ip");
+            let done = command.args(["netns", "exec", name, "sh", "-c", &steer]);
+            assert!(done.status().unwrap().success(), "{steer}");
+        }
     }
 
     /// Lets the server offer a large window from the start.
