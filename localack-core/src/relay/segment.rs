@@ -9,7 +9,7 @@ use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
-use crate::sink::{PacketMeta, Sink};
+use crate::sink::{PacketMeta, Sink, TransmitKind};
 use crate::time::{Moment, Stamp};
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 use crate::wire::{Flags, Segment};
@@ -263,8 +263,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 Verdict::Absorb(AbsorbReason::Stored)
             }
             Intake::Held => {
+                let stream = self.flow.stream(direction);
+                let asks = !stream.flags.has(StreamFlags::SUSPECT)
+                    && stream.rcv_nxt() == stream.recv.ack_sent;
                 if early {
                     self.acknowledge(direction, seg, intake, rcv_nxt);
+                } else if asks {
+                    // Its receiver gets nothing from behind the hole, and cannot ask for what is missing
+                    // (RFC 5681 section 4.2).
+                    self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
                 }
                 Verdict::Absorb(AbsorbReason::Stored)
             }
