@@ -16,7 +16,7 @@ pub enum QuantityError {
     Time(String),
     /// Not a number of octets.
     #[error(
-        "{0:?} is not a number of octets such as \"64mib\"; the units are kb, mb, gb, kib, mib, gib"
+        "{0:?} is not a number of octets such as \"64mib\"; the units are kb, mb, gb, tb, kib, mib, gib, tib"
     )]
     Octets(String),
     /// Not a number with a unit of rates.
@@ -79,7 +79,12 @@ pub(super) fn show_time(time: Duration) -> String {
 
 /// The text that [`octets`] reads as `octets`.
 pub(super) fn show_octets(octets: u64) -> String {
-    const UNITS: [(&str, u64); 3] = [("gib", 1 << 30), ("mib", 1 << 20), ("kib", 1 << 10)];
+    const UNITS: [(&str, u64); 4] = [
+        ("tib", 1 << 40),
+        ("gib", 1 << 30),
+        ("mib", 1 << 20),
+        ("kib", 1 << 10),
+    ];
     UNITS
         .into_iter()
         .find(|(_, worth)| octets > 0 && octets.is_multiple_of(*worth))
@@ -191,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn octets_reach_as_far_as_a_buffer_may() {
+        assert_eq!(octets("1tib"), Ok(1 << 40));
+        assert_eq!(octets("0.5 TiB"), Ok(1 << 39));
+        assert_eq!(show_octets(1 << 40), "1tib");
+        assert_eq!(show_octets(1 << 39), "512gib");
+        let error = octets("1pib").unwrap_err();
+        assert!(error.to_string().ends_with("gib, tib"), "{error}");
+    }
+
+    #[test]
     fn rates_are_octets_per_second_within_their_range() {
         let octets = |text: &str| text.parse::<Rate>().map(Rate::octets_per_second);
         assert_eq!(octets("20mbit"), Ok(2_500_000));
@@ -224,7 +239,7 @@ mod tests {
                 let exact = Duration::from_nanos(nanos);
                 prop_assert_eq!(time(&show_time(exact)), Ok(exact));
             }
-            for number in [number, small << 20] {
+            for number in [number, small << 20, small << 40] {
                 prop_assert_eq!(octets(&show_octets(number)), Ok(number));
             }
             for rate in [Rate(bits), Rate(bits / 125_000 * 125_000 + 125_000)] {

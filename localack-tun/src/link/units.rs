@@ -157,11 +157,13 @@ pub fn octets(text: &str) -> Result<u64, UnitError> {
         ("kb", 1_000),
         ("mb", 1_000_000),
         ("gb", 1_000_000_000),
+        ("tb", 1_000_000_000_000),
         ("kib", 1 << 10),
         ("mib", 1 << 20),
         ("gib", 1 << 30),
+        ("tib", 1 << 40),
     ];
-    scaled(text, UNITS, "kb, mb, gb, kib, mib, gib")
+    scaled(text, UNITS, "kb, mb, gb, tb, kib, mib, gib, tib")
 }
 
 /// Reads a decimal number and its unit exactly: a value that is not a whole number of the
@@ -263,6 +265,8 @@ mod tests {
         assert_eq!(octets("65536"), Ok(65_536));
         assert_eq!(octets("64kib"), Ok(65_536));
         assert_eq!(octets("1.5mb"), Ok(1_500_000));
+        assert_eq!(octets("2tb"), Ok(2_000_000_000_000));
+        assert_eq!(octets("1tib"), Ok(1 << 40));
         assert!(octets("1.5").is_err());
         assert!(octets("10 bananas").is_err());
     }

@@ -108,7 +108,7 @@ fn a_value_of_the_wrong_kind_is_refused() {
             ),
             (
                 "buffer = \"64mibs\"",
-                "10: `buffer`: \"64mibs\" is not a number of octets such as \"64mib\"; the units are kb, mb, gb, kib, mib, gib",
+                "10: `buffer`: \"64mibs\" is not a number of octets such as \"64mib\"; the units are kb, mb, gb, tb, kib, mib, gib, tib",
             ),
             (
                 "debt_time = \"3\"",
@@ -155,11 +155,11 @@ fn limits_of_the_engine_have_ranges() {
             ("flows = -1", "9: `flows`: -1 is not between 1 and 16777216"),
             (
                 "buffer = \"4095kib\"",
-                "10: `buffer`: 4095kib is not between 4mib and 1024gib",
+                "10: `buffer`: 4095kib is not between 4mib and 1tib",
             ),
             (
                 "buffer = \"1025gib\"",
-                "10: `buffer`: 1025gib is not between 4mib and 1024gib",
+                "10: `buffer`: 1025gib is not between 4mib and 1tib",
             ),
             (
                 "block = 511",
