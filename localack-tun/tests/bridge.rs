@@ -28,6 +28,7 @@ use std::thread;
 
 use common::{Namespace, Scratch, ip, privileged};
 use gateway::{FAMILIES, PATIENCE};
+use localack_tun::clock::Clock;
 use localack_tun::netns;
 use nix::sys::signal::Signal;
 use program::{Running, program_in};
@@ -215,7 +216,12 @@ fn connect(from: &str, to: &str, address: &str) -> [TcpStream; 2] {
 }
 
 /// Sends octets both ways at once, different ones, and checks them.
-fn exchange([near, far]: &[TcpStream; 2], octets: usize) {
+fn exchange(connection: &[TcpStream; 2], octets: usize) {
+    exchange_and_count(connection, octets, &AtomicUsize::new(0));
+}
+
+/// The same, and counts what has arrived.
+fn exchange_and_count([near, far]: &[TcpStream; 2], octets: usize, arrived: &AtomicUsize) {
     let content = |seed: usize| -> Vec<u8> {
         let octet = |n: usize| ((n * 31 + n / 251 + seed) % 256) as u8;
         (0..octets).map(octet).collect()
@@ -226,7 +232,10 @@ fn exchange([near, far]: &[TcpStream; 2], octets: usize) {
             scope.spawn(move || from.write_all(&sent).unwrap());
             scope.spawn(move || {
                 let mut received = vec![0; octets];
-                to.read_exact(&mut received).unwrap();
+                for piece in received.chunks_mut(64 << 10) {
+                    to.read_exact(piece).unwrap();
+                    arrived.fetch_add(piece.len(), Ordering::Relaxed);
+                }
                 assert!(received == content(seed), "other octets");
             });
         }
@@ -474,11 +483,17 @@ fn a_guest_on_a_long_path_sends_and_receives_and_is_handed_back_in_the_middle() 
     let before = place.dump();
     let run = place.run("brlong", &config, "--inner-port vnet0");
     let connections = FAMILIES.map(|family| connect(guest, server, family.server));
+    let arrived = AtomicUsize::new(0);
     thread::scope(|scope| {
         let transfers = connections
             .each_ref()
-            .map(|connection| scope.spawn(|| exchange(connection, 6 << 20)));
-        thread::sleep(Duration::from_millis(2500));
+            .map(|connection| scope.spawn(|| exchange_and_count(connection, 6 << 20, &arrived)));
+        // Enough that some of it was lost on the way, and far from all.
+        let clock = Clock::start();
+        while arrived.load(Ordering::Relaxed) < 3 << 20 {
+            assert!(clock.now() < PATIENCE, "nothing arrives");
+            thread::sleep(Duration::from_millis(10));
+        }
         run.signal(Signal::SIGTERM);
         let log = run.ended(0);
         assert!(log.contains("every connection is handed back"), "{log}");

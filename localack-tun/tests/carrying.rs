@@ -16,11 +16,13 @@ use std::thread;
 
 use common::{Namespace, ip, privileged};
 use localack_core::{Direction, DirectionMode, FlowInfo, Service, TransmitKind};
+use localack_tun::clock::Clock;
 use localack_tun::config::Settings;
 use localack_tun::device::open_with_offloads;
 use localack_tun::gateway::{Gateway, Layer, Setup, Source};
 use localack_tun::netns;
 
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Octets of the file that crosses the gateway.
 const FILE: usize = 20 << 20;
 
@@ -100,11 +102,15 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     let file: Vec<u8> = (0..FILE).map(|place| (place * 7 % 251) as u8).collect();
     let connect = || TcpStream::connect("198.51.100.2:5000").unwrap();
     let mut stream = netns::within(&client.0, connect).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| (&stream).write_all(&file).unwrap());
         // While the server does not read, the gateway fills.
         let used = || handle.counts().unwrap()[0].blocks_used;
+        let clock = Clock::start();
         while used() == 0 {
+            assert!(clock.now() < PATIENCE, "nothing is in custody");
             thread::sleep(Duration::from_millis(5));
         }
         go.send(()).unwrap();

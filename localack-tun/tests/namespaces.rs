@@ -187,8 +187,9 @@ fn echoes_take_the_delay_of_both_ways() {
         (Emulator::LEFT_V6, Emulator::RIGHT_V6),
     ];
     for (left, right) in ends {
-        let took = echo(&emulator, left, right);
-        // The upper bound leaves room for a busy machine; a second would be another delay.
+        // The soonest of some, and the upper bound leaves room for a busy machine; a second would be another
+        // delay.
+        let took = (0..3).map(|_| echo(&emulator, left, right)).min().unwrap();
         assert!(
             (150..1000).contains(&took.as_millis()),
             "{took:?} to {right}"

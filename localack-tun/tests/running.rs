@@ -23,7 +23,8 @@ use std::process::Command;
 use std::thread;
 
 use common::{Scratch, privileged};
-use gateway::{Connection, FAMILIES, Gateway, assert_same};
+use gateway::{Connection, FAMILIES, Gateway, PATIENCE, assert_same};
+use localack_tun::clock::Clock;
 use localack_tun::control::Client;
 use localack_tun::control::protocol::{Answer, FlowName, Flows, Request, ServiceWord, SetService};
 use nix::sys::signal::Signal;
@@ -334,13 +335,11 @@ fn a_running_gateway_is_asked_and_told_by_its_socket() {
 
     let answer = Client::connect(&socket.0).unwrap().ask(Request::Drain);
     assert!(matches!(answer, Ok(Answer::Drain)), "{answer:?}");
-    for _ in 0..500 {
-        if status().state == "drained" {
-            break;
-        }
+    let clock = Clock::start();
+    while status().state != "drained" {
+        assert!(clock.now() < PATIENCE, "{:?}", status());
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(status().state, "drained");
     connection.exchange(300_000);
     run.signal(Signal::SIGTERM);
     run.ended(0);
@@ -564,6 +563,7 @@ fn what_is_in_custody_is_delivered_over_a_long_path_before_the_end() {
     let before = gateway.dump();
     let run = Running::start_between(&gateway, ["in0", "sat0"], "long", &config, "");
     let connections = Satellite::SERVERS.map(|server| gateway.open_echo(server));
+    let arrived = AtomicUsize::new(0);
     thread::scope(|scope| {
         let transfers = connections.each_ref().map(|connection| {
             scope.spawn(|| {
@@ -573,12 +573,20 @@ fn what_is_in_custody_is_delivered_over_a_long_path_before_the_end() {
                 let mut received = vec![0; content.len()];
                 thread::scope(|scope| {
                     scope.spawn(|| client.write_all(&content).unwrap());
-                    server.read_exact(&mut received).unwrap();
+                    for piece in received.chunks_mut(64 << 10) {
+                        server.read_exact(piece).unwrap();
+                        arrived.fetch_add(piece.len(), Ordering::Relaxed);
+                    }
                 });
                 assert!(received == content, "other octets");
             })
         });
-        thread::sleep(Duration::from_millis(1500));
+        // A good part, and far from all.
+        let clock = Clock::start();
+        while arrived.load(Ordering::Relaxed) < 2 << 20 {
+            assert!(clock.now() < PATIENCE, "nothing arrives");
+            thread::sleep(Duration::from_millis(10));
+        }
         run.signal(Signal::SIGTERM);
         let log = run.ended(0);
         assert!(log.contains("every connection is handed back"), "{log}");

@@ -75,8 +75,12 @@ fn a_close_with_unread_octets(world: &World, server: IpAddr) {
     send(&far, 0, 40_000).unwrap();
     (&near).read_exact(&mut [0; 100]).unwrap();
     send(&near, number, 60_000).unwrap();
-    // All of the server's octets have come, and the client's have gone out.
-    thread::sleep(Duration::from_millis(500));
+    // All octets have come where they are to go, and nobody has read them.
+    for (end, octets) in [(&near, 39_900), (&far, 60_000)] {
+        until("everything has come", || {
+            end.peek(&mut [0; 64_000]).unwrap() == octets
+        });
+    }
     drop(near);
     let received = receive(&far);
     received.is_a_beginning(number);

@@ -77,14 +77,15 @@ fn connecting_fails_as_it_does_without_the_program() {
             (expected, expected),
             "{before:?} {after:?}"
         );
-        // Kernels look for neighbours in steps of a second.
+        // Kernels look for neighbours in steps of a second, and this machine may be busy.
         let difference = before.2.abs_diff(after.2);
         assert!(
-            difference < Duration::from_millis(1500),
+            difference < Duration::from_millis(2500),
             "{before:?} {after:?}"
         );
     }
     for refused in [&with[0], &with[1]] {
-        assert!(refused.2 < Duration::from_millis(500), "{refused:?}");
+        // Before the SYN is repeated.
+        assert!(refused.2 < Duration::from_millis(950), "{refused:?}");
     }
 }
