@@ -165,6 +165,28 @@ fn everything_before_the_damage_is_used() {
 }
 
 #[test]
+fn a_block_that_is_shorter_than_its_frame_is_damage() {
+    let packets: Vec<_> = Connection::v4().exchange().iter().map(Tcp::ip).collect();
+    for big_endian in [false, true] {
+        // Process information, whose length the parser does not look at before it uses it.
+        for length in [0_u32, 9, 11] {
+            let good = section(big_endian, 0, &packets);
+            let mut broken = good.clone();
+            for word in [0x8000_0001, length, 0, 0] {
+                broken.extend(if big_endian {
+                    word.to_be_bytes()
+                } else {
+                    word.to_le_bytes()
+                });
+            }
+            let report = run(broken);
+            assert_eq!(report.input.packets, 10);
+            assert_eq!(report.input.cut_at_offset, Some(good.len() as u64));
+        }
+    }
+}
+
+#[test]
 fn clocks_that_leap_or_run_backwards_neither_hang_nor_overflow() {
     let leap = 46 * 366 * 86_400 * 1_000_000;
     let times = [

@@ -20,6 +20,10 @@ const BUFFER: usize = 1 << 20;
 const LARGEST_BLOCK: usize = 16 << 20;
 /// Octets of the largest frame that is believed, as in other readers of these formats.
 const LARGEST_FRAME: u32 = 262_144;
+/// Octets of a pcapng block without a body: its type, and its length twice.
+const SMALLEST_BLOCK: u32 = 12;
+/// The type of a section header, alike in both orders of octets.
+const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// One captured frame.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +70,8 @@ pub struct Source {
     /// Interfaces of all sections so far; the current section's begin at `section`.
     interfaces: Vec<Interface>,
     section: usize,
+    /// The order of octets in the current section.
+    big_endian: bool,
     /// Octets of the record that was handed out last and is still in the buffer.
     pending: usize,
     capacity: usize,
@@ -191,7 +197,29 @@ impl Source {
         None
     }
 
+    /// Whether a block says that it is smaller than any: the parser relies on that. A section header it
+    /// measures itself, since only that tells the order of octets.
+    fn is_impossibly_small(&self) -> bool {
+        let data = self.reader.data();
+        let Some((kind, rest)) = data.split_first_chunk::<4>() else {
+            return false;
+        };
+        let length = rest.first_chunk().map(|&length| {
+            if self.big_endian {
+                u32::from_be_bytes(length)
+            } else {
+                u32::from_le_bytes(length)
+            }
+        });
+        self.format == Format::Pcapng
+            && *kind != SECTION_HEADER
+            && length.is_some_and(|length| length < SMALLEST_BLOCK)
+    }
+
     fn step(&mut self) -> Step {
+        if self.is_impossibly_small() {
+            return Step::End(Some(CutReason::Damaged));
+        }
         let exhausted = self.reader.reader_exhausted();
         match self.reader.next() {
             Ok((octets, PcapBlockOwned::Legacy(record))) => {
@@ -212,13 +240,18 @@ impl Source {
                 })
             }
             Ok((octets, PcapBlockOwned::LegacyHeader(_))) => Step::Skip(octets),
-            Ok((octets, PcapBlockOwned::NG(block))) => Self::block(
-                &mut self.interfaces,
-                &mut self.section,
-                &mut self.pending,
-                octets,
-                &block,
-            ),
+            Ok((octets, PcapBlockOwned::NG(block))) => {
+                if let Block::SectionHeader(header) = &block {
+                    self.big_endian = header.big_endian();
+                }
+                Self::block(
+                    &mut self.interfaces,
+                    &mut self.section,
+                    &mut self.pending,
+                    octets,
+                    &block,
+                )
+            }
             Err(PcapError::Eof) => Step::End(None),
             Err(PcapError::Incomplete(_)) if !exhausted => Step::More,
             Err(PcapError::BufferTooSmall) if !exhausted => {

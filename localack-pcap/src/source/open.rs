@@ -91,6 +91,7 @@ impl Source {
             format,
             interfaces,
             section: 0,
+            big_endian: false,
             pending: 0,
             capacity: BUFFER,
             cut: None,
