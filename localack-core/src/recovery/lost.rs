@@ -75,6 +75,7 @@ impl Lost {
     /// Takes `octets` that arrived out of what is lost.
     pub(crate) const fn forgive(&mut self, octets: u32) {
         self.octets = self.octets.saturating_sub(octets);
+        self.settle();
     }
 
     /// Everything before `edge` is lost, `octets` of it for the first time.
@@ -146,12 +147,6 @@ impl Lost {
         self.settle();
     }
 
-    /// Nothing is left to send again of the lost repairs: SACKs have taken the rest.
-    pub(crate) const fn skip_again(&mut self) {
-        self.again_rxt = self.again_edge;
-        self.settle();
-    }
-
     /// SND.UNA has moved to `una`.
     pub(crate) const fn catch_up(&mut self, una: SeqNum) {
         self.high_rxt = self.high_rxt.latest(una);
@@ -170,6 +165,10 @@ impl Lost {
         self.again_rxt = self.again_rxt.earliest(self.again_edge);
         if self.is_empty() {
             self.octets = 0;
+        } else if self.octets == 0 {
+            // SACKs have taken the rest.
+            self.high_rxt = self.edge;
+            self.again_rxt = self.again_edge;
         }
     }
 }
@@ -226,6 +225,22 @@ mod tests {
             (4000, [range(3000, 3000), range(5000, 9000)])
         );
         assert_eq!(lost.repaired_from(lost.again_edge()), range(3000, 5000));
+    }
+
+    #[test]
+    fn what_sacks_have_taken_waits_no_longer() {
+        let mut lost = Lost::nothing_from(seq(0));
+        lost.raise(seq(9000), 3000);
+        lost.on_repaired(seq(2000), 1000);
+        lost.forgive(1500);
+        assert!(!lost.is_empty());
+        lost.forgive(500);
+        assert!(lost.is_empty());
+        assert_eq!(lost.repaired_from(seq(0)), range(0, 9000));
+        lost.raise_again(range(0, 2000), 1000);
+        assert_eq!(lost.waiting(), [range(0, 2000), range(9000, 9000)]);
+        lost.forgive(1000);
+        assert!(lost.is_empty());
     }
 
     #[test]

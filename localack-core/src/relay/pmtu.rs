@@ -186,7 +186,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             | SendFlags::FORWARD
             | SendFlags::ECN_REDUCED;
         let held = StreamFlags::RECOVERY.or(StreamFlags::HELD);
-        let calm = !stream.flags.any(held) && send.lost.is_empty() && !send.flags.has(busy);
+        let unrepaired = !send.lost.is_empty() || !send.lost.repaired_from(send.snd_una).is_empty();
+        let calm = !stream.flags.any(held) && !unrepaired && !send.flags.has(busy);
         let needed = u32::from(size);
         let limit = stream.rcv_nxt().earliest(send.usable_edge());
         if !calm || limit.octets_past(send.snd_nxt) < needed {

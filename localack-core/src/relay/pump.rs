@@ -199,14 +199,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
         let (send, tsval) = (&mut stream.send, stream.recv.ts_max);
-        let [again, _] = send.lost.waiting();
         if send.lost.is_empty() {
             // A second copy; there is no third.
             send.probe_end = end;
             return;
-        }
-        if !again.is_empty() && plan.range.start().at_or_after(again.end()) {
-            send.lost.skip_again();
         }
         send.lost.on_repaired(end, octets);
         send.attempt
