@@ -45,6 +45,8 @@ struct World<'e> {
     now: Instant,
     /// The window with which servers begin.
     offer: u16,
+    /// Both ends permit SACK.
+    sack: bool,
 }
 
 impl<'e> World<'e> {
@@ -58,6 +60,7 @@ impl<'e> World<'e> {
             news: News::default(),
             now: Instant::from_millis(1),
             offer: 60_000,
+            sack: false,
         }
     }
 
@@ -92,6 +95,7 @@ impl<'e> World<'e> {
     /// Opens a connection from `port` of the client and uploads `octets`; the server has shown that
     /// it is there, and acknowledges none of them.
     fn uploads(&mut self, port: u16, octets: usize) -> Verdict {
+        let sack = self.sack;
         let client = |flags, seq, ack, payload: Vec<u8>| Packet {
             source: ([192, 0, 2, 1], port).into(),
             destination: ([203, 0, 113, 9], 80).into(),
@@ -103,6 +107,7 @@ impl<'e> World<'e> {
             urgent: 0,
             options: Options {
                 mss: flags.has(Flags::SYN).then_some(1460),
+                sack_permitted: sack && flags.has(Flags::SYN),
                 ..Options::default()
             },
             payload,
@@ -197,29 +202,53 @@ fn h12_4_stalled_flows_hold_half_of_the_pool_at_most_before_new_ones_are_left_al
 
 #[test]
 fn h12_4_a_receiver_that_answers_from_behind_a_closed_window_for_30_s_has_stalled() {
+    for sack in [false, true] {
+        for room in [1460, 60_000] {
+            stalls_behind_a_closed_window(sack, room, false);
+        }
+    }
+}
+
+#[test]
+fn h12_4_a_receiver_that_talks_from_behind_a_closed_window_has_stalled_all_the_same() {
+    for sack in [false, true] {
+        for room in [1460, 60_000] {
+            stalls_behind_a_closed_window(sack, room, true);
+        }
+    }
+}
+
+/// Receivers offer `room`, take one segment and no more: what was sent beyond that, their window has
+/// taken back. Each probe is answered; one that talks says the same all the time.
+fn stalls_behind_a_closed_window(sack: bool, room: u16, talks: bool) {
     let mut memory = Memory::new(16, 64, 1536);
     let mut world = World::new(&mut memory);
-    // Room for one segment, which it takes.
-    world.offer = 1461;
+    world.sack = sack;
+    world.offer = room + 1;
     let held = [(1001, 40_000), (1002, 15_000)];
     for (port, octets) in held {
         let _ = world.uploads(port, octets);
         world.hears(port, 1460, 0);
     }
-    // Each probe is answered, and nothing is taken.
     let answers = |world: &mut World<'_>, seconds: u64| {
         for _ in 0..seconds * 10 {
             world.waits(Duration::from_millis(100));
-            for port in core::mem::take(&mut world.news.probed) {
+            let mut asked = core::mem::take(&mut world.news.probed);
+            if talks {
+                asked.extend(held.map(|(port, _)| port));
+            }
+            for port in asked {
                 world.hears(port, 1460, 0);
             }
         }
     };
+    let given = format!("SACK {sack}, room {room}, talks {talks}");
     answers(&mut world, 20);
     assert_eq!(world.uploads(1003, 0), Verdict::Pass(PassReason::Handshake));
     assert_eq!(world.refused_for_memory(), 0, "nothing is stuck yet");
     answers(&mut world, 50);
-    assert_eq!(world.uploads(1004, 0), Verdict::Pass(PassReason::PoolFull));
+    let verdict = world.uploads(1004, 0);
+    assert_eq!(verdict, Verdict::Pass(PassReason::PoolFull), "{given}");
     assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.events);
     // The window opens, and what was held is taken.
     world.hears(1001, 38_000, 60_000);

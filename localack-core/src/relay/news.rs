@@ -181,13 +181,17 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         news: &mut News,
     ) {
         let has_sack = self.has(FlowFlags::SACK);
-        let send = &mut self.flow.stream_mut(echo).send;
+        let stream = self.flow.stream_mut(echo);
+        // From behind a shut window a receiver says the same again because it was asked, or talks of
+        // something else: nothing has arrived there (rule H12.4).
+        let may_arrive = stream.head_fits();
+        let send = &mut stream.send;
         news.is_repetition =
             news.acked == 0 && !seg.has_payload() && same_window && seg.options.sack.is_empty();
         news.is_duplicate = news.acked == 0
             && !seg.has_payload()
             && send.in_flight() > 0
-            && (news.delivered > 0 || (same_window && !has_sack));
+            && (news.delivered > 0 || (same_window && !has_sack && may_arrive));
         if news.is_duplicate {
             send.duplicate_acks = send.duplicate_acks.saturating_add(1);
             if !has_sack {

@@ -93,9 +93,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// for.
     pub(super) fn rearm(&mut self, direction: Direction, advanced: bool, wait_us: Option<u32>) {
         let now = self.now;
+        // The probe of a closed window waits on, whatever else the receiver says from behind it.
+        let persists = self.waits_for_window(direction) && !advanced;
         let send = &mut self.flow.stream_mut(direction).send;
         if send.in_flight() == 0 {
-            send.timer = Stamp::NEVER;
+            if !persists {
+                send.timer = Stamp::NEVER;
+            }
         } else if let Some(wait_us) = wait_us {
             let wait_us = wait_us.saturating_add(REORDERING_GRAIN_US);
             let at = now.after(Duration::from_micros(wait_us.into()));
@@ -132,6 +136,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             || stream.flags.has(StreamFlags::RECOVERY)
             // Until the receiver is known to be there, its sender repeats what it sent (rule H7.2).
             || stream.mode() == DirectionMode::StoreAndForward
+            // A window that was taken back is probed in its own way.
+            || !stream.head_fits()
             || stream.chain.octets_sacked() > 0
             || send.flags.has(out)
             || send.doublings() > 0
