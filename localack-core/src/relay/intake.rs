@@ -279,9 +279,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         intake: Intake,
     ) -> SeqRange {
         let whole = SeqRange::new(seg.seq, seg.seq.advance(seg.payload_len));
-        let acknowledged = self.flow.stream(direction).recv.ack_sent;
+        let recv = &self.flow.stream(direction).recv;
+        let acknowledged = recv.ack_sent;
+        // The store may have had no room for the end of it.
+        let held = recv.held().first().copied().unwrap_or_default();
         match intake {
-            Intake::Duplicate if seg.seq.at_or_after(rcv_nxt) => whole,
+            Intake::Duplicate if seg.seq.at_or_after(rcv_nxt) => whole.intersection(held),
             Intake::Duplicate | Intake::DuplicateFin | Intake::InOrder { .. } => SeqRange::new(
                 whole.start(),
                 whole.end().earliest(rcv_nxt).earliest(acknowledged),
