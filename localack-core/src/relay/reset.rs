@@ -174,11 +174,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         Verdict::Absorb(AbsorbReason::ResetHeld)
     }
 
-    /// What a reset acknowledges of `direction`'s data is not lost.
+    /// What a reset acknowledges of `direction`'s data is not lost: no more than is stored, though it may
+    /// have been sent by a probe alone, or go round the engine (rule H4.6).
     fn take_last_ack(&mut self, direction: Direction, seg: &Segment) {
-        let send = &mut self.flow.stream_mut(direction).send;
-        if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(send.snd_nxt) {
+        let stream = self.flow.stream_mut(direction);
+        let most = stream.rcv_nxt().latest(stream.send.snd_nxt);
+        let send = &mut stream.send;
+        if seg.flags.contains(Flags::ACK) && seg.ack.at_or_before(most) {
             send.snd_una = send.snd_una.latest(seg.ack);
+            send.snd_nxt = send.snd_nxt.latest(send.snd_una);
         }
     }
 
