@@ -264,16 +264,32 @@ impl Stream {
     /// What may be acknowledged to the sender now: everything stored where custody has begun (but
     /// not up to where a walk has stopped for now, because SACKed octets go on there, and an
     /// acknowledgement that ends before them takes them back, rule H4.2),
-    /// else what was promised and what the receiver has acknowledged itself. Never the FIN before
-    /// the receiver does (rule H6.1), and never less than before (invariant 3).
+    /// else what was promised, SACKed octets included once what was missing before them is there, and
+    /// what the receiver has acknowledged itself. Never the FIN before the receiver does (rule H6.1),
+    /// and never less than before (invariant 3).
     pub(crate) fn ack_point(&self) -> SeqNum {
         let una = self.send.snd_una;
-        let early = if self.acks_early() && !self.flags.has(StreamFlags::WALK_OWED) {
+        let early = if self.flags.has(StreamFlags::WALK_OWED) {
+            una
+        } else if self.acks_early() {
             self.rcv_nxt()
+        } else if self.is_draining() && self.owes_sacked() {
+            self.rcv_nxt().earliest(self.recv.sacked_to)
         } else {
             una
         };
         una.latest(early).latest(self.recv.ack_sent)
+    }
+
+    /// Whether the direction is on its way out of service.
+    pub(crate) const fn is_draining(&self) -> bool {
+        matches!(self.mode(), DirectionMode::Draining)
+    }
+
+    /// Whether octets that are held out of order may be SACKed to their sender: they are promised to
+    /// stay (rule H4.2), and all before the hole is acknowledged, so that it does not look lost.
+    pub(crate) fn sacks(&self) -> bool {
+        self.acks_early() || (self.is_draining() && self.ack_point() == self.rcv_nxt())
     }
 
     /// Whether the first octet that is not acknowledged, or the FIN, fits the receiver's window.

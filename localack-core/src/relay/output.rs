@@ -227,7 +227,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// order are promised to stay (rule H4.2), and only if both ends speak SACK.
     pub(super) fn sack_blocks(&self, direction: Direction, duplicate: SeqRange) -> SackList {
         let stream = self.flow.stream(direction);
-        if !self.has(FlowFlags::SACK) || !stream.acks_early() {
+        if !self.has(FlowFlags::SACK) || !stream.sacks() {
             return SackList::new();
         }
         stream

@@ -250,6 +250,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Intake::InOrder { direct, .. } => {
                 if early {
                     self.acknowledge(direction, seg, intake, rcv_nxt);
+                } else if self.flow.stream(direction).owes_word_of_receiver() {
+                    // What was missing before SACKed octets has come.
+                    let flags = &mut self.flow.stream_mut(direction).flags;
+                    flags.set(StreamFlags::ACK_OWED);
                 }
                 if direct
                     && self.flow.stream(direction).send.snd_nxt == seg.seq
@@ -270,7 +274,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     self.acknowledge(direction, seg, intake, rcv_nxt);
                 } else if asks {
                     // Its receiver gets nothing from behind the hole, and cannot ask for what is missing
-                    // (RFC 5681 section 4.2).
+                    // (RFC 5681 section 4.2). Hosts that know SACK ask so: no duplicate means anything to
+                    // them that brings no news (RFC 6675 section 2).
                     self.send_ack(direction, TransmitKind::DuplicateAck, SeqRange::default());
                 }
                 Verdict::Absorb(AbsorbReason::Stored)
