@@ -231,8 +231,14 @@ impl TimerWheel {
         if let Some(bucket) = Bucket::of_list(self.emptying) {
             return Some((bucket, self.now_us));
         }
-        let (word, bits) = (0..).zip(&self.occupied).find(|(_, bits)| **bits != 0)?;
-        let bucket = Bucket(word << 6 | bits.trailing_zeros());
+        let (first, bits) = match self.occupied {
+            [0, 0, 0, 0] => return None,
+            [0, 0, 0, bits] => (192, bits),
+            [0, 0, bits, _] => (128, bits),
+            [0, bits, ..] => (64, bits),
+            [bits, ..] => (0, bits),
+        };
+        let bucket = Bucket(first | bits.trailing_zeros());
         Some((bucket, bucket.start_us(self.now_us)))
     }
 

@@ -114,6 +114,9 @@ impl<'a, P: Policy> Engine<'a, P> {
     /// Sends what timers and opened windows allow, at most `budget` packets.
     pub fn poll<S: Sink + ?Sized>(&mut self, now: Instant, budget: usize, sink: &mut S) -> Poll {
         let engine_now = self.advance(now);
+        if !self.is_due(engine_now) {
+            return Poll::Idle;
+        }
         let mut room = budget;
         let mut steps = TIMER_STEPS.saturating_add(u32::try_from(budget).unwrap_or(u32::MAX));
         while let Some(slot) =
@@ -166,7 +169,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         if self.serve_shares(now, room, steps, sink) == Err(SinkFull) {
             return Poll::Blocked;
         }
-        if self.next_due().is_some_and(|at| at <= engine_now) {
+        if self.is_due(engine_now) {
             Poll::More
         } else {
             Poll::Idle
@@ -337,8 +340,10 @@ impl<'a, P: Policy> Engine<'a, P> {
     }
 
     fn advance(&mut self, wall: Instant) -> Instant {
-        let due = self.next_due();
-        self.storage.head.clock.advance(wall, due)
+        let mut clock = self.storage.head.clock;
+        let now = clock.advance(wall, || self.next_due());
+        self.storage.head.clock = clock;
+        now
     }
 
     fn on_tcp<S: Sink + ?Sized>(

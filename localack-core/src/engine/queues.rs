@@ -24,14 +24,13 @@ impl<P: Policy> Engine<'_, P> {
         if !head.ready.is_empty() {
             return Some(now);
         }
-        [
-            head.wheel.next_deadline(),
-            head.shares.next_at(now),
-            head.paths.next_deadline(self.storage.paths, now),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let turn = sooner(head.wheel.next_deadline(), head.shares.next_at(now));
+        sooner(turn, head.paths.next_deadline(self.storage.paths, now))
+    }
+
+    /// Whether there is something to do at `now`.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.next_due().is_some_and(|at| at <= now)
     }
 
     /// After work on a flow: it goes where it waits for what is next.
@@ -42,7 +41,15 @@ impl<P: Policy> Engine<'_, P> {
         share_waits: Option<u8>,
         in_turn: bool,
     ) {
-        let held = self.slot(slot).is_some_and(|flow| is_held(flow).is_some());
+        let Some(flow) = self.slot(slot) else {
+            return;
+        };
+        let waits = flow.ready().ring().is_some();
+        if !waits && !has_work && share_waits.is_none() {
+            // It is in no list, and need not be in any.
+            return;
+        }
+        let held = is_held(flow).is_some();
         let Storage {
             head, flows, paths, ..
         } = &mut self.storage;
@@ -237,6 +244,14 @@ impl<P: Policy> Engine<'_, P> {
             }
         }
         Ok(())
+    }
+}
+
+/// The earlier of two points, as far as they are set.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

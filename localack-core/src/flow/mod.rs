@@ -241,6 +241,10 @@ impl FlowSlot {
 
     /// Blocks held by directions that are stalled.
     pub(crate) fn stalled_blocks(&self) -> u32 {
+        let any = FlowFlags::INNER_STALLED.0 | FlowFlags::OUTER_STALLED.0;
+        if self.flags.0 & any == 0 {
+            return 0;
+        }
         let stalled = |&d: &Direction| self.flags.has(FlowFlags::stalled(d));
         Direction::BOTH
             .iter()

@@ -57,10 +57,16 @@ impl<'a> FlowIndex<'a> {
 
     /// The first flow under `hash` that `is_it` accepts.
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.run_from(self.home(hash))
-            .filter(|(_, entry)| entry.hash == hash)
-            .filter_map(|(_, entry)| entry.flow.checked_sub(1))
-            .find(|&flow| is_it(flow))
+        let mut place = self.home(hash);
+        for _ in 0..self.longest_run() {
+            let entry = self.at(place);
+            let flow = entry.flow.checked_sub(1)?;
+            if entry.hash == hash && is_it(flow) {
+                return Some(flow);
+            }
+            place = self.after(place, 1);
+        }
+        None
     }
 
     /// Enters `flow` under `hash`. The pair must not be in the table yet.

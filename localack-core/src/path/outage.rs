@@ -108,6 +108,9 @@ impl PathHead {
     /// When [`PathTable::next_task`] has something to do; `None` if no flow waits. It may be early,
     /// and late by less than 2 ms.
     pub(crate) fn next_deadline(&self, slots: &[PathSlot], now: Instant) -> Option<Instant> {
+        if self.waking.is_empty() && self.probing.is_empty() {
+            return None;
+        }
         [&self.waking, &self.probing]
             .into_iter()
             .filter_map(|list| {

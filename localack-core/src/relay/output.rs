@@ -73,20 +73,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         )
     }
 
-    /// Whether an acknowledgement now would say what was said before.
-    pub(super) fn has_no_news(&self, direction: Direction) -> bool {
-        let (offer, recv) = (self.offer(direction), &self.flow.stream(direction).recv);
+    /// Whether an acknowledgement with `offer` would say what was said before.
+    pub(super) fn is_no_news(&self, direction: Direction, offer: Offer) -> bool {
+        let recv = &self.flow.stream(direction).recv;
         offer.ack.at_or_before(recv.ack_sent) && offer.edge.at_or_before(recv.edge)
     }
 
-    /// What an acknowledgement of `direction`'s data would be called now.
-    pub(super) fn kind_of_ack(&self, direction: Direction) -> TransmitKind {
-        let sent = self.flow.stream(direction).recv.ack_sent;
-        if self.offer(direction).ack.after(sent) {
+    /// Sends an acknowledgement of `direction`'s data that is owed to its sender, called after what it
+    /// says.
+    pub(super) fn pay_ack(&mut self, direction: Direction, offer: Offer, duplicate: SeqRange) {
+        let kind = if offer.ack.after(self.flow.stream(direction).recv.ack_sent) {
             TransmitKind::LocalAck
         } else {
             TransmitKind::DuplicateAck
-        }
+        };
+        self.send_offer(direction, kind, offer, duplicate);
     }
 
     /// Lets an acknowledgement wait until its sender pauses, or for as long as one may wait.
@@ -192,6 +193,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         duplicate: SeqRange,
     ) -> bool {
         let offer = self.offer(direction);
+        self.send_offer(direction, kind, offer, duplicate)
+    }
+
+    fn send_offer(
+        &mut self,
+        direction: Direction,
+        kind: TransmitKind,
+        offer: Offer,
+        duplicate: SeqRange,
+    ) -> bool {
         let sack = self.sack_blocks(direction, duplicate);
         let travels = direction.reverse();
         let back = self.flow.stream(travels);

@@ -246,6 +246,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return probes.then(|| self.plan_repair(direction)).flatten();
         }
         let send = &stream.send;
+        if send.lost.is_empty()
+            && !stream.rcv_nxt().after(send.snd_nxt)
+            && stream.fin() != Some(send.snd_nxt)
+        {
+            // Everything has been sent, and nothing was lost.
+            return None;
+        }
         if send.flags.has(SendFlags::FORWARD_NEW)
             && let Some(plan) = self.plan_new(direction)
         {

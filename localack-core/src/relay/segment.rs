@@ -336,12 +336,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 ..
             }
         ) && repeated.is_empty();
-        if plain && self.has_no_news(direction) {
+        let offer = self.offer(direction);
+        if plain && self.is_no_news(direction, offer) {
             // Said again it would look like a duplicate, and mean a loss (rule H4.5).
             self.wait_with_ack(direction);
             return;
         }
-        self.send_ack(direction, self.kind_of_ack(direction), repeated);
+        self.pay_ack(direction, offer, repeated);
     }
 
     /// Data that is known already: what was acknowledged is acknowledged again (rule H5.1); what

@@ -99,8 +99,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         if stream.flags.has(StreamFlags::ACK_OWED) {
-            let kind = self.kind_of_ack(direction);
-            self.send_ack(direction, kind, SeqRange::default());
+            let offer = self.offer(direction);
+            self.pay_ack(direction, offer, SeqRange::default());
         } else if stream.flags.has(StreamFlags::WINDOW_OWED) {
             self.send_ack(direction, TransmitKind::WindowUpdate, SeqRange::default());
         }

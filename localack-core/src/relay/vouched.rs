@@ -62,7 +62,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn packet_octets(&self, direction: Direction, octets: u32) -> u32 {
         let mss = u32::from(self.flow.stream(direction).send.mss()).max(1);
         let headers = u32::from(self.header_octets());
-        let packets = octets.div_ceil(mss).max(1);
+        let packets = if octets <= mss {
+            1
+        } else {
+            octets.div_ceil(mss)
+        };
         octets.saturating_add(packets.saturating_mul(headers))
     }
 

@@ -212,6 +212,35 @@ impl Options {
     /// Reads an option list: all octets of the TCP header behind the first twenty.
     #[must_use]
     pub fn read(list: &[u8]) -> Self {
+        // What nearly every segment carries, laid out as RFC 7323 appendix A recommends.
+        if let &[
+            kind::NOP,
+            kind::NOP,
+            kind::TIMESTAMPS,
+            10,
+            v0,
+            v1,
+            v2,
+            v3,
+            e0,
+            e1,
+            e2,
+            e3,
+        ] = list
+        {
+            return Self {
+                timestamps: Some(Timestamps {
+                    val: u32::from_be_bytes([v0, v1, v2, v3]),
+                    ecr: u32::from_be_bytes([e0, e1, e2, e3]),
+                }),
+                tsopt_offset: super::bytes::TCP_HEADER_LEN.saturating_add(4),
+                ..Self::default()
+            };
+        }
+        Self::walk(list)
+    }
+
+    fn walk(list: &[u8]) -> Self {
         let mut options = Self::default();
         let mut rest = list;
         let mut offset = super::bytes::TCP_HEADER_LEN;
