@@ -63,6 +63,7 @@ mod engine;
 mod event;
 mod flow;
 mod half;
+mod hash;
 mod head;
 mod pacing;
 mod path;

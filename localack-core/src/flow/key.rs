@@ -3,8 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use siphasher::sip::SipHasher13;
-
+use crate::hash;
 use crate::seq::low_half;
 
 /// The name of a TCP connection as the box sees it.
@@ -21,9 +20,6 @@ pub struct FlowKey {
     outer_port: u16,
     link: u32,
 }
-
-/// Octets of the longest hash input: two IPv6 addresses, two ports, the link.
-const HASH_INPUT: usize = 16 + 16 + 2 + 2 + 4;
 
 impl FlowKey {
     /// The key of the connection between `inner` and `outer` over `link`.
@@ -74,65 +70,38 @@ impl FlowKey {
         self.link
     }
 
-    /// SipHash-1-3 of the key, folded to 32 bits; never zero.
+    /// The hash of the key under a secret; never zero.
     ///
-    /// Whoever does not know `key` cannot choose connections that collide. Keys of the two IP
-    /// versions differ in length, which the hash takes into account.
+    /// Whoever does not know it cannot choose connections that collide.
     #[must_use]
-    pub(crate) fn hash(&self, key: [u64; 2]) -> u32 {
-        let [k0, k1] = key;
-        let hasher = SipHasher13::new_with_keys(k0, k1);
-        let wide = if let (IpAddr::V4(inner), IpAddr::V4(outer)) = (self.inner, self.outer) {
-            hasher.hash(&self.hash_input_v4(inner, outer))
+    pub(crate) fn hash(&self, secret: [u64; 2]) -> u32 {
+        let ports = u64::from(self.inner_port) << 48 | u64::from(self.outer_port) << 32;
+        let rest = ports | u64::from(self.link);
+        let hash = if let (IpAddr::V4(inner), IpAddr::V4(outer)) = (self.inner, self.outer) {
+            let hosts = u64::from(inner.to_bits()) << 32 | u64::from(outer.to_bits());
+            hash::keyed(secret, [[hosts, rest]])
         } else {
-            let mut input = [0; HASH_INPUT];
-            let length = self.write_hash_input(&mut input);
-            hasher.hash(input.get(..length).unwrap_or(&input))
+            let (inner, outer) = (halves(self.inner), halves(self.outer));
+            // Which of them is an IPv4 address.
+            let versions = u64::from(self.inner.is_ipv4()) | u64::from(self.outer.is_ipv4()) << 1;
+            hash::keyed(secret, [inner, outer, [rest, versions]])
         };
-        fold(wide).max(1)
-    }
-
-    /// The same as [`Self::write_hash_input`] for two IPv4 addresses, without a loop.
-    const fn hash_input_v4(&self, inner: Ipv4Addr, outer: Ipv4Addr) -> [u8; 16] {
-        let [a, b, c, d] = inner.octets();
-        let [e, f, g, h] = outer.octets();
-        let [i, j] = self.inner_port.to_ne_bytes();
-        let [k, l] = self.outer_port.to_ne_bytes();
-        let [m, n, o, p] = self.link.to_ne_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
-    }
-
-    /// Lays the key out for the hash and answers its length in octets.
-    fn write_hash_input(&self, input: &mut [u8; HASH_INPUT]) -> usize {
-        let mut length = 0;
-        let mut put = |octets: &[u8]| {
-            if let Some(rest) = input.get_mut(length..)
-                && let Some((room, _)) = rest.split_at_mut_checked(octets.len())
-            {
-                room.copy_from_slice(octets);
-                length = length.saturating_add(octets.len());
-            }
-        };
-        for address in [self.inner, self.outer] {
-            match address {
-                IpAddr::V4(v4) => put(&v4.octets()),
-                IpAddr::V6(v6) => put(&v6.octets()),
-            }
-        }
-        put(&self.inner_port.to_ne_bytes());
-        put(&self.outer_port.to_ne_bytes());
-        put(&self.link.to_ne_bytes());
-        length
+        hash.max(1)
     }
 }
 
-/// Both halves of `wide` mixed into one.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper half is mixed in first"
-)]
-const fn fold(wide: u64) -> u32 {
-    (wide ^ (wide >> 32)) as u32
+/// The two halves of an address.
+const fn halves(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(v4) => [0, v4.to_bits() as u64],
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = v6.octets();
+            [
+                u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+                u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+            ]
+        }
+    }
 }
 
 impl fmt::Display for FlowKey {
@@ -298,17 +267,6 @@ mod tests {
         }
         assert_ne!(base.hash([KEY[0] ^ 1, KEY[1]]), hash);
         assert_ne!(base.hash([KEY[0], KEY[1] ^ 1]), hash);
-    }
-
-    #[test]
-    fn the_hash_is_siphash_1_3_of_the_laid_out_key() {
-        let mut octets = std::vec::Vec::new();
-        octets.extend([10, 0, 0, 1, 192, 0, 2, 7]);
-        octets.extend(80u16.to_ne_bytes());
-        octets.extend(443u16.to_ne_bytes());
-        octets.extend(0u32.to_ne_bytes());
-        let wide = SipHasher13::new_with_keys(KEY[0], KEY[1]).hash(&octets);
-        assert_eq!(v4(80).hash(KEY), (wide ^ (wide >> 32)) as u32);
     }
 
     fn address() -> impl Strategy<Value = IpAddr> {

@@ -2,13 +2,9 @@
 
 use core::net::IpAddr;
 
-use siphasher::sip::SipHasher13;
-
 use crate::flow::FlowKey;
+use crate::hash;
 use crate::policy::{Direction, Port};
-
-/// Octets of the hash input: prefix, link, version and port.
-const HASH_INPUT: usize = 8 + 4 + 2;
 
 /// The name of a path: the receiver's IPv4 /24 or IPv6 /64, the port of the box that it is reached
 /// through, and the caller's link.
@@ -85,20 +81,12 @@ impl PathKey {
         self.version == 0
     }
 
-    /// SipHash-1-3 of the key, its upper half: whoever does not know `hash_key` cannot choose
-    /// networks that collide.
-    pub(super) fn hash(&self, hash_key: [u64; 2]) -> u32 {
-        let [k0, k1] = hash_key;
-        let wide = SipHasher13::new_with_keys(k0, k1).hash(&self.hash_input());
-        u32::try_from(wide >> 32).unwrap_or(0)
-    }
-
-    fn hash_input(&self) -> [u8; HASH_INPUT] {
+    /// The hash of the key under a secret: whoever does not know it cannot choose networks that collide.
+    pub(super) fn hash(&self, secret: [u64; 2]) -> u32 {
         let [high, low] = self.prefix;
-        let [a, b, c, d] = high.to_be_bytes();
-        let [e, f, g, h] = low.to_be_bytes();
-        let [i, j, k, l] = self.link.to_be_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l, self.version, self.port]
+        let prefix = u64::from(high) << 32 | u64::from(low);
+        let way = u64::from(self.version) << 8 | u64::from(self.port);
+        hash::keyed(secret, [[prefix, way << 32 | u64::from(self.link)]])
     }
 
     /// One of [`WATCHES`] marks, without a secret and far cheaper than the hash: equal keys have

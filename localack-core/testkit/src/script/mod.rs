@@ -61,12 +61,15 @@ mod notation;
 mod parse;
 mod run;
 mod side;
+mod trace;
 mod variant;
 
 pub use model::Script;
 pub use parse::ParseError;
 pub use run::Failure;
 pub use variant::Variant;
+
+use trace::Trace;
 
 impl Script {
     /// Runs the script in all its variants; answers how many there were.
@@ -76,9 +79,24 @@ impl Script {
     pub fn run(&self) -> Result<usize, Box<Failure>> {
         let variants = Variant::all(self);
         for variant in &variants {
-            run::run(self, variant)?;
+            run::run(self, variant, Trace::default())?;
         }
         Ok(variants.len())
+    }
+}
+
+/// Runs the scripts of `text` like [`check`], and gives `take` a trace of each variant: the calls of the
+/// engine and what they did, which a small machine can repeat (`examples/cortex-m`).
+///
+/// # Panics
+/// If anything goes otherwise than a script says.
+pub fn record(text: &str, take: &mut dyn FnMut(Vec<u8>)) {
+    for script in text.split("\n---") {
+        let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
+        for variant in Variant::all(&script) {
+            let trace = run::run(&script, &variant, Trace::wanted());
+            take(trace.unwrap_or_else(|failure| panic!("{failure}")));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::matching::{Frame, Left, judge};
 use super::model::{
     Action, Number, Outcome, PacketSpec, Place, Proof, Script, Setup, Side, Step, Term,
 };
+use super::trace::Trace;
 use super::variant::Variant;
 use crate::memory::Memory;
 use crate::packet::{Layout, Packet, packet_too_big};
@@ -56,13 +57,19 @@ impl core::error::Error for Failure {}
 /// Lines of history that a failure shows.
 const HISTORY: usize = 40;
 
-/// Runs `script` as `variant`.
-pub(super) fn run(script: &Script, variant: &Variant) -> Result<(), Box<Failure>> {
+/// Runs `script` as `variant`; answers what the trace has recorded.
+pub(super) fn run(
+    script: &Script,
+    variant: &Variant,
+    mut trace: Trace,
+) -> Result<Vec<u8>, Box<Failure>> {
     let setup = &script.setup;
+    let (config, policy) = (config(setup), policy(setup, variant));
+    trace.begins((setup.flows, setup.blocks, BLOCK_SIZE), &config, &policy);
     let mut memory = Memory::new(setup.flows, setup.blocks, BLOCK_SIZE);
-    let engine = Engine::new(memory.storage(), config(setup), policy(setup, variant))
-        .expect("a script's settings are valid");
-    let mut rig = Rig::new(engine, setup, variant);
+    let engine =
+        Engine::new(memory.storage(), config, policy).expect("a script's settings are valid");
+    let mut rig = Rig::new(engine, trace, setup, variant);
     let mut before: Vec<String> = Vec::new();
     for step in &script.steps {
         let mut left = Vec::new();
@@ -82,7 +89,7 @@ pub(super) fn run(script: &Script, variant: &Variant) -> Result<(), Box<Failure>
         before.push(format!("-- {}", step.text));
         before.extend(texts);
     }
-    Ok(())
+    Ok(rig.finish())
 }
 
 fn config(setup: &Setup) -> Config {

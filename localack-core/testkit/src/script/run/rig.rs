@@ -12,10 +12,13 @@ use crate::script::matching::Left;
 use crate::script::model::{PacketSpec, Setup, Side, Term};
 use crate::script::notation::describe;
 use crate::script::side::Host;
+use crate::script::trace::Trace;
 use crate::script::variant::Variant;
 
 /// Packets that one ingested packet may push (architecture section 3, "Work and time").
 const MOST_PUSHED: usize = 3;
+/// Packets that one poll may send.
+const POLL_BUDGET: usize = 64;
 /// Calls of `poll` at one time after which it must have come to rest.
 const MOST_POLLS: usize = 10_000;
 
@@ -45,6 +48,7 @@ impl Sink for Tape {
 pub(super) struct Rig<'e> {
     engine: Engine<'e, FlowConfig>,
     tape: Tape,
+    trace: Trace,
     witness: Witness,
     hosts: [Host; 2],
     inner: Side,
@@ -63,10 +67,16 @@ pub(super) fn direction_from(side: Side, setup: &Setup) -> Direction {
 }
 
 impl<'e> Rig<'e> {
-    pub(super) fn new(engine: Engine<'e, FlowConfig>, setup: &Setup, variant: &Variant) -> Self {
+    pub(super) fn new(
+        engine: Engine<'e, FlowConfig>,
+        trace: Trace,
+        setup: &Setup,
+        variant: &Variant,
+    ) -> Self {
         Self {
             engine,
             tape: Tape::default(),
+            trace,
             witness: Witness::new(),
             hosts: Side::BOTH.map(|side| Host::new(side, setup, variant)),
             inner: setup.inner,
@@ -74,6 +84,22 @@ impl<'e> Rig<'e> {
             now: Instant::ZERO,
             at_ms: 0,
         }
+    }
+
+    /// What was recorded, if that was wanted.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.trace.finish(&self.engine)
+    }
+
+    /// Records what the last call of the engine did: the tape had `made` packets and `told` events before.
+    fn record(&mut self, (made, told): (usize, usize)) {
+        let (made, events) = (&self.tape.made[made..], &self.tape.events[told..]);
+        self.trace.came(made, events, self.engine.next_deadline());
+    }
+
+    /// Packets and events on the tape.
+    fn mark(&self) -> (usize, usize) {
+        (self.tape.made.len(), self.tape.events.len())
     }
 
     pub(super) fn hosts(&self) -> &[Host; 2] {
@@ -198,7 +224,11 @@ impl<'e> Rig<'e> {
 
     fn poll(&mut self) -> Result<(), String> {
         for _ in 0..MOST_POLLS {
-            match self.engine.poll(self.now, 64, &mut self.tape) {
+            let mark = self.mark();
+            let answer = self.engine.poll(self.now, POLL_BUDGET, &mut self.tape);
+            self.trace.poll(self.now, POLL_BUDGET, answer);
+            self.record(mark);
+            match answer {
                 Poll::More => {}
                 Poll::Blocked if self.tape.full => return Ok(()),
                 Poll::Blocked => return Err("poll is blocked by a sink that takes all".into()),
@@ -235,9 +265,13 @@ impl<'e> Rig<'e> {
         }
         let before = self.modes();
         let mut buffer = octets.clone();
+        let mark = self.mark();
         let verdict = self
             .engine
             .ingest(port, self.now, &mut buffer, meta, &mut self.tape);
+        self.trace
+            .ingest((port, self.now, meta), &octets, (verdict, &buffer));
+        self.record(mark);
         if self.tape.made.len() > MOST_PUSHED {
             return Err(format!("ingest pushed {} packets", self.tape.made.len()));
         }
@@ -380,16 +414,23 @@ impl<'e> Rig<'e> {
             Service::Bypass
         };
         let before = self.modes();
+        let mark = self.mark();
         self.engine
             .set_service(flow.id, self.direction(from), service, self.now)
             .map_err(|_| "the flow is unknown".to_owned())?;
+        let direction = self.direction(from);
+        self.trace.set_service(self.now, direction, service);
+        self.record(mark);
         self.poll()?;
         self.collect(before, left)
     }
 
     pub(super) fn drain(&mut self, left: &mut Vec<Left>) -> Result<(), String> {
         let before = self.modes();
+        let mark = self.mark();
         self.engine.drain(self.now);
+        self.trace.drain(self.now);
+        self.record(mark);
         self.poll()?;
         self.collect(before, left)
     }
@@ -397,14 +438,19 @@ impl<'e> Rig<'e> {
     pub(super) fn give_up(&mut self, left: &mut Vec<Left>) -> Result<(), String> {
         let before = self.modes();
         let flow = self.engine.flows().next().ok_or("there is no flow")?.id;
-        self.engine
+        let mark = self.mark();
+        let done = self
+            .engine
             .give_up(flow, self.now, &mut self.tape)
             .map_err(|error| error.to_string())?;
+        self.trace.give_up(self.now, done);
+        self.record(mark);
         self.collect(before, left)
     }
 
     pub(super) fn set_sink(&mut self, full: bool, left: &mut Vec<Left>) -> Result<(), String> {
         self.tape.full = full;
+        self.trace.sink(full);
         let before = self.modes();
         self.poll()?;
         self.collect(before, left)
