@@ -2,21 +2,27 @@
 
 use core::time::Duration;
 
+use crate::gateway::Site;
+use crate::ideal::Task;
 use crate::resources;
-use crate::stage::{ROOM, Stage, judge, least, median, on_the_line};
+use crate::stage::{PAYLOAD, ROOM, Stage, judge, least, median, on_the_line};
+use crate::watch::Watch;
 
 /// A group's name, and what measures it so often and tells how many bars were missed.
 type Group = (&'static str, fn(usize) -> usize);
 
 /// All groups, in their order.
-pub(crate) const ALL: [Group; 9] = [
+pub(crate) const ALL: [Group; 12] = [
     ("long", long),
+    ("ideal", ideal),
     ("fresh", fresh),
+    ("learned", learned),
     ("sndbuf", sndbuf),
     ("lossy", lossy),
     ("objects", objects),
     ("short", short),
     ("veth", resources::veth),
+    ("syscalls", resources::syscalls),
     ("memory", resources::memory),
     ("idle", resources::idle),
 ];
@@ -132,16 +138,21 @@ fn shares(
     missed
 }
 
+/// The round trip of the long paths.
+const LONG: Duration = Duration::from_millis(600);
+/// Their rates, losses and uploads, and the least share of a vouched rate.
+const LONG_UPLOADS: [(f64, &str, usize, f64); 5] = [
+    (20.0, "0%", 5_000_000, 0.75),
+    (20.0, "1%", 5_000_000, 0.70),
+    (20.0, "0%", 20_000_000, 0.88),
+    (20.0, "1%", 20_000_000, 0.82),
+    (100.0, "0%", 25_000_000, 0.70),
+];
+
 fn long(runs: usize) -> usize {
     let mut missed = 0;
-    for (mbit, loss, octets, bar) in [
-        (20.0, "0%", 5_000_000, 0.75),
-        (20.0, "1%", 5_000_000, 0.70),
-        (20.0, "0%", 20_000_000, 0.88),
-        (20.0, "1%", 20_000_000, 0.82),
-        (100.0, "0%", 25_000_000, 0.70),
-    ] {
-        let rtt = Duration::from_millis(600);
+    for (mbit, loss, octets, bar) in LONG_UPLOADS {
+        let rtt = LONG;
         let path = Path { rtt, mbit, loss };
         // The default custody is allowed one round trip more.
         let least = least(rtt, mbit, octets);
@@ -174,8 +185,71 @@ fn long(runs: usize) -> usize {
     missed
 }
 
+/// The time of an ideal sender that obeys the windows of the same receiver, divided by the gateway's.
+fn ideal(runs: usize) -> usize {
+    let mut missed = 0;
+    for (mbit, loss, octets, _) in LONG_UPLOADS {
+        let path = Path {
+            rtt: LONG,
+            mbit,
+            loss,
+        };
+        let contender = provisioned("provisioned", mbit, "after-handshake", None);
+        let settings = contender.settings.as_deref();
+        let stage = Stage::new("bi", Some(&path.link()), settings);
+        // What is lost has to be sent again, and lost again.
+        let lost: f64 = loss.trim_end_matches('%').parse().unwrap();
+        let task = Task {
+            rtt: LONG.as_secs_f64(),
+            rate: mbit * 1e6 / 8.0 * PAYLOAD / 1500.0 * (1.0 - lost / 100.0),
+            octets: octets as u64,
+        };
+        let (mut shares, mut timed, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..runs {
+            let watch = Watch::start(stage.name(Site::Server));
+            let took = stage.upload(octets, None).as_secs_f64();
+            let offers = watch.offers();
+            shares.push(task.by_progress(&offers) / took);
+            timed.push(task.by_time(&offers) / took);
+            times.push(took);
+        }
+        let [share, timed, time] = [shares, timed, times].map(median);
+        let name = format!("{}, {} kB: beside ideal", path.name(), octets / 1000);
+        let more = format!(
+            "{time:.2} s, ideal {:.2} s; {timed:.3} of one with the same windows at the same times",
+            share * time
+        );
+        missed += judge(&name, share, Some(0.95), &more);
+    }
+    missed
+}
+
+/// A path that connections have used before, and nobody vouches for.
+fn learned(runs: usize) -> usize {
+    let mut missed = 0;
+    for (loss, bar) in [("0%", Some(0.75)), ("1%", None)] {
+        let path = Path {
+            rtt: LONG,
+            mbit: 20.0,
+            loss,
+        };
+        let octets = 20_000_000;
+        let settings = "controller = \"bbr\"\ncareful_resume = true\n";
+        let contender = served("bbr, Careful Resume", settings, bar);
+        let stage = Stage::new("bl", Some(&path.link()), contender.settings.as_deref());
+        let first = stage.upload(octets, None).as_secs_f64();
+        let later = (0..runs).map(|_| stage.upload(octets, None).as_secs_f64());
+        let time = median(later.collect());
+        let least = least(path.rtt, path.mbit, octets);
+        let name = format!("{}, {} kB: {}", path.name(), octets / 1000, contender.name);
+        let more = format!("{time:.2} s, the first {first:.2} s ({:.3})", least / first);
+        missed += judge(&name, least / time, contender.bar, &more);
+    }
+    missed
+}
+
 fn fresh(runs: usize) -> usize {
-    let rtt = Duration::from_millis(600);
+    let rtt = LONG;
     let mut missed = 0;
     for octets in [1_000_000, 5_000_000, 20_000_000] {
         let path = Path {

@@ -13,12 +13,15 @@
 //! | group | what is measured |
 //! |---|---|
 //! | `long` | uploads at 600 ms: the time that is physically needed, divided by the time it took |
+//! | `ideal` | the same beside an ideal sender that obeys the same receiver's windows, from a capture |
 //! | `fresh` | the same on a path that no connection has used |
+//! | `learned` | uploads over a path that connections have used before, with Careful Resume |
 //! | `sndbuf` | a sender with 64 kB of buffer at 50 ms |
 //! | `lossy` | 50 ms with 1 % loss |
 //! | `objects` | small objects on clean paths of 10 to 600 ms |
 //! | `short` | goodput on clean paths of 0.2 and 10 ms |
-//! | `veth` | goodput and processor time without an emulated path |
+//! | `veth` | goodput and processor time without an emulated path, also of `haproxy` that splices |
+//! | `syscalls` | the program's calls of the system for each packet, by `strace` |
 //! | `memory` | the program's memory beside what its settings say |
 //! | `idle` | processor time for 100,000 connections that say nothing |
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
@@ -42,9 +45,13 @@ mod satellite;
 #[cfg(target_os = "linux")]
 mod groups;
 #[cfg(target_os = "linux")]
+mod ideal;
+#[cfg(target_os = "linux")]
 mod resources;
 #[cfg(target_os = "linux")]
 mod stage;
+#[cfg(target_os = "linux")]
+mod watch;
 
 use std::process::ExitCode;
 

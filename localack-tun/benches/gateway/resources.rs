@@ -12,6 +12,10 @@ use localack_tun::clock::Clock;
 use localack_tun::config::{Geometry, Settings};
 use localack_tun::netns;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::{Scratch, ip};
 use crate::gateway::Site;
 use crate::stage::{ROOM, Stage, judge, median};
 
@@ -51,12 +55,17 @@ pub(crate) fn veth(runs: usize) -> usize {
     let cubic = Stage::new("v1", None, Some(&format!("{text}controller = \"cubic\"\n")));
     let bypass = Stage::new("v2", None, Some(&format!("{text}service = \"bypass\"\n")));
     let plain = Stage::new("v3", None, None);
-    let stages = [
+    let proxy = Stage::behind_a_proxy("v4");
+    let mut stages = vec![
         ("bbr", &served),
         ("cubic", &cubic),
         ("bypass", &bypass),
         ("plain forwarding", &plain),
     ];
+    match &proxy {
+        Some(proxy) => stages.push(("haproxy, splicing", proxy)),
+        None => println!("veth: there is no haproxy to compare with"),
+    }
     for (_, stage) in &stages {
         stage.keep_order();
     }
@@ -64,14 +73,8 @@ pub(crate) fn veth(runs: usize) -> usize {
     let mut costs = vec![Vec::new(); stages.len()];
     let mut own = vec![Vec::new(); stages.len()];
     for _ in 0..runs {
-        for (n, (name, stage)) in stages.iter().enumerate() {
-            let of_program = || {
-                if *name == "plain forwarding" {
-                    0.0
-                } else {
-                    processor_time(stage.pid())
-                }
-            };
+        for (n, (_, stage)) in stages.iter().enumerate() {
+            let of_program = || stage.process().map_or(0.0, processor_time);
             let before = (spent_by_all(), of_program());
             let took = stage.upload(OCTETS, None).as_secs_f64();
             rates[n].push(OCTETS as f64 * 8.0 / took / 1e9);
@@ -102,6 +105,85 @@ pub(crate) fn veth(runs: usize) -> usize {
         missed += judge(&name, rates[n] / rates[3], Some(0.4), "");
     }
     missed
+}
+
+/// What the program calls the system for.
+const CALLS: [(&str, &str); 6] = [
+    (
+        "readv",
+        "takes a packet from a device, or finds that there is none",
+    ),
+    ("writev", "gives a packet to a device"),
+    ("ppoll", "waits for packets or a time"),
+    ("write", "wakes a thread, or the log"),
+    ("read", "takes what has woken it"),
+    ("futex", "hands something to another thread"),
+];
+
+/// The program's calls of the system for each packet that it takes or gives.
+pub(crate) fn syscalls(_: usize) -> usize {
+    const OCTETS: usize = 2_000_000_000;
+    let stage = Stage::new(
+        "s",
+        None,
+        Some(&format!("{ROOM}[default]\nbuffer = \"32mib\"\n")),
+    );
+    stage.keep_order();
+    stage.upload(OCTETS / 10, None);
+    let traced = Scratch::new("strace");
+    let strace = Command::new("strace")
+        .args(["-c", "-f", "-p", &stage.pid().to_string(), "-o"])
+        .arg(&traced.0)
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut strace) = strace else {
+        println!("syscalls: there is no strace");
+        return 0;
+    };
+    thread::sleep(Duration::from_secs(1));
+    let before = packets(&stage);
+    stage.upload(OCTETS, None);
+    let packets = packets(&stage) - before;
+    let pid = Pid::from_raw(strace.id().try_into().unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    strace.wait().unwrap();
+    println!(
+        "syscalls: {packets:.0} packets in and out for {} MB, {:.0} octets each",
+        OCTETS / 1_000_000,
+        OCTETS as f64 * 2.0 / packets
+    );
+    for line in fs::read_to_string(&traced.0).unwrap().lines() {
+        // Percent, seconds, microseconds a call, calls, errors if there were any, and its name.
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (Some(name), Some(Ok(calls))) = (
+            fields.last(),
+            fields.get(3).map(|calls| calls.parse::<f64>()),
+        ) else {
+            continue;
+        };
+        let failed = if fields.len() == 6 { fields[4] } else { "0" };
+        let purpose = CALLS.iter().find(|(call, _)| call == name);
+        println!(
+            "  {name:<12} {calls:>9} calls, {failed:>7} without effect, {:.3} a packet: {}",
+            calls / packets,
+            purpose.map_or("", |(_, purpose)| purpose)
+        );
+    }
+    0
+}
+
+/// Packets that have gone through the program's devices, in and out.
+fn packets(stage: &Stage) -> f64 {
+    let device = |name| {
+        let text = ip(&format!(
+            "-n {} -s -j link show {name}",
+            stage.name(Site::Gateway)
+        ));
+        let links: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let count = |way: &str| links[0]["stats64"][way]["packets"].as_f64().unwrap();
+        count("rx") + count("tx")
+    };
+    device("lak-in") + device("lak-out")
 }
 
 /// What the settings say, in octets.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use localack_tun::clock::Clock;
@@ -13,7 +13,7 @@ use localack_tun::netns;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::common::Scratch;
-use crate::gateway::{FAMILIES, Gateway, Site};
+use crate::gateway::{FAMILIES, Gateway, PATIENCE, Site};
 use crate::program::Running;
 use crate::satellite::Satellite;
 
@@ -29,6 +29,27 @@ pub(crate) struct Stage {
     _link: Option<Satellite>,
     gateway: Gateway,
     pub(crate) server: IpAddr,
+    /// In the gateway's place.
+    proxy: Option<Proxy>,
+}
+
+/// A proxy that splits connections: `haproxy`, which moves octets from socket to socket without looking at
+/// them (`splice(2)`), killed at the end.
+struct Proxy {
+    child: Child,
+    _config: Scratch,
+}
+
+impl Proxy {
+    /// Where clients connect to, and where the server listens.
+    const PORT: u16 = 5001;
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Stage {
@@ -58,6 +79,7 @@ impl Stage {
             _link: link,
             gateway,
             server: server.parse().unwrap(),
+            proxy: None,
         };
         // Each transfer is as the first one.
         for site in [Site::Client, Site::Server] {
@@ -66,8 +88,46 @@ impl Stage {
         stage
     }
 
+    /// The same over a cable with a splicing proxy at the gateway; none if there is no such program.
+    pub(crate) fn behind_a_proxy(name: &str) -> Option<Self> {
+        let mut stage = Self::new(name, None, None);
+        let config = Scratch::new(&format!("{name}.haproxy"));
+        let (port, server) = (Proxy::PORT, stage.server);
+        let text = format!(
+            "global\n nbthread 1\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n \
+             timeout server 60s\n option splice-request\n option splice-response\n\
+             listen all\n bind {}:{port}\n server one {server}:{port}\n",
+            FAMILIES[0].gateway_inner
+        );
+        fs::write(&config.0, text).unwrap();
+        let started = netns::within(stage.name(Site::Gateway), || {
+            Command::new("haproxy")
+                .args(["-db", "-f"])
+                .arg(&config.0)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+        });
+        let child = started.unwrap().ok()?;
+        stage.proxy = Some(Proxy {
+            child,
+            _config: config,
+        });
+        let address = (FAMILIES[0].gateway_inner, Proxy::PORT);
+        let clock = Clock::start();
+        while netns::within(stage.name(Site::Client), || TcpStream::connect(address))
+            .unwrap()
+            .is_err()
+        {
+            assert!(clock.now() < PATIENCE, "the proxy does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Some(stage)
+    }
+
     /// Keeps the packets of a connection in their order, as network cards do. A veth puts what each
-    /// processor sends into a queue of that processor's, and they overtake each other.
+    /// processor sends into a queue of that processor's, and they overtake each other. With GRO it has one
+    /// queue for all; without `ethtool`, RPS does it too, but interrupts another processor for each packet.
     pub(crate) fn keep_order(&self) {
         let processors = thread::available_parallelism().unwrap().get();
         let mask = u64::MAX >> (64 - processors.clamp(1, 32));
@@ -77,11 +137,12 @@ impl Stage {
             (Site::Gateway, "out0"),
             (Site::Server, "eth0"),
         ] {
-            let steer = format!("echo {mask:x} > /sys/class/net/{device}/queues/rx-0/rps_cpus");
+            let queue = format!("/sys/class/net/{device}/queues/rx-0/rps_cpus");
+            let order = format!("ethtool -K {device} gro on 2>&- || echo {mask:x} > {queue}");
             let name = self.name(site);
             let mut command = Command::new("ip");
-            let done = command.args(["netns", "exec", name, "sh", "-c", &steer]);
-            assert!(done.status().unwrap().success(), "{steer}");
+            let done = command.args(["netns", "exec", name, "sh", "-c", &order]);
+            assert!(done.status().unwrap().success(), "{order}");
         }
     }
 
@@ -97,13 +158,20 @@ impl Stage {
             .unwrap();
     }
 
+    /// The process of the program or the proxy; none if the kernel alone forwards.
+    pub(crate) fn process(&self) -> Option<u32> {
+        let run = self.run.as_ref().map(Running::pid);
+        run.or_else(|| self.proxy.as_ref().map(|proxy| proxy.child.id()))
+    }
+
     /// The process of the program.
     pub(crate) fn pid(&self) -> u32 {
-        self.run.as_ref().unwrap().pid()
+        self.process().unwrap()
     }
 
     fn listen(&self) -> TcpListener {
-        let any = SocketAddr::from((self.server, 0));
+        let port = self.proxy.as_ref().map_or(0, |_| Proxy::PORT);
+        let any = SocketAddr::from((self.server, port));
         let listen = || TcpListener::bind(any).unwrap();
         netns::within(self.gateway.name(Site::Server), listen).unwrap()
     }
@@ -117,7 +185,13 @@ impl Stage {
     /// arrival.
     pub(crate) fn upload(&self, octets: usize, sndbuf: Option<usize>) -> Duration {
         let listener = self.listen();
-        let address = listener.local_addr().unwrap();
+        let address = match &self.proxy {
+            None => listener.local_addr().unwrap(),
+            Some(_) => SocketAddr::from((
+                FAMILIES[0].gateway_inner.parse::<IpAddr>().unwrap(),
+                Proxy::PORT,
+            )),
+        };
         let make = || {
             Socket::new(
                 Domain::for_address(address),
@@ -163,7 +237,7 @@ impl Stage {
 }
 
 /// Octets of payload in a packet of 1500 octets.
-const PAYLOAD: f64 = 1448.0;
+pub(crate) const PAYLOAD: f64 = 1448.0;
 
 /// The seconds that an upload takes at least: the handshake, its packets at the path's rate, and half a
 /// round trip.
