@@ -85,18 +85,22 @@ impl Script {
     }
 }
 
-/// Runs the scripts of `text` like [`check`], and gives `take` a trace of each variant: the calls of the
-/// engine and what they did, which a small machine can repeat (`examples/cortex-m`).
+/// Runs the scripts of `text` like [`check`], each in one variant of `every`, and gives `take` a trace of
+/// each run: the calls of the engine and what they did, which a small machine can repeat
+/// (`examples/cortex-m`). `turn` says which of the variants: other ones for each script.
 ///
 /// # Panics
 /// If anything goes otherwise than a script says.
-pub fn record(text: &str, take: &mut dyn FnMut(Vec<u8>)) {
+pub fn record(text: &str, every: usize, turn: &mut usize, take: &mut dyn FnMut(Vec<u8>)) {
     for script in text.split("\n---") {
         let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
-        for variant in Variant::all(&script) {
-            let trace = run::run(&script, &variant, Trace::wanted());
+        let variants = Variant::all(&script);
+        let every = every.clamp(1, variants.len());
+        for variant in variants.iter().skip(*turn % every).step_by(every) {
+            let trace = run::run(&script, variant, Trace::wanted());
             take(trace.unwrap_or_else(|failure| panic!("{failure}")));
         }
+        *turn += 1;
     }
 }
 
