@@ -70,19 +70,22 @@ impl Clock {
         ahead_us: 0,
     };
 
-    /// Takes in the caller's time and answers the engine's. Only after a step that could run past a
-    /// deadline is it asked when the next one is.
-    pub(crate) fn advance(
-        &mut self,
-        wall: Instant,
-        deadline: impl FnOnce() -> Option<Instant>,
-    ) -> Instant {
-        let mut now_us = wall
-            .as_micros()
-            .saturating_sub(self.ahead_us)
-            .max(self.now_us);
-        let is_large = now_us.saturating_sub(self.now_us) > MAX_LATENESS_US;
-        if is_large && let Some(deadline) = deadline() {
+    /// Takes in the caller's time and answers the engine's; `None`, and no change, if the step is so large
+    /// that it could run past a deadline: see [`Self::leap`].
+    #[inline]
+    pub(crate) fn step(&mut self, wall: Instant) -> Option<Instant> {
+        let now_us = self.follow(wall);
+        if now_us.saturating_sub(self.now_us) > MAX_LATENESS_US {
+            return None;
+        }
+        self.now_us = now_us;
+        Some(Instant::from_micros(now_us))
+    }
+
+    /// The same for a step of any size, given the next deadline.
+    pub(crate) fn leap(&mut self, wall: Instant, deadline: Option<Instant>) -> Instant {
+        let mut now_us = self.follow(wall);
+        if let Some(deadline) = deadline {
             let latest_us = deadline
                 .as_micros()
                 .max(self.now_us)
@@ -93,6 +96,11 @@ impl Clock {
         }
         self.now_us = now_us;
         Instant::from_micros(now_us)
+    }
+
+    fn follow(&self, wall: Instant) -> u64 {
+        let ahead = wall.as_micros().saturating_sub(self.ahead_us);
+        ahead.max(self.now_us)
     }
 
     pub(crate) const fn now(&self) -> Instant {
@@ -118,23 +126,36 @@ mod tests {
     #[test]
     fn h9_8_a_jump_past_a_deadline_is_capped_at_a_second() {
         let mut clock = Clock::EMPTY;
-        assert_eq!(clock.advance(at(10), || Some(at(12))), at(10));
-        assert_eq!(clock.advance(at(1_000_000), || Some(at(12))), at(13));
-        assert_eq!(clock.advance(at(1_000_002), || Some(at(20))), at(15));
+        assert_eq!(clock.leap(at(10), Some(at(12))), at(10));
+        assert_eq!(clock.leap(at(1_000_000), Some(at(12))), at(13));
+        assert_eq!(clock.leap(at(1_000_002), Some(at(20))), at(15));
         assert_eq!(clock.wall(at(16)), at(1_000_003));
+    }
+
+    #[test]
+    fn h9_8_no_step_of_a_second_runs_far_past_a_deadline() {
+        let mut clock = Clock::EMPTY;
+        assert_eq!(clock.step(at(10)), None);
+        assert_eq!(clock.leap(at(10), None), at(10));
+        assert_eq!(
+            (clock.step(at(11)), clock.step(at(9))),
+            (Some(at(11)), Some(at(11)))
+        );
+        let late = Instant::from_micros(12_000_001);
+        assert_eq!((clock.step(late), clock.now()), (None, at(11)));
     }
 
     #[test]
     fn without_deadlines_time_follows_at_once() {
         let mut clock = Clock::EMPTY;
-        assert_eq!(clock.advance(at(50_000_000), || None), at(50_000_000));
+        assert_eq!(clock.leap(at(50_000_000), None), at(50_000_000));
     }
 
     #[test]
     fn going_back_is_standing_still() {
         let mut clock = Clock::EMPTY;
-        assert_eq!(clock.advance(at(100), || None), at(100));
-        assert_eq!(clock.advance(at(7), || None), at(100));
-        assert_eq!(clock.advance(at(101), || None), at(101));
+        assert_eq!(clock.leap(at(100), None), at(100));
+        assert_eq!(clock.leap(at(7), None), at(100));
+        assert_eq!(clock.leap(at(101), None), at(101));
     }
 }

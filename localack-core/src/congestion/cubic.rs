@@ -7,10 +7,10 @@
 
 mod curve;
 
+use super::Ack;
 use super::hystart::HyStart;
 use super::window::{AFTER_TIMEOUT, CongestionWindow, WINDOW_LIMIT};
 use super::words::Words;
-use super::{Ack, SentNow};
 use crate::time::Instant;
 use curve::Curve;
 
@@ -108,11 +108,9 @@ impl Cubic {
         }
     }
 
-    /// Segments were handed to the path: time without any is not part of the curve.
-    pub(super) fn on_sent(&mut self, sent: &SentNow) {
-        if sent.in_flight == 0 {
-            self.stage.counted_us = low_micros(sent.now);
-        }
+    /// A segment was handed to a path that had none: the time before is not part of the curve.
+    pub(super) fn on_restart(&mut self, now: Instant) {
+        self.stage.counted_us = low_micros(now);
     }
 
     /// Follows the time and the rounds of slow start; for every acknowledgement, also in recovery.

@@ -217,9 +217,12 @@ impl ControllerState {
         match self.kind() {
             Kind::Reno | Kind::Provisioned => {}
             #[cfg(feature = "cubic")]
+            // Only when it begins to send again is there something to note.
+            Kind::Cubic if sent.in_flight > 0 => {}
+            #[cfg(feature = "cubic")]
             Kind::Cubic => {
                 let mut cubic = Cubic::load(&self.words);
-                cubic.on_sent(sent);
+                cubic.on_restart(sent.now);
                 cubic.store(&mut self.words);
             }
             #[cfg(feature = "bbr")]

@@ -102,10 +102,11 @@ impl<'a, P: Policy> Engine<'a, P> {
         sink: &mut S,
     ) -> Verdict {
         self.advance(now);
-        let verdict = match wire::parse(packet) {
-            Parsed::Tcp(seg) => self.on_tcp(port, now, packet, &seg, meta, sink),
-            Parsed::Icmp(error) => self.on_icmp(port, now, &error, meta, sink),
-            Parsed::Other(reason) => Verdict::Pass(pass_reason(reason)),
+        // Looked at where it lies: a segment is large.
+        let verdict = match &wire::parse(packet) {
+            Parsed::Tcp(seg) => self.on_tcp(port, now, packet, seg, meta, sink),
+            Parsed::Icmp(error) => self.on_icmp(port, now, error, meta, sink),
+            Parsed::Other(reason) => Verdict::Pass(pass_reason(*reason)),
         };
         self.storage.head.counters.count_verdict(verdict);
         verdict
@@ -114,9 +115,20 @@ impl<'a, P: Policy> Engine<'a, P> {
     /// Sends what timers and opened windows allow, at most `budget` packets.
     pub fn poll<S: Sink + ?Sized>(&mut self, now: Instant, budget: usize, sink: &mut S) -> Poll {
         let engine_now = self.advance(now);
-        if !self.is_due(engine_now) {
-            return Poll::Idle;
+        if self.is_due(engine_now) {
+            self.do_what_is_due(now, engine_now, budget, sink)
+        } else {
+            Poll::Idle
         }
+    }
+
+    fn do_what_is_due<S: Sink + ?Sized>(
+        &mut self,
+        now: Instant,
+        engine_now: Instant,
+        budget: usize,
+        sink: &mut S,
+    ) -> Poll {
         let mut room = budget;
         let mut steps = TIMER_STEPS.saturating_add(u32::try_from(budget).unwrap_or(u32::MAX));
         while let Some(slot) =
@@ -339,11 +351,18 @@ impl<'a, P: Policy> Engine<'a, P> {
         &mut self.policy
     }
 
+    #[inline(always)]
     fn advance(&mut self, wall: Instant) -> Instant {
-        let mut clock = self.storage.head.clock;
-        let now = clock.advance(wall, || self.next_due());
-        self.storage.head.clock = clock;
-        now
+        match self.storage.head.clock.step(wall) {
+            Some(now) => now,
+            None => self.leap(wall),
+        }
+    }
+
+    #[cold]
+    fn leap(&mut self, wall: Instant) -> Instant {
+        let due = self.next_due();
+        self.storage.head.clock.leap(wall, due)
     }
 
     fn on_tcp<S: Sink + ?Sized>(

@@ -3,7 +3,6 @@
 use super::Engine;
 use crate::config::Config;
 use crate::event::Event;
-use crate::flow::key::PackedKey;
 use crate::flow::table::{self, FlowIndex, IndexSlot};
 use crate::flow::{FlowId, FlowKey, FlowSlot};
 use crate::head::EngineHead;
@@ -98,11 +97,10 @@ impl<P> Engine<'_, P> {
 
     pub(super) fn find(&mut self, key: &FlowKey) -> Option<u32> {
         let hash = key.hash(self.config.hash_key);
-        let packed = PackedKey::from(key);
         let flows = &*self.storage.flows;
         FlowIndex::new(self.storage.index).find(hash, |slot| {
             let flow = usize::try_from(slot).ok().and_then(|slot| flows.get(slot));
-            flow.is_some_and(|flow| flow.key == packed)
+            flow.is_some_and(|flow| flow.key.is(key))
         })
     }
 

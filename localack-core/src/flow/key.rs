@@ -141,6 +141,17 @@ impl PackedKey {
         versions: [0; 2],
     };
 
+    /// Whether this is `key`, packed.
+    pub(crate) fn is(&self, key: &FlowKey) -> bool {
+        let [low, high] = self.link;
+        let [inner_version, outer_version] = self.versions;
+        self.inner_port == key.inner_port
+            && self.outer_port == key.outer_port
+            && [low, high] == [low_half(key.link), low_half(key.link >> 16)]
+            && is_address(inner_version, &self.inner, key.inner)
+            && is_address(outer_version, &self.outer, key.outer)
+    }
+
     /// The key that was packed, or `None` if this is none.
     pub(crate) fn unpack(&self) -> Option<FlowKey> {
         let [inner_version, outer_version] = self.versions;
@@ -178,6 +189,14 @@ const fn pack_address(address: IpAddr) -> (u8, [u8; 16]) {
             (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
         }
         IpAddr::V6(v6) => (6, v6.octets()),
+    }
+}
+
+/// Whether `packed` is `address`; what is behind an IPv4 address is zero.
+fn is_address(version: u8, packed: &[u8; 16], address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => version == 4 && packed.first_chunk() == Some(&v4.octets()),
+        IpAddr::V6(v6) => version == 6 && *packed == v6.octets(),
     }
 }
 
@@ -282,7 +301,17 @@ mod tests {
             inner in address(), inner_port: u16, outer in address(), outer_port: u16, link: u32,
         ) {
             let key = FlowKey::new(inner, inner_port, outer, outer_port, link);
-            prop_assert_eq!(PackedKey::from(&key).unpack(), Some(key));
+            let packed = PackedKey::from(&key);
+            prop_assert_eq!(packed.unpack(), Some(key));
+            prop_assert!(packed.is(&key) && !PackedKey::EMPTY.is(&key));
+            for other in [
+                FlowKey { inner: key.outer, outer: key.inner, ..key },
+                FlowKey { inner_port: inner_port ^ 1, ..key },
+                FlowKey { outer_port: outer_port ^ 0x8000, ..key },
+                FlowKey { link: link ^ 1 << 16, ..key },
+            ] {
+                prop_assert_eq!(packed.is(&other), other == key);
+            }
             prop_assert_ne!(key.hash(KEY), 0);
         }
     }

@@ -270,10 +270,15 @@ impl Shares {
     }
 
     /// When [`Shares::visit`] should be called next; `None` if nobody waits for a turn.
+    #[inline]
     pub(crate) fn next_at(&self, now: Instant) -> Option<Instant> {
         if self.waiting == 0 {
             return None;
         }
+        self.first_turn(now)
+    }
+
+    fn first_turn(&self, now: Instant) -> Option<Instant> {
         NUMBERS
             .filter(|&share| self.waiting & bit(share) != 0)
             .filter_map(|share| self.slot(share))

@@ -220,8 +220,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && end.at_or_before(send.usable_edge())
             && send.lost.is_empty()
             && !stream.flags.has(StreamFlags::HELD)
-            && !self.waits_for_pace(direction, seg.payload_len)
-            && !self.exceeds_burst(direction, seg.payload_len)
+            && self.goes_in_a_burst(direction, seg.payload_len)
             && self.pipe(direction).saturating_add(seg.payload_len)
                 <= send.congestion.cwnd().max(u32::from(send.mss()))
     }

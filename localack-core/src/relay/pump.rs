@@ -136,10 +136,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         !is_probe && !pacer.may_send(self.now, packets, self.pace(direction))
     }
 
-    /// Whether a packet of so many octets, which may stand for several, is a larger burst than the pace
-    /// allows (rule H12.1).
-    pub(super) fn exceeds_burst(&self, direction: Direction, octets: u32) -> bool {
-        self.packet_octets(direction, octets) > self.pace(direction).quantum()
+    /// Whether a packet of so many octets, which may stand for several, may leave as it is: now, and as
+    /// no larger burst than the pace allows (rule H12.1).
+    pub(super) fn goes_in_a_burst(&self, direction: Direction, octets: u32) -> bool {
+        let (pace, packets) = (self.pace(direction), self.packet_octets(direction, octets));
+        let stream = self.flow.stream(direction);
+        packets <= pace.quantum()
+            && (stream.flags.has(StreamFlags::HELD)
+                || stream.send.pacer.may_send(self.now, packets, pace))
     }
 
     /// Sends a planned segment and notes that; false if it could not be sent.

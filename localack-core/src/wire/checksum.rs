@@ -166,16 +166,37 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, tcp_len: u32) -> Sum {
 
 /// Sum of the pseudo header for `len` octets of any upper-layer protocol.
 pub(super) fn pseudo_header_of(protocol: u8, src: IpAddr, dst: IpAddr, len: u32) -> Sum {
-    let mut sum = Sum::new();
-    for address in [src, dst] {
-        match address {
-            IpAddr::V4(address) => sum.add_bytes(&address.octets()),
-            IpAddr::V6(address) => sum.add_bytes(&address.octets()),
+    // Nine numbers of 32 bits at most.
+    let total = words_of(src)
+        .wrapping_add(words_of(dst))
+        .wrapping_add(u64::from(len))
+        .wrapping_add(u64::from(protocol));
+    Sum {
+        folded: folded(total),
+        odd: false,
+    }
+}
+
+/// The sum of an address's 32-bit words.
+fn words_of(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h] = address.segments().map(u64::from);
+            let high = a.wrapping_add(c).wrapping_add(e).wrapping_add(g);
+            let low = b.wrapping_add(d).wrapping_add(f).wrapping_add(h);
+            (high << 16).wrapping_add(low)
         }
     }
-    sum.add_u32(len);
-    sum.add_u16(u16::from(protocol));
-    sum
+}
+
+/// A sum of numbers in network order, folded to 16 bits.
+const fn folded(total: u64) -> u16 {
+    let [a, b, c, d, e, f, g, h] = total.to_be_bytes();
+    add(
+        add(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
+        add(u16::from_be_bytes([e, f]), u16::from_be_bytes([g, h])),
+    )
 }
 
 /// Sum of the pseudo header and the TCP header of `seg` as it stands in `packet`.
@@ -193,7 +214,9 @@ pub fn header_sum(packet: &[u8], seg: &Segment) -> Sum {
 #[must_use]
 pub fn verify(packet: &[u8], seg: &Segment) -> bool {
     let mut sum = header_sum(packet, seg);
-    sum.add_bytes(seg.payload(packet));
+    if seg.has_payload() {
+        sum.add_bytes(seg.payload(packet));
+    }
     sum.fold() == 0xffff
 }
 

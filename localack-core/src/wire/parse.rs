@@ -48,8 +48,8 @@ enum Cut {
     Accepted,
 }
 
-/// Answers `Parsed` rather than a `Result` around it: a segment is large, and it would be moved once
-/// more, at half again the cost of the whole parse.
+/// Answers `Parsed` rather than a `Result` around it, as all below do: a segment is large, and it would
+/// be moved once more, at half again the cost of the whole parse.
 #[inline]
 fn read(packet: &[u8], cut: Cut) -> Parsed {
     let ip = match ip::read(packet) {
@@ -67,41 +67,43 @@ fn read(packet: &[u8], cut: Cut) -> Parsed {
     let end = packet.len().min(ip.packet_len);
     let upper = packet.get(ip.len..end).unwrap_or_default();
     if is_tcp {
-        segment(&ip, upper).map_or_else(Parsed::Other, Parsed::Tcp)
+        segment(&ip, upper)
     } else {
         icmp::read(&ip, upper).map_or(Parsed::Other(NotTcp::Protocol), Parsed::Icmp)
     }
 }
 
 /// Reads the TCP header at the start of `tcp`, the bytes at hand behind the IP header.
-#[inline]
-fn segment(ip: &IpHeader, tcp: &[u8]) -> Result<Segment, NotTcp> {
+#[inline(always)]
+fn segment(ip: &IpHeader, tcp: &[u8]) -> Parsed {
     let tcp_len = ip.packet_len.saturating_sub(ip.len);
     let cut = if tcp.len() < tcp_len {
         NotTcp::Truncated
     } else {
         NotTcp::Malformed
     };
-    let header = tcp.first_chunk().and_then(TcpHeader::read).ok_or(cut)?;
+    let Some(header) = tcp.first_chunk().and_then(TcpHeader::read) else {
+        return Parsed::Other(cut);
+    };
     let header_len = u16::from(header.offset >> 4).saturating_mul(4);
-    let payload_len = tcp_len
-        .checked_sub(usize::from(header_len))
-        .ok_or(NotTcp::Malformed)?;
+    let Some(payload_len) = tcp_len.checked_sub(usize::from(header_len)) else {
+        return Parsed::Other(NotTcp::Malformed);
+    };
     if header_len < TCP_HEADER_LEN {
-        return Err(NotTcp::Malformed);
+        return Parsed::Other(NotTcp::Malformed);
     }
-    let options = tcp
-        .get(usize::from(TCP_HEADER_LEN)..usize::from(header_len))
-        .ok_or(cut)?;
+    let Some(options) = tcp.get(usize::from(TCP_HEADER_LEN)..usize::from(header_len)) else {
+        return Parsed::Other(cut);
+    };
     // The bounds of the walk over the IP headers keep all of these far below their types' limits.
     let (Ok(tcp_offset), Ok(payload_len), Ok(packet_len)) = (
         u16::try_from(ip.len),
         u32::try_from(payload_len),
         u32::try_from(ip.packet_len),
     ) else {
-        return Err(NotTcp::Malformed);
+        return Parsed::Other(NotTcp::Malformed);
     };
-    Ok(Segment {
+    Parsed::Tcp(Segment {
         version: IpVersion::of(ip.src),
         src: ip.src,
         dst: ip.dst,

@@ -4,6 +4,7 @@
 use super::super::window::{OPEN, TIMED_OUT};
 use super::super::{Controller, ControllerState, Start};
 use super::*;
+use crate::congestion::SentNow;
 use crate::recovery::delivery::RateSample;
 use crate::seq::SeqNum;
 use proptest::prelude::*;
