@@ -289,11 +289,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         };
         let direction = Direction::arriving_on(from);
-        let (una, ack) = (
-            self.flow.stream(direction).send.snd_una,
-            self.flow.stream(direction.reverse()).send.snd_una,
-        );
-        if !self.send_reset(direction, una, Some(ack)) {
+        let ack = self.flow.stream(direction.reverse()).send.snd_una;
+        let sent = if self.has(FlowFlags::LOSS) {
+            self.send_loud_reset(direction, ack)
+        } else {
+            let una = self.flow.stream(direction).send.snd_una;
+            self.send_reset(direction, una, Some(ack))
+        };
+        if !sent {
             self.flow.flags.set(FlowFlags::RESET_DUE);
             return;
         }
@@ -314,11 +317,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let other_lost = self.flow.stream(back).debt();
         // The receiver may well be in good health, and answer by another way (rule H9.3).
         let silently = self.has(FlowFlags::ASYMMETRIC);
-        let (ack_sent, heard) = (
-            self.flow.stream(direction).recv.ack_sent,
-            self.flow.stream(back).send.snd_una,
-        );
-        if !silently && !self.send_reset(back, heard, Some(ack_sent)) {
+        let ack_sent = self.flow.stream(direction).recv.ack_sent;
+        if !silently && !self.send_loud_reset(back, ack_sent) {
             let again = Stamp::at(self.now.after(RESET_RETRY));
             let stream = self.flow.stream_mut(direction);
             if stream.flags.has(StreamFlags::SUSPECT) {
@@ -355,6 +355,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         });
         self.flow.phase_due = Due::NEVER;
         self.cut_reset_short();
+    }
+
+    /// Resets a host whose own octets are lost, so that it must hear of it. What was sent to it last may not
+    /// have arrived: what it has acknowledged is exact if nothing has since (rule H8.7), what is next if all
+    /// has. Between the two it challenges the second (RFC 5961 section 3.2), and the answer is exact; an old
+    /// number alone it would drop without a word.
+    fn send_loud_reset(&mut self, travels: Direction, ack: SeqNum) -> bool {
+        let send = &self.flow.stream(travels).send;
+        let (heard, next) = (send.snd_una, send.seq_without_data());
+        let sent = self.send_reset(travels, next, Some(ack));
+        if sent && heard != next {
+            self.send_reset(travels, heard, Some(ack));
+        }
+        sent
     }
 
     /// Whoever owns the engine waits no longer: what is owed is given up. Whether nothing is owed any more.
