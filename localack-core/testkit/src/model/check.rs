@@ -237,6 +237,11 @@ impl World<'_> {
             match event {
                 Event::Reset { flow, from, lost } => {
                     self.declared(flow, from.other(), lost)?;
+                    if Some(flow) == self.flow {
+                        // Obeyed, its acknowledgement counts like any other, and may go on (section 2.5).
+                        let ledger = &mut self.ledgers[index(from.other())];
+                        ledger.is_acked(ledger.acked_by_reset, self.now_us);
+                    }
                 }
                 Event::GivenUp {
                     flow,
