@@ -39,9 +39,10 @@ impl World<'_> {
                 let ledger = &self.ledgers[index(from)];
                 let reported = peer.early.iter().map(|(_, end)| end);
                 let promised = ledger.promised.iter().map(|(_, end)| end);
-                let exact = [peer.rcv, ledger.told, ledger.acked, own.nxt, own.una];
+                // What the engine has in order is its RCV.NXT, whatever of it is acknowledged.
+                let known = [peer.rcv, ledger.told, ledger.acked, ledger.stored];
+                let exact = known.into_iter().chain([own.nxt, own.una]);
                 if exact
-                    .into_iter()
                     .chain(reported)
                     .chain(promised)
                     .any(|seq| (seq - guess).abs() < 2)
