@@ -23,6 +23,11 @@ impl Crowd {
         self.flows.push(flow);
     }
 
+    /// The engine has lost its state: whoever comes next may have the same number.
+    pub(super) fn is_forgotten(&mut self) {
+        self.flows.clear();
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.come == 0
     }

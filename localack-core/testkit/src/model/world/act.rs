@@ -437,6 +437,7 @@ impl World<'_> {
         self.summary.octets_lost = 0;
         self.engine = Engine::new(storage, config(), self.setup.policy()).expect("as before");
         (self.flow, self.forgot) = (None, true);
+        self.crowd.is_forgotten();
         Ok(())
     }
 }
