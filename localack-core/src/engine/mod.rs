@@ -4,6 +4,7 @@ mod connect;
 mod info;
 mod queues;
 mod slots;
+mod work;
 
 use core::ops::Range;
 
@@ -11,10 +12,8 @@ use crate::config::{Config, ConfigError};
 use crate::congestion::Controller;
 use crate::flow::phase::Phase;
 use crate::flow::{FlowId, FlowKey, FlowSlot};
-use crate::path::{PathTable, Verdict as PathVerdict};
 use crate::policy::{Direction, Policy, Port, Service};
-use crate::pool::{BlockSize, Pool};
-use crate::relay::{TurnTaken, Work};
+use crate::pool::BlockSize;
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull};
 use crate::stats::{Counters, FlowInfo};
 use crate::storage::Storage;
@@ -439,109 +438,6 @@ impl<'a, P: Policy> Engine<'a, P> {
             })
             .map_or(Verdict::Pass(PassReason::Icmp), |(verdict, _)| verdict)
     }
-
-    /// Lets `job` work on a flow, and then sees to its timer, to where it waits, and to its end.
-    fn work<S: Sink + ?Sized, T>(
-        &mut self,
-        slot: u32,
-        wall: Instant,
-        room: usize,
-        sink: &mut S,
-        job: impl FnOnce(&mut Work<'_, S>) -> T,
-    ) -> Option<(T, Done)> {
-        let (answer, mut done) = self.work_once(slot, wall, room, sink, job)?;
-        if let Some(direction) = self.hold(slot) {
-            let probe = |work: &mut Work<'_, S>| work.probe_path(direction);
-            if let Some(((), after)) = self.work_once(slot, wall, done.room, sink, probe) {
-                done.room = after.room;
-                done.blocked = after.blocked;
-            }
-        }
-        Some((answer, done))
-    }
-
-    fn work_once<S: Sink + ?Sized, T>(
-        &mut self,
-        slot: u32,
-        wall: Instant,
-        room: usize,
-        sink: &mut S,
-        job: impl FnOnce(&mut Work<'_, S>) -> T,
-    ) -> Option<(T, Done)> {
-        let id = self.id_of(slot)?;
-        let Storage {
-            head,
-            flows,
-            blocks,
-            arena,
-            paths,
-            ..
-        } = &mut self.storage;
-        let now = head.clock.now();
-        let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
-        let key = flow.key.unpack()?;
-        let stalled_before = flow.stalled_blocks();
-        let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
-        let mut work = Work {
-            id,
-            key,
-            flow,
-            pool: Pool::new(&mut head.pool, blocks, arena, self.block_size),
-            shares: &mut head.shares,
-            paths: PathTable::new(&mut head.paths, paths, self.config.hash_key),
-            counters: &mut head.counters,
-            config: &self.config,
-            sink: &mut *sink,
-            now,
-            wall,
-            crowded: head.stalled_blocks > half,
-            room,
-            turn: None,
-            share_waits: None,
-            verdicts: [PathVerdict::BackOff; 2],
-            blocked: false,
-            done: false,
-        };
-        let answer = job(&mut work);
-        let done = Done {
-            room: work.room,
-            blocked: work.blocked,
-            walks: work.walks(),
-            turn: work.turn.unwrap_or_default(),
-            share_waits: work.share_waits,
-        };
-        let (ended, has_work, due) = (work.done, work.has_work(), work.flow.next_due(now));
-        let stalled_after = work.flow.stalled_blocks();
-        let stalled = head.stalled_blocks.saturating_sub(stalled_before);
-        head.stalled_blocks = stalled.saturating_add(stalled_after);
-        if ended {
-            self.forget(slot, wall, sink);
-        } else {
-            let Storage { head, flows, .. } = &mut self.storage;
-            match due {
-                Some(at) => head.wheel.arm(flows, slot, at),
-                None => head.wheel.disarm(flows, slot),
-            }
-            let in_turn = done.turn != TurnTaken::default();
-            self.line_up(slot, has_work, done.share_waits, in_turn);
-        }
-        Some((answer, done))
-    }
-}
-
-/// How a piece of work on a flow ended.
-#[derive(Clone, Copy, Debug)]
-struct Done {
-    /// Packets that may still be sent.
-    room: usize,
-    /// The sink is full.
-    blocked: bool,
-    /// A walk goes on.
-    walks: bool,
-    /// What became of its turn at a vouched rate.
-    turn: TurnTaken,
-    /// The vouched rate that it waits for a turn at.
-    share_waits: Option<u8>,
 }
 
 /// The key of the flow that a segment on `port` belongs to.

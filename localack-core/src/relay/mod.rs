@@ -63,6 +63,8 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) wall: Instant,
     /// Stalled flows hold so much of the pool that no new custody begins (rule H12.4).
     pub(crate) crowded: bool,
+    /// Blocks that the flow held while it was stalled, before the work.
+    pub(crate) stalled_before: u32,
     /// Packets that may still be pushed in this call.
     pub(crate) room: usize,
     /// The flow's turn at a vouched rate, if it has it.
