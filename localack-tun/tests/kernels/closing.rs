@@ -95,13 +95,13 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// A reset in the midst of an upload.
+/// A reset in the midst of an upload. What the gateway holds then it has some seconds to deliver.
 fn a_reset_by_the_client(world: &World, server: IpAddr) {
     let [near, far] = world.connect(server);
     let number = number();
     thread::scope(|scope| {
         let reader = scope.spawn(|| receive(&far));
-        send(&near, number, 900_000).unwrap();
+        send(&near, number, 300_000).unwrap();
         reset(near);
         let received = reader.join().unwrap();
         received.is_a_beginning(number);
@@ -138,19 +138,26 @@ fn a_reset_by_the_server(world: &World, server: IpAddr) {
 /// `SO_LINGER`: when `close` comes back the receiver's kernel has everything, for the FIN is never
 /// acknowledged early (rule H6.1).
 fn a_close_that_waits(world: &World, server: IpAddr) {
-    let [near, far] = world.connect(server);
-    let number = number();
-    SockRef::from(&near)
-        .set_linger(Some(Duration::from_secs(20)))
-        .unwrap();
-    // As much as fits into the receiver's buffer while nobody reads.
-    send(&near, number, 40_000).unwrap();
-    let clock = Clock::start();
-    drop(near);
-    let took = clock.now();
-    assert!(took >= Duration::from_millis(55), "a round trip: {took:?}");
-    far.set_nonblocking(true).unwrap();
-    receive(&far).is_whole(number, 40_000);
+    // A child that another thread starts has a copy of the socket until its program is loaded, and while
+    // there is one a close waits for nothing: then once more.
+    let waited = (0..10).any(|_| {
+        let [near, far] = world.connect(server);
+        let number = number();
+        SockRef::from(&near)
+            .set_linger(Some(Duration::from_secs(20)))
+            .unwrap();
+        // As much as fits into the receiver's buffer while nobody reads.
+        send(&near, number, 40_000).unwrap();
+        let clock = Clock::start();
+        drop(near);
+        let a_round_trip = clock.now() >= Duration::from_millis(55);
+        if a_round_trip {
+            far.set_nonblocking(true).unwrap();
+        }
+        receive(&far).is_whole(number, 40_000);
+        a_round_trip
+    });
+    assert!(waited, "each close came back before a round trip");
 }
 
 #[test]
