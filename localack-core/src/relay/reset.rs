@@ -364,11 +364,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn send_loud_reset(&mut self, travels: Direction, ack: SeqNum) -> bool {
         let send = &self.flow.stream(travels).send;
         let (heard, next) = (send.snd_una, send.seq_without_data());
-        let sent = self.send_reset(travels, next, Some(ack));
-        if sent && heard != next {
-            self.send_reset(travels, heard, Some(ack));
-        }
-        sent
+        // If only the first finds room, both come later: who has obeyed it drops the rest.
+        self.send_reset(travels, next, Some(ack))
+            && (heard == next || self.send_reset(travels, heard, Some(ack)))
     }
 
     /// Whoever owns the engine waits no longer: what is owed is given up. Whether nothing is owed any more.
