@@ -1,0 +1,119 @@
+//! The cases by name, each of a size that an emulator gets through in a second.
+
+use core::time::Duration;
+
+use localack_testkit::memory::Memory;
+
+use super::{
+    Crowd, Cycle, Due, End, Half, Lives, Order, Overlaps, Pass, PureAcks, Repairs, Reverse,
+    SackAcks, Scattered, Swapped, Whole,
+};
+use crate::load::{Case, Setting};
+
+/// Octets in flight where much is.
+const FLIGHT: u32 = 1 << 20;
+/// Four times as many.
+const LARGE_FLIGHT: u32 = 4 << 20;
+/// Packets of that flight are so far apart.
+const TICK: Duration = Duration::from_micros(3);
+/// Connections that have something due at the same time.
+const CROWD: u32 = 512;
+
+/// What ordinary hosts send.
+pub const ORDINARY: &[&str] = &[
+    "pass",
+    "pure_ack",
+    "sack_ack",
+    "data_in",
+    "ack_in",
+    "cycle",
+    "super_segment",
+    "out_of_order",
+    "retransmit",
+    "churn",
+    "adopt_expire",
+];
+
+/// What somebody sends who wants to hurt, with the ordinary case that it is compared with.
+pub const HOSTILE: &[(&str, &str)] = &[
+    ("sack_scattered", "sack_ack"),
+    ("sack_scattered_4m", "sack_scattered"),
+    ("overlaps", "data_in"),
+    ("reverse_order", "out_of_order"),
+    ("all_due", "retransmit"),
+];
+
+/// All names.
+pub fn every() -> impl Iterator<Item = &'static str> {
+    let hostile = HOSTILE.iter().map(|(name, _)| *name);
+    ORDINARY.iter().copied().chain(hostile)
+}
+
+/// Starts the case of that name, and does something with it.
+///
+/// # Errors
+/// If there is no such case, or it cannot be started.
+pub fn with<R>(name: &str, act: impl FnOnce(&mut dyn Case) -> R) -> Result<R, String> {
+    let mut memory = Memory::new(1024, 8192, 1536);
+    let lent = memory.storage();
+    let cycle = |storage, crowd, half| Cycle::new(storage, Setting::large(), crowd, half);
+    let flight = Crowd::holding(FLIGHT, TICK);
+    let large = Crowd::holding(LARGE_FLIGHT, TICK);
+    let crowd = Crowd {
+        flows: CROWD,
+        held: 1,
+        order: Order::Turns,
+        ..Crowd::ONE
+    };
+    Ok(match name {
+        "pass" => act(&mut Pass::new(lent)),
+        "pure_ack" => act(&mut PureAcks::new(lent)),
+        "sack_ack" => act(&mut SackAcks::new(lent, flight)?),
+        "data_in" => act(&mut cycle(lent, flight, Half::Data)?),
+        "ack_in" => act(&mut cycle(lent, flight, Half::Ack)?),
+        "cycle" => act(&mut Cycle::new(
+            lent,
+            Setting::new(),
+            Crowd::ONE,
+            Half::Both,
+        )?),
+        "super_segment" => act(&mut Whole::new(lent)?),
+        "out_of_order" => act(&mut Swapped::new(lent)?),
+        "retransmit" => act(&mut Repairs::new(lent, flight)?),
+        "churn" => act(&mut Lives::new(lent, End::Closed)),
+        "adopt_expire" => act(&mut Lives::new(lent, End::Forgotten)),
+        "sack_scattered" => act(&mut Scattered::new(lent, flight)?),
+        "sack_scattered_4m" => act(&mut Scattered::new(lent, large)?),
+        "overlaps" => act(&mut Overlaps::new(lent)?),
+        "reverse_order" => act(&mut Reverse::new(lent)?),
+        "all_due" => act(&mut Due::new(lent, crowd)?),
+        _ => return Err(format!("no case {name}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each does what it says for more than a few batches; the counts of all others are in `check`.
+    #[test]
+    fn every_case_is_what_it_is_called() {
+        for name in every() {
+            let done = with(name, |case| {
+                (0..4).try_for_each(|_| {
+                    case.prepare();
+                    let _ = case.run();
+                    case.check()
+                })
+            });
+            assert_eq!(done, Ok(Ok(())), "{name}");
+        }
+    }
+
+    #[test]
+    fn whatever_hurts_is_compared_with_what_there_is() {
+        for (_, ordinary) in HOSTILE {
+            assert!(every().any(|name| name == *ordinary), "{ordinary}");
+        }
+    }
+}
