@@ -79,10 +79,10 @@ fn octets_that_are_written_one_by_one() {
     });
 }
 
-/// Writes until nothing has gone on for a second; how much has gone then.
+/// Writes until nothing has gone on for some seconds, even on a busy machine; how much has gone then.
 fn fill(mut stream: &TcpStream, content: &mut Content) -> u64 {
     stream
-        .set_write_timeout(Some(Duration::from_secs(1)))
+        .set_write_timeout(Some(Duration::from_secs(4)))
         .unwrap();
     let (mut room, mut gone) = (vec![0; 1 << 16], 0);
     loop {
