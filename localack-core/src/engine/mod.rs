@@ -24,6 +24,8 @@ use crate::wire::{self, Flags, IcmpError, NotTcp, Parsed, Segment};
 
 /// Most packets that one `ingest` pushes; the rest comes from `poll`.
 const INGEST_ROOM: usize = 3;
+/// Most packets that giving up takes: two resets for each end.
+const GIVE_UP_ROOM: usize = 4;
 /// Timers that one `poll` looks at for each packet it may send, and at least.
 const TIMER_STEPS: u32 = 64;
 
@@ -305,7 +307,7 @@ impl<'a, P: Policy> Engine<'a, P> {
     ) -> Result<bool, UnknownFlow> {
         self.advance(now);
         let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
-        let given = self.work(slot, now, INGEST_ROOM, sink, |work| work.give_up_debts());
+        let given = self.work(slot, now, GIVE_UP_ROOM, sink, |work| work.give_up_debts());
         Ok(given.is_some_and(|(given, _)| given))
     }
 

@@ -364,9 +364,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn send_loud_reset(&mut self, travels: Direction, ack: SeqNum) -> bool {
         let send = &self.flow.stream(travels).send;
         let (heard, next) = (send.snd_una, send.seq_without_data());
-        // If only the first finds room, both come later: who has obeyed it drops the rest.
-        self.send_reset(travels, next, Some(ack))
-            && (heard == next || self.send_reset(travels, heard, Some(ack)))
+        let sent = self.send_reset(travels, next, Some(ack));
+        if sent && heard != next {
+            // Where there is no room for it, the tombstone says the same to whatever the host says next.
+            self.send_reset(travels, heard, Some(ack));
+        }
+        sent
     }
 
     /// Whoever owns the engine waits no longer: what is owed is given up. Whether nothing is owed any more.
