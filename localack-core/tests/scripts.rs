@@ -244,7 +244,7 @@ scripts! {
     h7_6_a_syn_that_came_to_nothing_may_come_again = "regress_handshakes_syn_again";
     /// H2.3, H5.10.
     h5_10_an_overtaken_window_offers_nothing_new = "regress_windows_overtaken";
-    /// H1.1b, H2.11, invariant 5.
+    /// H1.1b, H2.11, H3.3, invariants 5 and 7.
     h2_11_who_overruns_a_window_is_heard_all_the_same = "regress_windows_overrun";
     /// H1.1b, H2.11.
     h2_11_nor_does_an_unserved_host_go_deaf_after_a_soft_hand_over = "regress_windows_overrun_unserved";

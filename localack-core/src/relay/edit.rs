@@ -37,6 +37,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             rewrite.set_tsval(data.recv.ts_max);
             // It was for the engine (rule H11.3).
             rewrite.set_flags(Flags::NONE, Flags::CWR);
+        } else if seq != seg.seq {
+            self.note_lent_number(direction, seg, seq);
         }
         let echo = direction.reverse();
         let has_ack = seg.flags.contains(Flags::ACK);
@@ -61,6 +63,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Verdict::Forward
         } else {
             Verdict::Pass(PassReason::Untouched)
+        }
+    }
+
+    /// With a number that its receiver takes, a segment brings its timestamp there too (rule H3.3).
+    fn note_lent_number(&mut self, direction: Direction, seg: &Segment, seq: SeqNum) {
+        let stream = self.flow.stream_mut(direction);
+        if let Some(timestamps) = seg.options.timestamps {
+            let expected = stream.rcv_nxt();
+            stream.recv.note_timestamp(timestamps.val, seq, expected);
         }
     }
 
