@@ -272,6 +272,16 @@ impl Account {
         })
     }
 
+    /// Whether `seq` is the furthest number of anything emitted to this end, from a peer whom the engine has offered
+    /// as much: where it lay past this end's window then, and no more now, `X` is there as the peer sees it (H2.11).
+    pub(super) fn is_overrun_to(&self, seq: u32, peer: &Self) -> bool {
+        let within = |edge: Option<u32>| edge.is_some_and(|edge| ahead(seq, edge) <= 0);
+        self.tried == Some(seq)
+            && within(self.offered)
+            && within(peer.told_edge)
+            && self.acked.is_some_and(|acked| ahead(seq, acked) >= 0)
+    }
+
     /// End of the hole-free part of what was emitted to this end, counting `packet`'s payload.
     pub(super) fn whole_with(&self, packet: &Packet) -> u32 {
         let Some(isn) = self.peer_isn else {
