@@ -222,7 +222,7 @@ scripts! {
     h7_6_a_new_connection_is_not_buried_with_the_old_one = "regress_resets_new_syn";
     /// H1.9, invariant 14.
     h1_9_a_refused_segment_brings_no_acknowledgement = "regress_acks_old_segment";
-    /// RFC 5681 section 4.2, section 3.
+    /// RFC 5681 section 4.2, section 3, H7.1, invariant 20.
     rfc5681_4_2_a_hole_is_reported_while_draining = "regress_services_hole";
     /// H9.1.
     h9_1_keepalives_that_cross_are_both_answered = "regress_keepalives_crossing";

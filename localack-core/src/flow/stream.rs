@@ -287,9 +287,11 @@ impl Stream {
     }
 
     /// Whether octets that are held out of order may be SACKed to their sender: they are promised to
-    /// stay (rule H4.2), and all before the hole is acknowledged, so that it does not look lost.
+    /// stay (rule H4.2), and all before the hole is acknowledged, so that it does not look lost. Not
+    /// before proof, because with the hole what is SACKed is acknowledged, too (rule H7.1).
     pub(crate) fn sacks(&self) -> bool {
-        self.acks_early() || (self.is_draining() && self.ack_point() == self.rcv_nxt())
+        let drains = self.is_draining() && self.flags.has(StreamFlags::PROVEN);
+        self.acks_early() || (drains && self.ack_point() == self.rcv_nxt())
     }
 
     /// Whether the first octet that is not acknowledged, or the FIN, fits the receiver's window.
