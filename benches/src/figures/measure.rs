@@ -94,7 +94,7 @@ impl Meter {
 }
 
 /// The mean of all but the longest of `times`.
-fn typical(times: &mut [f64]) -> f64 {
+pub(super) fn typical(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     let kept = &times[..times.len() - times.len() / LEFT_OUT];
     kept.iter().sum::<f64>() / kept.len() as f64

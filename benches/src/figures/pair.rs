@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use localack_testkit::memory::Memory;
 
-use super::measure::{nanoseconds, now};
+use super::measure::{nanoseconds, now, typical};
 use crate::load::cases::{Crowd, Cycle, Half};
 use crate::load::{Case, Setting};
 
@@ -47,13 +47,16 @@ fn work(barrier: &Barrier, rounds: usize, leads: bool) -> Result<Vec<[f64; 2]>, 
 }
 
 fn part(cycle: &mut Cycle<'_>) -> Result<f64, String> {
-    let (mut spent, mut units) = (Duration::ZERO, 0);
+    let mut times = Vec::new();
+    let mut spent = Duration::ZERO;
     while spent < PART {
         cycle.prepare();
         let began = now();
-        units += cycle.run();
-        spent += began.elapsed();
+        let units = cycle.run();
+        let time = began.elapsed();
         cycle.check()?;
+        spent += time;
+        times.push(nanoseconds(time) / f64::from(units));
     }
-    Ok(nanoseconds(spent) / f64::from(units))
+    Ok(typical(&mut times))
 }
