@@ -166,7 +166,7 @@ impl Device for End<'_> {
         let due_us = incoming.borrow().next_due_us()?;
         // Who takes a packet may have to answer it.
         let room = self.transmit(now)?;
-        (due_us <= now_us).then(|| (Arrived(incoming), room))
+        (due_us <= now_us).then_some((Arrived(incoming), room))
     }
 
     fn transmit(&mut self, now: SmolInstant) -> Option<Room<'_>> {

@@ -28,8 +28,11 @@ const SERVICE: u16 = 7000;
 
 /// What the sockets of a host keep their octets in.
 pub(crate) type Buffers = [[[u8; BUFFER]; 2]; FLOWS];
-/// See [`Buffers`].
-pub(crate) const BUFFERS: Buffers = [[[0; BUFFER]; 2]; FLOWS];
+/// Empty ones.
+pub(crate) const fn buffers() -> Buffers {
+    [[[0; BUFFER]; 2]; FLOWS]
+}
+
 /// Where the sockets of a host are.
 pub(crate) type Sockets<'h> = [SocketStorage<'h>; FLOWS];
 

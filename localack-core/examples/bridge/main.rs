@@ -13,7 +13,7 @@ use localack_core::{Config, Engine, Event, FlowConfig, Instant, StaticStorage};
 
 use bridge::Observer;
 use exchange::{Cables, exchange};
-use hosts::{Amount, BUFFERS, Sockets};
+use hosts::{Amount, Sockets, buffers};
 
 /// Eight connections with 32 KiB of octets in custody between them.
 type Memory = StaticStorage<8, 16, 64, { 64 * 512 }>;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
     config.handshake_share = 100;
     let engine = Engine::new(memory.as_storage(), config, policy)?;
     let cables = Box::new(Cables::new());
-    let (mut near, mut far) = (Box::new(BUFFERS), Box::new(BUFFERS));
+    let (mut near, mut far) = (Box::new(buffers()), Box::new(buffers()));
     let (mut near_sockets, mut far_sockets) = (Sockets::default(), Sockets::default());
     let amount = Amount {
         outward: 48 * 1024,
