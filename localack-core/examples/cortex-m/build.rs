@@ -7,6 +7,8 @@ fn main() {
     println!("cargo::rustc-link-arg-bins=--nmagic");
     if std::env::var_os("CARGO_FEATURE_FIRMWARE").is_some() {
         println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+        // Without it defmt leaves everything out but errors.
+        println!("cargo::rustc-env=DEFMT_LOG=info");
     }
     println!("cargo::rerun-if-changed=memory.x");
     println!("cargo::rerun-if-changed=build.rs");
