@@ -136,10 +136,23 @@ pub fn open_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError>
 ///
 /// See [`OpenError`].
 pub fn open_tap_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
+    open_down(end, Layer::L2, queues)
+}
+
+/// The same for a TUN device that is not up yet, and has the usual MTU.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn open_tun_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
+    open_down(end, Layer::L3, queues)
+}
+
+fn open_down(end: &End, layer: Layer, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
     within(end, || {
         with_queues(
             build(end, |builder| {
-                let builder = builder.layer(Layer::L2).enable(false);
+                let builder = builder.layer(layer).enable(false);
                 builder.offload(true).multi_queue(queues > 1)
             })?,
             queues,

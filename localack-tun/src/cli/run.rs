@@ -43,6 +43,9 @@ const LAST_PACKETS: Duration = Duration::from_millis(20);
 /// such as the one of a virtual machine, and sits between the two. Nothing in the guest or in the routing
 /// changes, and all frames but those of TCP pass as they are.
 ///
+/// With `--host` the hosts that wait are this machine itself: its own TCP that goes by the outer interface
+/// passes the engine, whether it forwards or not, and nothing of the routing changes.
+///
 /// SIGHUP reads the configuration file again; what it says of connections then holds for those under
 /// way too. SIGTERM and SIGINT hand every connection back to its ends, for which they wait until what
 /// was acknowledged is delivered (`drain_deadline` in the file, 30 s by default), and then undo
@@ -67,6 +70,11 @@ pub(super) struct Run {
     /// are on the bridge are the inner side, this machine too.
     #[arg(long, value_name = "IF", conflicts_with_all = ["inner", "outer"])]
     outer_port: Option<String>,
+
+    /// Instead of an inner interface: accelerate this machine's own connections that go by the outer
+    /// interface.
+    #[arg(long, conflicts_with_all = ["inner", "inner_port", "outer_port"])]
+    host: bool,
 
     /// The configuration file (TOML); what is said here wins over it.
     #[arg(long, value_name = "FILE")]
@@ -115,7 +123,7 @@ struct SteeringArgs {
     ipv6_only: bool,
 
     /// The TUN device that gets what arrives on the inner interface; with a port the TAP device on that
-    /// side.
+    /// side, with `--host` the device that gets what this machine sends.
     #[arg(long, value_name = "NAME", default_value = "lak-in")]
     inner_device: InterfaceName,
 
@@ -126,6 +134,10 @@ struct SteeringArgs {
     /// The bridge that is made to join a port and a TAP device.
     #[arg(long, value_name = "NAME", default_value = "lak-br")]
     bridge_device: InterfaceName,
+
+    /// The device by which this machine gets packets of the engine's, with `--host`.
+    #[arg(long, value_name = "NAME", default_value = "lak-back")]
+    return_device: InterfaceName,
 
     /// Priority of the routing rules.
     #[arg(long, value_name = "N", default_value_t = 10_800)]
@@ -157,6 +169,7 @@ impl Run {
         flags.outer.clone_from(&self.outer);
         flags.inner_port.clone_from(&self.inner_port);
         flags.outer_port.clone_from(&self.outer_port);
+        flags.host = self.host;
         flags.service = self.serving.service;
         flags.controller = self.serving.controller;
         flags.rate = self.serving.rate;
@@ -396,9 +409,13 @@ fn give_up(handle: &Handle) -> Result<(), Failure> {
 /// Undoes everything.
 fn finish(gateway: Gateway, taken: Taken, outcome: Result<(), Failure>) -> Result<(), Failure> {
     let without = taken.without();
-    let undone = taken.remove();
+    let (undone, rest) = match taken.remove() {
+        Ok(rest) => (Ok(()), Some(rest)),
+        Err(failure) => (Err(failure), None),
+    };
     thread::sleep(LAST_PACKETS);
     let counted = gateway.stop().map_err(Failure::runtime);
+    drop(rest);
     match &undone {
         Ok(()) => info!("steering is undone: connections go on {without}"),
         Err(failure) => error!("steering is not undone: {}", failure.message),

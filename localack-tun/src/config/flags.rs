@@ -19,6 +19,8 @@ pub struct Flags {
     pub inner_port: Option<String>,
     /// The same on the outer side.
     pub outer_port: Option<String>,
+    /// Whether this machine itself is the inner side, whatever the file says.
+    pub host: bool,
     /// The service of data from the inner side, where no policy says otherwise.
     pub service: Option<ServiceChoice>,
     /// Its controller, where no policy says otherwise.
@@ -56,6 +58,11 @@ pub enum FlagError {
          --outer"
     )]
     PortAndInterface,
+    /// This machine and something else on the inner side.
+    #[error(
+        "this machine is the inner side: either --host, or --inner, --inner-port or --outer-port"
+    )]
+    HostAndOther,
     /// A port on either side.
     #[error("one port is taken from its bridge: either --inner-port or --outer-port")]
     TwoPorts,
@@ -111,6 +118,10 @@ impl Settings {
         }
         if self.port.is_some() && (self.inner.is_some() || self.outer.is_some()) {
             return Err(FlagError::PortAndInterface);
+        }
+        self.host |= flags.host;
+        if self.host && (self.inner.is_some() || self.port.is_some()) {
+            return Err(FlagError::HostAndOther);
         }
         match (&self.inner, &self.outer) {
             (Some(inner), Some(outer)) if inner == outer => {
@@ -239,6 +250,33 @@ mod tests {
             given.apply(&wrong).unwrap_err().to_string(),
             "--inner-port: \"a/b\" is not an interface: 1 to 15 characters, no '/', ':', '%' or space"
         );
+    }
+
+    #[test]
+    fn this_machine_takes_the_place_of_the_inner_side() {
+        let host = flags(|flags| flags.host = true);
+        let outer = "[outer]\ninterface = \"b\"";
+        for (text, expected) in [
+            (outer.to_owned(), Ok(())),
+            (format!("[inner]\nhost = true\n{outer}"), Ok(())),
+            (format!("[inner]\nhost = false\n{outer}"), Ok(())),
+            (
+                format!("[inner]\ninterface = \"a\"\n{outer}"),
+                Err(FlagError::HostAndOther),
+            ),
+            (
+                "[outer]\nport = \"b\"".to_owned(),
+                Err(FlagError::HostAndOther),
+            ),
+        ] {
+            let mut given = settings(&text);
+            let was = given.host;
+            assert_eq!(given.apply(&host), expected, "{text}");
+            assert_eq!(given.host, was || expected.is_ok());
+        }
+        let mut given = settings("[inner]\nhost = true");
+        let inner = flags(|flags| flags.inner = Some("a".into()));
+        assert_eq!(given.apply(&inner), Err(FlagError::HostAndOther));
     }
 
     #[test]

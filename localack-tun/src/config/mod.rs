@@ -65,7 +65,8 @@ use value::{Fault, Value, integer, string, text};
 const KEYS: &[&str] = &[
     "engine", "inner", "outer", "metrics", "control", "log", "default", "policy",
 ];
-const INTERFACE_KEYS: &[&str] = &["interface", "port"];
+const INNER_KEYS: &[&str] = &["interface", "port", "host"];
+const OUTER_KEYS: &[&str] = &["interface", "port"];
 const METRICS_KEYS: &[&str] = &["listen"];
 const CONTROL_KEYS: &[&str] = &["socket"];
 const LOG_KEYS: &[&str] = &["format", "level"];
@@ -87,6 +88,8 @@ pub struct Settings {
     pub outer: Option<String>,
     /// The port that is to be taken from its bridge, if that is what is done, and its side.
     pub port: Option<(Port, String)>,
+    /// Whether this machine itself is the inner side.
+    pub host: bool,
     /// Where metrics are served; nowhere by default.
     pub metrics: Option<SocketAddr>,
     /// The socket that commands come by, an absolute path.
@@ -109,6 +112,7 @@ impl Default for Settings {
             inner: None,
             outer: None,
             port: None,
+            host: false,
             metrics: None,
             control: Some(CONTROL_SOCKET.into()),
             log_format: LogFormat::default(),
@@ -223,16 +227,20 @@ impl Settings {
         }
         let mut places = Vec::new();
         let mut ports = Vec::new();
-        for (key, side, place) in [
-            ("inner", Port::Inner, &mut self.inner),
-            ("outer", Port::Outer, &mut self.outer),
+        let mut host = None;
+        for (key, keys, side, place) in [
+            ("inner", INNER_KEYS, Port::Inner, &mut self.inner),
+            ("outer", OUTER_KEYS, Port::Outer, &mut self.outer),
         ] {
-            if let Some(mut section) = root.section(reader, key, INTERFACE_KEYS) {
+            if let Some(mut section) = root.section(reader, key, keys) {
                 let some = |value: &Value<'_>| text(interface)(value).map(Some);
                 places.extend(section.read_into(reader, "interface", place, some));
                 let mut port = None;
                 ports.extend(section.read_into(reader, "port", &mut port, some));
                 self.port = port.map(|port| (side, port)).or(self.port.take());
+                if side == Port::Inner {
+                    host = section.read_into(reader, "host", &mut self.host, value::boolean);
+                }
                 section.finish(reader);
             }
         }
@@ -248,6 +256,13 @@ impl Settings {
         if let ([span, ..], [_, ..]) = (ports.as_slice(), places.as_slice()) {
             let message = "`port`: it takes the place of the interfaces; leave out `interface`";
             reader.report(span.clone(), message);
+        }
+        if let (true, Some(span)) = (self.host, host)
+            && (self.inner.is_some() || self.port.is_some())
+        {
+            let message = "`host`: this machine is the inner side then; leave out its `interface`, and \
+                           `port`";
+            reader.report(span, message);
         }
         if let Some(mut section) = root.section(reader, "metrics", METRICS_KEYS) {
             section.read_into(reader, "listen", &mut self.metrics, listen);

@@ -161,6 +161,8 @@ struct InterfaceText<'a> {
     interface: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<&'a str>,
+    #[serde(skip_serializing_if = "<&bool as core::ops::Not>::not")]
+    host: bool,
 }
 
 #[derive(Serialize)]
@@ -200,16 +202,21 @@ impl Serialize for Settings {
             side: Port,
             interface: Option<&'a str>,
             port: Option<&'a (Port, String)>,
+            host: bool,
         ) -> Option<InterfaceText<'a>> {
             let port = port.filter(|(of, _)| *of == side);
             let port = port.map(|(_, name)| name.as_str());
-            (interface.is_some() || port.is_some()).then_some(InterfaceText { interface, port })
+            (interface.is_some() || port.is_some() || host).then_some(InterfaceText {
+                interface,
+                port,
+                host,
+            })
         }
         let port = self.port.as_ref();
         SettingsText {
             engine: &self.engine,
-            inner: side(Port::Inner, self.inner.as_deref(), port),
-            outer: side(Port::Outer, self.outer.as_deref(), port),
+            inner: side(Port::Inner, self.inner.as_deref(), port, self.host),
+            outer: side(Port::Outer, self.outer.as_deref(), port, false),
             metrics: MetricsText {
                 listen: self.metrics.map_or(OFF.to_owned(), |at| at.to_string()),
             },

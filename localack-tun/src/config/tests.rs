@@ -62,7 +62,8 @@ fn the_example_has_every_key() {
         .collect();
     let lists = [
         KEYS,
-        INTERFACE_KEYS,
+        INNER_KEYS,
+        OUTER_KEYS,
         METRICS_KEYS,
         CONTROL_KEYS,
         LOG_KEYS,

@@ -16,6 +16,7 @@ impl Backend for Handle {
         let side = |side, interface: Option<String>| match settings.port.clone() {
             Some((of, port)) if of == side => port,
             Some(_) => "bridge".to_owned(),
+            None if side == Port::Inner && settings.host => "host".to_owned(),
             None => interface.unwrap_or_default(),
         };
         Overview {

@@ -110,6 +110,8 @@ impl From<Errno> for GatewayError {
 pub enum Layer {
     /// IP packets (TUN), which the kernel has routed to here and routes on.
     Ip,
+    /// IP packets (TUN) that nobody has routed to here, nor routes on: they keep their hop limits.
+    UnroutedIp,
     /// Frames of Ethernet (TAP). Those that are not TCP over IP go from one device to the other as they
     /// are; what the engine makes has the addresses and VLANs of its connection's newest frames.
     Ethernet,
@@ -208,6 +210,7 @@ impl Gateway {
                 held: own,
                 reporter: journal.reporter(queue),
                 leads: leads.pop().flatten(),
+                routed: layer == Layer::Ip,
             };
             let on_end = Arc::clone(&on_end);
             let journal = Arc::clone(&journal);

@@ -51,6 +51,8 @@ pub(super) struct Outlet {
     reporter: Option<Reporter>,
     /// Where the devices carry frames of Ethernet.
     pub(super) leads: Option<Leads>,
+    /// Whether the kernel takes a hop for forwarding a packet to here, and another.
+    pub(super) routed: bool,
     gather: Vec<u8>,
 }
 
@@ -59,10 +61,12 @@ impl Outlet {
         devices: [SyncDevice; 2],
         reporter: Option<Reporter>,
         leads: Option<Leads>,
+        routed: bool,
     ) -> Self {
         Self {
             devices,
             leads,
+            routed,
             counters: DeviceCounters::default(),
             reporter,
             // What it takes is known: a super-segment and its headers.
@@ -160,9 +164,10 @@ impl Sink for Outlet {
         };
         headers.copy_from_slice(given);
         let lead = match &self.leads {
-            // The kernel takes a hop for forwarding it to here.
             None => {
-                hops::give_back(headers);
+                if self.routed {
+                    hops::give_back(headers);
+                }
                 None
             }
             Some(leads) => match leads.of(packet.flow(), packet.port()) {

@@ -63,6 +63,7 @@ pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<St
     keep("[inner] interface", before.inner != now.inner);
     keep("[outer] interface", before.outer != now.outer);
     keep("[inner] or [outer] port", before.port != now.port);
+    keep("[inner] host", before.host != now.host);
     keep("[metrics] listen", before.metrics != now.metrics);
     keep("[control] socket", before.control != now.control);
     keep("[log] format", before.log_format != now.log_format);
@@ -70,6 +71,7 @@ pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<St
     kept.inner.clone_from(&before.inner);
     kept.outer.clone_from(&before.outer);
     kept.port.clone_from(&before.port);
+    kept.host = before.host;
     kept.metrics = before.metrics;
     kept.control.clone_from(&before.control);
     kept.log_format = before.log_format;

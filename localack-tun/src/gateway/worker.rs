@@ -63,6 +63,8 @@ pub(super) struct Parts {
     pub(super) reporter: Option<Reporter>,
     /// Where the devices carry frames of Ethernet.
     pub(super) leads: Option<Leads>,
+    /// Whether the kernel has taken a hop from each packet, and takes another.
+    pub(super) routed: bool,
 }
 
 /// An engine and its two devices.
@@ -95,7 +97,7 @@ impl<'m> Worker<'m> {
         Ok(Self {
             queue,
             engine: Engine::new(memory.storage(), config, policies)?,
-            outlet: Outlet::new(parts.devices, parts.reporter, parts.leads),
+            outlet: Outlet::new(parts.devices, parts.reporter, parts.leads, parts.routed),
             clock: parts.clock,
             parcel: Parcel::new(queue),
             commands: parts.commands,
@@ -333,7 +335,9 @@ impl<'m> Worker<'m> {
             }
         };
         if goes_on {
-            hops::give_back(packet);
+            if self.outlet.routed {
+                hops::give_back(packet);
+            }
             let _: Sent = self.outlet.pass(port.other(), &header, packet);
         }
     }

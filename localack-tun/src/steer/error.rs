@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+
 use super::name::InterfaceName;
 use super::{Leftovers, PRIORITIES};
 
@@ -42,6 +44,23 @@ pub enum SteerError {
     /// A bridge is to be made that exists.
     #[error("{0}: the name is taken; --bridge-device names the bridge that is made otherwise")]
     BridgeTaken(InterfaceName),
+    /// What is below IP on an interface is neither Ethernet nor nothing.
+    #[error("{interface}: its link layer ({kind}) is not known here; it must be Ethernet or none")]
+    Lower {
+        /// The interface.
+        interface: InterfaceName,
+        /// What the kernel calls it.
+        kind: String,
+    },
+    /// The kernel lacks what hands over a machine's own packets.
+    #[error(
+        "this kernel cannot hand over the machine's own packets: {0}; it needs nf_tables with hooks at \
+         interfaces for both ways (Linux 5.16), and clsact, u32 and mirred of traffic control"
+    )]
+    NoHooks(#[source] io::Error),
+    /// Somebody hands over a machine's own packets at that interface.
+    #[error("{0}: another run with --host is in force there")]
+    HostTaken(InterfaceName),
     /// A device that the engine should read is no TUN device.
     #[error("{0}: is not a TUN device")]
     NotTun(InterfaceName),
@@ -154,6 +173,20 @@ impl SteerError {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::NotPermitted,
             _ => Self::Kernel(what, error),
+        }
+    }
+
+    /// The same where the kernel may lack what is asked for.
+    pub(super) fn hooks(what: &'static str, error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(
+                Errno::EOPNOTSUPP
+                | Errno::ENOENT
+                | Errno::EINVAL
+                | Errno::EPROTONOSUPPORT
+                | Errno::EAFNOSUPPORT,
+            ) => Self::NoHooks(error),
+            _ => Self::kernel(what, error),
         }
     }
 }

@@ -48,6 +48,7 @@
 
 mod bridge;
 mod error;
+mod host;
 mod links;
 mod name;
 pub(crate) mod netlink;
@@ -62,6 +63,7 @@ use std::path::Path;
 
 pub use self::bridge::{Cut, CutPlan};
 pub use self::error::SteerError;
+pub use self::host::{Host, HostPlan, Lower, Rest};
 use self::links::Link;
 pub use self::name::{InterfaceName, NameError};
 use self::netlink::Netlink;
@@ -224,6 +226,9 @@ impl fmt::Display for Leftovers {
         } = self;
         if *ports > 0 {
             return write!(f, "{ports} ports out of their bridges and a state file");
+        }
+        if *rules == 0 && *routes == 0 && *settings == 0 && *state_file {
+            return f.write_str("a state file");
         }
         write!(f, "{rules} rules, {routes} routes and ")?;
         match state_file {
@@ -430,6 +435,13 @@ fn undo(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
         state_file: file.is_some(),
         ..Leftovers::default()
     };
+    if file
+        .as_ref()
+        .is_some_and(|file| file.state().host.is_some())
+    {
+        // The kernel has undone the rest; rules and settings would be others'.
+        return file.map_or(Ok(()), StateFile::remove).map(|()| undone);
+    }
     let mut outcome = Ok(());
     let mut note = |result: Result<(), SteerError>| {
         if outcome.is_ok() {

@@ -29,6 +29,9 @@ pub(super) struct State {
     /// A port that was taken from its bridge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<Port>,
+    /// An interface of which the machine's own packets were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
 }
 
 impl State {
@@ -42,6 +45,7 @@ impl State {
             devices: devices.map(ToString::to_string),
             settings,
             port: None,
+            host: None,
         })
     }
 

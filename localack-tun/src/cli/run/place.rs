@@ -1,4 +1,5 @@
-//! Where a run sits: between two interfaces, or between a port and its bridge.
+//! Where a run sits: between two interfaces, between a port and its bridge, or between this machine and an
+//! interface.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use localack_tun::config::Settings;
 use localack_tun::device::{self, End};
 use localack_tun::gateway::Layer;
 use localack_tun::steer::{
-    self, Cut, CutPlan, InterfaceName, Leftovers, Plan, SteerError, Steering,
+    self, Cut, CutPlan, Host, HostPlan, InterfaceName, Leftovers, Lower, Plan, Rest, Steering,
 };
 use tun_rs::SyncDevice;
 
@@ -21,18 +22,35 @@ pub(super) enum Place {
     Forwarding(Plan),
     /// Where a port is, on that side of the engine, in its bridge.
     Bridge(CutPlan, Port),
+    /// Where this machine's own packets go out and come in, with what is below IP there.
+    Host(HostPlan, Lower),
 }
 
 /// A place that is taken, until it is removed or dropped.
-#[derive(Debug)]
 pub(super) enum Taken {
     Forwarding(Steering),
     Bridge(Cut),
+    /// With the device that nothing is read from.
+    Host(Host, SyncDevice),
+}
+
+/// What stays of a place until the engine has ended.
+pub(super) struct Remainder {
+    _host: Option<(Rest, SyncDevice)>,
 }
 
 fn name(name: &str) -> Result<InterfaceName, Failure> {
     name.parse()
         .map_err(|error| Failure::usage(format!("{name}: {error}")))
+}
+
+fn interface(side: &str, interface: &Option<String>) -> Result<InterfaceName, Failure> {
+    let interface = interface.as_deref().ok_or_else(|| {
+        Failure::usage(format!(
+            "no {side} interface: name it with --{side} IF, or in the file with `interface` in [{side}]"
+        ))
+    })?;
+    name(interface)
 }
 
 impl Place {
@@ -54,15 +72,9 @@ impl Place {
             let plan = CutPlan::new(name(port)?, near, far, given.bridge_device.clone());
             return Ok(Self::Bridge(plan, *side));
         }
-        let interface = |side: &str, interface: &Option<String>| {
-            let interface = interface.as_deref().ok_or_else(|| {
-                Failure::usage(format!(
-                    "no {side} interface: name it with --{side} IF, or in the file with `interface` in \
-                     [{side}]"
-                ))
-            })?;
-            name(interface)
-        };
+        if settings.host {
+            return Self::of_host(settings, given);
+        }
         let [inner_device, outer_device] = devices;
         let mut plan = Plan::new(
             interface("inner", &settings.inner)?,
@@ -79,11 +91,31 @@ impl Place {
         Ok(Self::Forwarding(plan))
     }
 
+    /// The same where this machine is the inner side.
+    fn of_host(settings: &Settings, given: &SteeringArgs) -> Result<Self, Failure> {
+        if given.set_forwarding {
+            return Err(Failure::usage(
+                "--set-forwarding is for packets that are forwarded: this machine's own are not",
+            ));
+        }
+        let mut plan = HostPlan::new(
+            interface("outer", &settings.outer)?,
+            given.inner_device.clone(),
+            given.outer_device.clone(),
+            given.return_device.clone(),
+        );
+        plan.ipv4 = !given.ipv6_only;
+        plan.ipv6 = !given.ipv4_only;
+        let (lower, _) = plan.look().map_err(Failure::runtime)?;
+        Ok(Self::Host(plan, lower))
+    }
+
     /// Undoes what a run that was killed has left.
     pub(super) fn cleanup(&self, state: &Path) -> Result<Leftovers, Failure> {
         match self {
             Self::Forwarding(_) => steer::cleanup(state),
             Self::Bridge(..) => Cut::cleanup(state),
+            Self::Host(..) => Host::cleanup(state),
         }
         .map_err(Failure::runtime)
     }
@@ -95,6 +127,7 @@ impl Place {
                 steer::mtu(&plan.inner).and_then(|inner| Ok([inner, steer::mtu(&plan.outer)?]))
             }
             Self::Bridge(plan, _) => plan.mtu().map(|mtu| [mtu; 2]),
+            Self::Host(plan, _) => plan.look().map(|(_, mtu)| [mtu; 2]),
         };
         mtu.map(|mtu| mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)))
             .map_err(Failure::runtime)
@@ -104,23 +137,28 @@ impl Place {
     pub(super) const fn layer(&self) -> Layer {
         match self {
             Self::Forwarding(_) => Layer::Ip,
-            Self::Bridge(..) => Layer::Ethernet,
+            Self::Bridge(..) | Self::Host(_, Lower::Ethernet) => Layer::Ethernet,
+            Self::Host(_, Lower::Bare) => Layer::UnroutedIp,
         }
     }
 
     /// Opens both devices with all of their queues.
     pub(super) fn open_devices(&self, queues: u16) -> Result<Vec<[SyncDevice; 2]>, Failure> {
-        let open = |name: &InterfaceName| {
-            let end: End = name.as_str().parse().map_err(Failure::usage)?;
-            match self {
-                Self::Forwarding(_) => device::open_queues(&end, queues),
-                Self::Bridge(..) => device::open_tap_queues(&end, queues),
-            }
-            .map_err(Failure::runtime)
-        };
         let [inner, outer] = self.device_names();
-        let (inner, outer) = (open(inner)?, open(outer)?);
+        let (inner, outer) = (self.open(inner, queues)?, self.open(outer, queues)?);
         Ok(inner.into_iter().zip(outer).map(<[_; 2]>::from).collect())
+    }
+
+    fn open(&self, name: &InterfaceName, queues: u16) -> Result<Vec<SyncDevice>, Failure> {
+        let end: End = name.as_str().parse().map_err(Failure::usage)?;
+        match self {
+            Self::Forwarding(_) => device::open_queues(&end, queues),
+            Self::Bridge(..) | Self::Host(_, Lower::Ethernet) => {
+                device::open_tap_queues(&end, queues)
+            }
+            Self::Host(_, Lower::Bare) => device::open_tun_queues(&end, queues),
+        }
+        .map_err(Failure::runtime)
     }
 
     /// The devices, the inner side's first.
@@ -129,6 +167,7 @@ impl Place {
             Self::Forwarding(plan) => [&plan.inner_device, &plan.outer_device],
             Self::Bridge(plan, Port::Inner) => [&plan.near_device, &plan.far_device],
             Self::Bridge(plan, Port::Outer) => [&plan.far_device, &plan.near_device],
+            Self::Host(plan, _) => [&plan.inner_device, &plan.outer_device],
         }
     }
 
@@ -137,6 +176,13 @@ impl Place {
         match self {
             Self::Forwarding(plan) => Steering::install(plan, state).map(Taken::Forwarding),
             Self::Bridge(plan, _) => Cut::install(plan, state).map(Taken::Bridge),
+            Self::Host(plan, _) => {
+                let mut back = self.open(&plan.return_device, 1)?;
+                let Some(back) = back.pop() else {
+                    return Err(Failure::runtime("a device without a queue"));
+                };
+                Host::install(plan, state).map(|host| Taken::Host(host, back))
+            }
         }
         .map_err(Failure::runtime)
     }
@@ -147,14 +193,17 @@ impl Place {
             Self::Forwarding(plan) => [plan.inner.to_string(), plan.outer.to_string()],
             Self::Bridge(plan, Port::Inner) => [plan.port.to_string(), "its bridge".to_owned()],
             Self::Bridge(plan, Port::Outer) => ["its bridge".to_owned(), plan.port.to_string()],
+            Self::Host(plan, _) => ["this machine".to_owned(), plan.outer.to_string()],
         }
     }
 
     /// All devices of ours.
     pub(super) fn devices(&self) -> Vec<&str> {
         let mut names = self.device_names().map(InterfaceName::as_str).to_vec();
-        if let Self::Bridge(plan, _) = self {
-            names.push(plan.cable.as_str());
+        match self {
+            Self::Forwarding(_) => {}
+            Self::Bridge(plan, _) => names.push(plan.cable.as_str()),
+            Self::Host(plan, _) => names.push(plan.return_device.as_str()),
         }
         names
     }
@@ -163,7 +212,7 @@ impl Place {
     pub(super) const fn plan(&self) -> Option<&Plan> {
         match self {
             Self::Forwarding(plan) => Some(plan),
-            Self::Bridge(..) => None,
+            Self::Bridge(..) | Self::Host(..) => None,
         }
     }
 
@@ -172,6 +221,7 @@ impl Place {
         match self {
             Self::Forwarding(_) => "forwarded",
             Self::Bridge(..) => "bridged",
+            Self::Host(..) => "this machine's",
         }
     }
 }
@@ -181,17 +231,19 @@ impl Taken {
     pub(super) fn settings(&self) -> Vec<[String; 3]> {
         match self {
             Self::Forwarding(steering) => steering.settings().collect(),
-            Self::Bridge(_) => Vec::new(),
+            Self::Bridge(_) | Self::Host(..) => Vec::new(),
         }
     }
 
-    /// Makes everything as it was.
-    pub(super) fn remove(self) -> Result<(), Failure> {
-        let removed: Result<(), SteerError> = match self {
-            Self::Forwarding(steering) => steering.remove(),
-            Self::Bridge(cut) => cut.remove(),
+    /// Makes everything as it was, but for what the last packets need.
+    pub(super) fn remove(self) -> Result<Remainder, Failure> {
+        let host = match self {
+            Self::Forwarding(steering) => steering.remove().map(|()| None),
+            Self::Bridge(cut) => cut.remove().map(|()| None),
+            Self::Host(host, back) => host.remove().map(|rest| Some((rest, back))),
         };
-        removed.map_err(Failure::runtime)
+        let host = host.map_err(Failure::runtime)?;
+        Ok(Remainder { _host: host })
     }
 
     /// What connections go on by after that.
@@ -199,6 +251,7 @@ impl Taken {
         match self {
             Self::Forwarding(_) => "by plain forwarding",
             Self::Bridge(_) => "through the bridge",
+            Self::Host(..) => "without the engine",
         }
     }
 }

@@ -27,7 +27,7 @@ fn a_key_that_is_not_known_is_refused() {
         ),
         (
             "[inner]\nname = 1",
-            "2:1: unknown key `name` in [inner]; the keys are interface, port",
+            "2:1: unknown key `name` in [inner]; the keys are interface, port, host",
         ),
         (
             "[metrics]\nlisen = 1",
@@ -307,6 +307,18 @@ fn places_that_others_reach_are_checked() {
     assert_eq!(
         problems("[inner]\nport = \"a\"\n[outer]\ninterface = \"b\""),
         ["2:8: `port`: it takes the place of the interfaces; leave out `interface`"]
+    );
+    for other in ["interface", "port"] {
+        assert_eq!(
+            problems(&format!("[inner]\n{other} = \"a\"\nhost = true")),
+            [
+                "3:8: `host`: this machine is the inner side then; leave out its `interface`, and `port`"
+            ]
+        );
+    }
+    assert_eq!(
+        problems("[outer]\nhost = true"),
+        ["2:1: unknown key `host` in [outer]; the keys are interface, port"]
     );
     let listen = "is not a port, an address with a port such as \"127.0.0.1:9180\", or \"off\"";
     refused(

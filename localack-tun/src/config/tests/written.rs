@@ -137,6 +137,9 @@ proptest! {
         } else if queues % 2 == 0 {
             let side = if flows % 2 == 0 { Port::Inner } else { Port::Outer };
             settings.port = Some((side, "vnet0".to_owned()));
+        } else if flows % 2 == 0 {
+            settings.host = true;
+            settings.outer = Some("out0".to_owned());
         }
         (settings.engine.flows, settings.engine.queues) = (flows, queues);
         settings.engine.idle_time = Duration::from_millis(idle);
