@@ -37,6 +37,8 @@ const WINDOWS: [Controller; 3] = [Controller::Reno, Controller::Cubic, Controlle
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Weather {
     Fair,
+    /// Each hundredth packet is lost, for no reason.
+    Noisy,
     /// A tenth of the rate, and hardly a queue.
     Poor,
     /// Nothing passes.
@@ -49,12 +51,19 @@ struct Link {
     weather: Rc<Cell<Weather>>,
     fair: Rate,
     poor: Rate,
+    packets: u32,
 }
 
 impl Node for Link {
     fn pass(&mut self, now: Instant, packet: Vec<u8>, exits: &mut Exits<'_>) {
         match self.weather.get() {
             Weather::Fair => self.fair.pass(now, packet, exits),
+            Weather::Noisy => {
+                self.packets += 1;
+                if self.packets % 100 != 37 {
+                    self.fair.pass(now, packet, exits);
+                }
+            }
             Weather::Poor => self.poor.pass(now, packet, exits),
             Weather::Dead => {}
         }
@@ -109,6 +118,7 @@ impl<'m> Lab<'m> {
             weather: weather.clone(),
             fair: Rate::new(RATE.into(), PRODUCT.into()),
             poor: Rate::new((RATE / 10).into(), 30_000),
+            packets: 0,
         };
         let links = Links {
             outer_up: Path::new().then(link).then(half),
@@ -250,6 +260,23 @@ fn rfc9959_3_5_a_path_that_has_become_worse_is_taken_for_what_it_is() {
         let after = lab.connection(OBJECT);
         assert!(after.early < PRODUCT / 8, "{controller:?}: {after:?}");
     }
+}
+
+/// Losses that BBR takes for chance make a later connection no slower than one that knows nothing: the
+/// retreat from the jump is followed by the usual search for the rate.
+#[test]
+fn rfc9959_3_5_chance_losses_after_a_jump_cost_a_retreat_and_no_more() {
+    let [plain, resumed] = [false, true].map(|allowed| {
+        let mut memory = memory();
+        let mut lab = Lab::new(&mut memory, policy(Controller::Bbr, allowed));
+        lab.connection(LESSON);
+        lab.weather.set(Weather::Noisy);
+        let course = lab.connection(LESSON);
+        assert_eq!(lab.counters().resumptions, u64::from(allowed));
+        course
+    });
+    let longer = resumed.took.saturating_sub(plain.took);
+    assert!(longer <= RTT * 2, "{resumed:?} instead of {plain:?}");
 }
 
 #[test]

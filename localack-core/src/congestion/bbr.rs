@@ -24,6 +24,7 @@ mod startup;
 
 use super::window::{CongestionWindow, OPEN};
 use super::{Ack, LostNow, SentNow, Start};
+use crate::recovery::delivery::RateSample;
 use crate::time::{Instant, Moment, Stamp};
 
 /// No bound: what the draft calls infinity.
@@ -201,6 +202,17 @@ impl Bbr {
         self.full_bw_now = true;
         if matches!(self.phase, Phase::Startup) {
             self.phase = Phase::Drain;
+        }
+    }
+
+    /// The retreat is over, and had no more losses than chance takes: they said nothing of the jump, and
+    /// the startup goes on from where the retreat has led.
+    pub(super) fn search_on(&mut self, window: &CongestionWindow, rate: &RateSample) {
+        let is_too_high = self.is_loss_too_high(window, rate.lost, rate.tx_in_flight);
+        if !is_too_high && !self.is_marked && !self.loss_is_blind {
+            self.phase = Phase::Startup;
+            self.full_bw_reached = false;
+            self.reset_full_bw(self.bw_latest);
         }
     }
 

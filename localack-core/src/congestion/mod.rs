@@ -201,6 +201,19 @@ impl ControllerState {
         self.window.ssthresh = ssthresh.max(self.window.segment().saturating_mul(2));
     }
 
+    /// The retreat is over, and `ack` tells what its flight has lost. A controller that takes some losses
+    /// for chance looks on for the rate if they were no more.
+    pub(crate) fn search_on(&mut self, ack: &Ack) {
+        #[cfg(feature = "bbr")]
+        if self.kind() == Kind::Bbr {
+            let mut bbr = Bbr::load(&self.words);
+            bbr.search_on(&self.window, &ack.rate);
+            bbr.store(&mut self.words);
+        }
+        #[cfg(not(feature = "bbr"))]
+        let _ = ack;
+    }
+
     /// The threshold that earlier flows to the same place learned (RFC 9040), in octets.
     pub(crate) fn set_threshold(&mut self, octets: u32) {
         let least = self.window.segment().saturating_mul(2);

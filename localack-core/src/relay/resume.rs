@@ -128,6 +128,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             }
         });
         self.apply(direction, answer);
+        if matches!(answer, Answer::Threshold(_)) {
+            self.flow
+                .stream_mut(direction)
+                .send
+                .congestion
+                .search_on(ack);
+        }
     }
 
     /// Something was sent.
