@@ -195,7 +195,7 @@ impl Host {
         let nftables = Nftables::open();
         let nftables =
             nftables.map_err(|error| SteerError::hooks("opening a netfilter socket", error))?;
-        let host = Self {
+        let mut host = Self {
             state: Some(StateFile::create(state_file, state)?),
             table: None,
             nftables,
@@ -210,8 +210,8 @@ impl Host {
             back,
         };
         match host.apply(&mut netlink, plan, &places, link.mtu) {
-            Ok(host) => Ok(host),
-            Err((host, cause)) => match host.remove() {
+            Ok(()) => Ok(host),
+            Err(cause) => match host.remove() {
                 Ok(_) => Err(cause),
                 Err(undo) => Err(SteerError::Undo {
                     cause: Box::new(cause),
@@ -223,28 +223,23 @@ impl Host {
 
     /// The chains come last, and all at once.
     fn apply(
-        mut self,
+        &mut self,
         netlink: &mut Netlink,
         plan: &HostPlan,
         places: &Places<'_>,
         mtu: u32,
-    ) -> Result<Self, (Self, SteerError)> {
-        let mut apply = || {
-            let [inner, outer] = [places.inner.1, places.outer.1];
-            for (device, index) in plan.devices().into_iter().zip([inner, outer, places.back]) {
-                set_up(netlink, device, index, mtu)?;
-            }
-            hooks::turn_back(netlink, places.back, places.interface.1)
-                .map_err(|error| SteerError::hooks("redirecting packets", error))?;
-            places
-                .install(&mut self.nftables)
-                .map_err(|error| refused(&plan.outer, error))
-        };
-        if let Err(error) = apply() {
-            return Err((self, error));
+    ) -> Result<(), SteerError> {
+        let indices = [places.inner.1, places.outer.1, places.back];
+        for (device, index) in plan.devices().into_iter().zip(indices) {
+            set_up(netlink, device, index, mtu)?;
         }
+        hooks::turn_back(netlink, places.back, places.interface.1)
+            .map_err(|error| SteerError::hooks("redirecting packets", error))?;
+        places
+            .install(&mut self.nftables)
+            .map_err(|error| refused(&plan.outer, error))?;
         self.table = Some(places.table.to_owned());
-        Ok(self)
+        Ok(())
     }
 
     /// Undoes what an ended run has left that `state_file` knows of, and nothing else.

@@ -85,7 +85,7 @@ impl Places<'_> {
             // Not what the kernel calls the protocol: that is IP behind a tag of a VLAN as well, and
             // such packets are those of another interface.
             Lower::Ethernet => Rule::new().has(Base::LinkLayer, 12, &value),
-            Lower::Bare => Rule::new().is(Meta::Protocol, &value),
+            Lower::Bare => Rule::new().equals(Meta::Protocol, &value),
         }
     }
 
@@ -97,7 +97,7 @@ impl Places<'_> {
     /// What lets the engine's own pass.
     fn of_the_engine() -> Rule {
         Rule::new()
-            .is(Meta::Mark, &MARK.to_ne_bytes())
+            .equals(Meta::Mark, &MARK.to_ne_bytes())
             .set(Meta::Mark, &NO_MARK.to_ne_bytes())
             .accept()
     }
@@ -107,8 +107,8 @@ impl Places<'_> {
         let mut rules = vec![Self::of_the_engine()];
         rules.extend(self.versions().map(|version| {
             self.of_version(version)
-                .is(Meta::L4Protocol, &[TCP])
-                .is_ours(Address::Source)
+                .equals(Meta::L4Protocol, &[TCP])
+                .of_this_machine(Address::Source)
                 .send_out_by(self.inner.1)
         }));
         rules
@@ -119,14 +119,14 @@ impl Places<'_> {
         let mut rules = vec![
             Self::of_the_engine(),
             // Its way out is encrypted, and it would lose the proof that its way in was.
-            Rule::new().is(Meta::Decrypted, &[1]).accept(),
-            Rule::new().is_not(Meta::PacketType, &FOR_US).accept(),
+            Rule::new().equals(Meta::Decrypted, &[1]).accept(),
+            Rule::new().differs(Meta::PacketType, &FOR_US).accept(),
         ];
         for version in self.versions() {
             let ours = |protocol| {
                 self.of_version(version)
-                    .is(Meta::L4Protocol, &[protocol])
-                    .is_ours(Address::Destination)
+                    .equals(Meta::L4Protocol, &[protocol])
+                    .of_this_machine(Address::Destination)
             };
             rules.push(ours(TCP).send_out_by(self.outer.1));
             rules.extend(version.errors.iter().map(|error| {

@@ -137,12 +137,12 @@ impl Rule {
     }
 
     /// `what` is `value`.
-    pub(super) fn is(self, what: Meta, value: &[u8]) -> Self {
+    pub(super) fn equals(self, what: Meta, value: &[u8]) -> Self {
         self.load(what).compare(true, value)
     }
 
     /// `what` is not `value`.
-    pub(super) fn is_not(self, what: Meta, value: &[u8]) -> Self {
+    pub(super) fn differs(self, what: Meta, value: &[u8]) -> Self {
         self.load(what).compare(false, value)
     }
 
@@ -159,7 +159,7 @@ impl Rule {
     }
 
     /// The address is one of this machine's.
-    pub(super) fn is_ours(self, which: Address) -> Self {
+    pub(super) fn of_this_machine(self, which: Address) -> Self {
         /// `NFT_FIB_RESULT_ADDRTYPE`.
         const ADDRESS_TYPE: u32 = 3;
         let attributes = [
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_rule_is_written_as_the_kernel_reads_it() {
         let mut batch = Batch::default();
-        let rule = Rule::new().is(Meta::L4Protocol, &[6]).send_out_by(7);
+        let rule = Rule::new().equals(Meta::L4Protocol, &[6]).send_out_by(7);
         batch.add_rule("tab", "c", &rule);
         let (message, flags) = &batch.0[0];
         assert_eq!(message.kind, 0x0a06);
