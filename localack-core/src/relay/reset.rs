@@ -311,22 +311,29 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// The receiver of `direction`'s data has been silent for too long (rule H8.7): its sender is
-    /// reset, and then the receiver.
+    /// reset, and then the receiver. Where the sink is full that is tried again.
     pub(super) fn give_up(&mut self, direction: Direction) {
+        if self.try_to_give_up(direction) {
+            return;
+        }
+        let again = Stamp::at(self.now.after(RESET_RETRY));
+        let stream = self.flow.stream_mut(direction);
+        if stream.flags.has(StreamFlags::SUSPECT) {
+            stream.patience = again;
+        } else {
+            stream.send.timer = again;
+        }
+    }
+
+    /// The same once. `false`, and no change, if the sink is full.
+    fn try_to_give_up(&mut self, direction: Direction) -> bool {
         let back = direction.reverse();
         let other_lost = self.flow.stream(back).debt();
         // The receiver may well be in good health, and answer by another way (rule H9.3).
         let silently = self.has(FlowFlags::ASYMMETRIC);
         let ack_sent = self.flow.stream(direction).recv.ack_sent;
         if !silently && !self.send_loud_reset(back, ack_sent) {
-            let again = Stamp::at(self.now.after(RESET_RETRY));
-            let stream = self.flow.stream_mut(direction);
-            if stream.flags.has(StreamFlags::SUSPECT) {
-                stream.patience = again;
-            } else {
-                stream.send.timer = again;
-            }
-            return;
+            return false;
         }
         if other_lost > 0 {
             self.lose(other_lost);
@@ -345,7 +352,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 lost,
             });
             self.close();
-            return;
+            return true;
         }
         // Its sender has been told, so only its receiver is left, as after a reset of the sender's.
         self.abandon(back);
@@ -355,6 +362,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         });
         self.flow.phase_due = Due::NEVER;
         self.cut_reset_short();
+        true
     }
 
     /// Resets a host whose own octets are lost, so that it must hear of it. What was sent to it last may not
@@ -381,7 +389,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     .filter(|&direction| !self.flow.stream(direction).owes_nothing())
                     .max_by_key(|&direction| self.flow.stream(direction).debt());
                 if let Some(direction) = owing {
-                    self.give_up(direction);
+                    // Who asks for it asks again.
+                    self.try_to_give_up(direction);
                 }
             }
             Phase::Resetting { .. } => self.cut_reset_short(),
