@@ -40,7 +40,7 @@
 //!   delivery rates, path MTU. `congestion`: how much may be in flight, a file per [`Controller`], and
 //!   proportional rate reduction. `pacing`: when it may leave, and how flows share a vouched rate.
 //! - `path`: what is known of a network whichever flow found it out: hints, Careful Resume, outages.
-//! - `timer`: what is due, and who waits for what else.
+//! - `timer`: what is due, and who waits for what else. `hash`: where a stranger's key belongs in a table.
 //! - [`Config`], [`Policy`], [`Sink`], [`Event`], [`Counters`], [`FlowInfo`]: the caller's side.
 //!
 //! # Features
