@@ -233,7 +233,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             if cause == DemoteCause::Urgent {
                 let urgent = seg.seq.advance(seg.urgent.into());
                 let stream = self.flow.stream_mut(direction);
-                stream.recv.urgent = urgent;
+                // The pointer never goes back, whatever order it comes in (RFC 9293 section 3.10.7.4).
+                stream.recv.urgent = if stream.flags.has(StreamFlags::URGENT) {
+                    stream.recv.urgent.latest(urgent)
+                } else {
+                    urgent
+                };
                 stream.flags.set(StreamFlags::URGENT);
             }
             self.demote(direction, cause);
