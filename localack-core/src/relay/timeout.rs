@@ -95,6 +95,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let now = self.now;
         // The probe of a closed window waits on, whatever else the receiver says from behind it.
         let persists = self.waits_for_window(direction) && !advanced;
+        // And so does the probe of a tail after which nothing was sent (RFC 8985 section 7.2): a receiver
+        // that goes on sending itself would put it off for ever.
+        let probes = !advanced && self.waits_for_tail_probe(direction);
         let send = &mut self.flow.stream_mut(direction).send;
         if send.in_flight() == 0 {
             if !persists {
@@ -104,9 +107,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let wait_us = wait_us.saturating_add(REORDERING_GRAIN_US);
             let at = now.after(Duration::from_micros(wait_us.into()));
             send.arm(TimerKind::Reordering, at);
-        } else if advanced || !send.times_out() || !send.timer.is_set() {
+        } else if advanced || !(send.times_out() || probes) || !send.timer.is_set() {
             self.arm(direction);
         }
+    }
+
+    /// Whether the timer runs for a probe of the tail, and nothing has been sent for as long as one waits.
+    fn waits_for_tail_probe(&self, direction: Direction) -> bool {
+        let send = &self.flow.stream(direction).send;
+        send.timer_kind() == TimerKind::TailProbe
+            && self
+                .probe_timeout(direction)
+                .is_some_and(|probe_us| !send.sent_at.is_within(probe_us.into(), self.now))
     }
 
     /// Lets the timer run from now: for a probe of the tail where that makes sense, or for the
