@@ -26,6 +26,7 @@ pub use crowd::Crowd;
 pub use endpoint::Endpoint;
 pub use linux::{
     Content, Fault, FaultKind, LinuxConfig, LinuxCongestion, LinuxHost, LinuxStats, Listening,
+    Write,
 };
 pub use middle::{BareBox, EngineBox, Middle, Wire};
 pub use node::{

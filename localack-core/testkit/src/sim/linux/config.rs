@@ -45,6 +45,9 @@ pub struct LinuxConfig {
     pub congestion: LinuxCongestion,
     /// Whether slow start may end before a loss does it (HyStart++, RFC 9406).
     pub hystart: bool,
+    /// Whether slow start may end as that of Linux's CUBIC does, by trains of acknowledgements or longer
+    /// round trips; apart from `hystart`.
+    pub classic_hystart: bool,
     /// Whether packets are spread over the round trip; Linux does so with the `fq` scheduler.
     pub paced: bool,
     /// Whether ECN is offered and accepted (RFC 3168).
@@ -81,6 +84,7 @@ impl Default for LinuxConfig {
             initial_window_segments: 10,
             congestion: LinuxCongestion::Cubic,
             hystart: false,
+            classic_hystart: false,
             paced: false,
             ecn: false,
             isn: 0x2f6b_3d15,

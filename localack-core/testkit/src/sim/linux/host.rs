@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use localack_core::Instant;
 
+use super::application::{Application, Write};
 use super::config::LinuxConfig;
 use super::content::Content;
 use super::fault::{Fault, FaultKind, Faults};
@@ -59,6 +60,7 @@ pub struct LinuxHost {
     pub(super) echo_congestion: bool,
     /// When the last answer to an unacceptable segment left.
     pub(super) last_challenge: Option<Instant>,
+    application: Option<Application>,
     pub(super) outgoing: Vec<Vec<u8>>,
     finished_at: Option<Instant>,
 }
@@ -98,6 +100,7 @@ impl LinuxHost {
             content,
             echo_congestion: false,
             last_challenge: None,
+            application: None,
             outgoing: Vec::new(),
             finished_at: None,
             config,
@@ -122,6 +125,18 @@ impl LinuxHost {
     #[must_use]
     pub const fn send_total(mut self, octets: u64) -> Self {
         self.sender.source = Source::Total(octets);
+        self
+    }
+
+    /// The same host, whose application writes what `steps` say, one after the other, and then closes if
+    /// `closes`; if not, it never does.
+    #[must_use]
+    pub fn send_scripted(mut self, steps: impl IntoIterator<Item = Write>, closes: bool) -> Self {
+        self.sender.source = Source::Written {
+            octets: 0,
+            closed: false,
+        };
+        self.application = Some(Application::new(steps, closes));
         self
     }
 
@@ -227,6 +242,23 @@ impl LinuxHost {
         self.finished_at
     }
 
+    /// Lets a scripted application write what is due.
+    fn write(&mut self, now: Instant) {
+        let received = self.receiver.octets();
+        if let (Some(application), Source::Written { octets, closed }) =
+            (&mut self.application, &mut self.sender.source)
+        {
+            let (written, closes) = application.advance(now, received);
+            *octets += written;
+            *closed |= closes;
+        }
+    }
+
+    /// When a scripted application writes next.
+    fn next_write(&self) -> Option<Instant> {
+        self.application.as_ref()?.next_at()
+    }
+
     /// Everything that follows from a change: reading, sending, acknowledging.
     pub(super) fn work(&mut self, now: Instant) {
         if self.life == Life::Open {
@@ -237,6 +269,7 @@ impl LinuxHost {
             if closed && self.sender.source == Source::Nothing {
                 self.sender.source = Source::Total(0);
             }
+            self.write(now);
             self.transmit(now);
             if self.sender.gave_up {
                 self.faults.segment = None;
@@ -265,7 +298,8 @@ impl Endpoint for LinuxHost {
                 || self.receiver.next_read().is_some_and(|at| at <= now);
             let send = self.sender.on_timers(now);
             let owed = self.receiver.acks.on_timer(now);
-            if read || send || owed {
+            let write = self.next_write().is_some_and(|at| at <= now);
+            if read || send || owed || write {
                 self.work(now);
             }
         }
@@ -286,6 +320,7 @@ impl Endpoint for LinuxHost {
             self.sender.next_at(),
             self.receiver.next_read(),
             self.receiver.acks.next_at(),
+            self.next_write(),
         ];
         timers.into_iter().flatten().min()
     }

@@ -8,6 +8,7 @@
 //!
 //! Sequence numbers are kept as positions that never wrap; times are microseconds.
 
+mod application;
 mod clock;
 mod config;
 mod congestion;
@@ -26,6 +27,7 @@ mod stats;
 mod strict;
 mod watch;
 
+pub use application::Write;
 pub use config::{LinuxConfig, LinuxCongestion};
 pub use content::Content;
 pub use fault::{Fault, FaultKind};

@@ -13,6 +13,7 @@ mod listening;
 mod others;
 mod reading;
 mod receiving;
+mod scripted;
 mod sending;
 mod strict;
 mod transfer;

@@ -1,11 +1,13 @@
 //! How the congestion window grows and shrinks.
 
+mod classic;
 mod cubic;
 mod hystart;
 
 use localack_core::Instant;
 
 use super::config::{LinuxConfig, LinuxCongestion};
+use classic::Classic;
 use cubic::Cubic;
 use hystart::HyStart;
 
@@ -39,6 +41,7 @@ pub(super) struct Congestion {
     /// As it was before the last reduction, for the case that it was not called for.
     before: Option<Cubic>,
     hystart: Option<HyStart>,
+    classic: Option<Classic>,
 }
 
 impl Congestion {
@@ -53,6 +56,7 @@ impl Congestion {
             },
             before: None,
             hystart: config.hystart.then(|| HyStart::new(config.paced)),
+            classic: config.classic_hystart.then(|| Classic::new(config.paced)),
         }
     }
 
@@ -69,6 +73,12 @@ impl Congestion {
     /// Grows the window for delivered segments (RFC 5681 section 3.1, RFC 9438 section 4).
     pub(super) fn grow(&mut self, growth: Growth) {
         let mut delivered = growth.delivered;
+        if self.in_slow_start()
+            && let Some(classic) = &mut self.classic
+            && classic.ends_slow_start(&growth, self.cwnd)
+        {
+            self.ssthresh = self.cwnd;
+        }
         if self.in_slow_start() {
             let rate = match &mut self.hystart {
                 Some(hystart) => {

@@ -12,6 +12,13 @@ pub(in super::super) enum Source {
     Total(u64),
     /// Octets without end.
     Endless,
+    /// So many octets until now, and perhaps FIN.
+    Written {
+        /// The octets.
+        octets: u64,
+        /// Whether that is all.
+        closed: bool,
+    },
 }
 
 impl Source {
@@ -19,7 +26,7 @@ impl Source {
     pub(in super::super) const fn end(self) -> u64 {
         match self {
             Self::Nothing => FIRST_OCTET,
-            Self::Total(octets) => FIRST_OCTET + octets,
+            Self::Total(octets) | Self::Written { octets, .. } => FIRST_OCTET + octets,
             Self::Endless => u64::MAX,
         }
     }
@@ -27,8 +34,12 @@ impl Source {
     /// The position of the FIN, if one is due.
     pub(in super::super) const fn fin(self) -> Option<u64> {
         match self {
-            Self::Total(octets) => Some(FIRST_OCTET + octets),
-            Self::Nothing | Self::Endless => None,
+            Self::Total(octets)
+            | Self::Written {
+                octets,
+                closed: true,
+            } => Some(FIRST_OCTET + octets),
+            Self::Nothing | Self::Endless | Self::Written { .. } => None,
         }
     }
 
