@@ -68,6 +68,10 @@
 //! Waits run from a data packet's first capture to the first acknowledgement that covers it: in the
 //! capture, and among what leaves the engine for the sender.
 //!
+//! # What if
+//! [`whatif`] closes the loop: it reconstructs what the captured applications did, estimates their path, and
+//! plays both again in virtual time without an engine and with one.
+//!
 //! # Memory
 //! The two engines get what [`replay::Options`] says, once, and the copy of captured octets that
 //! custody is compared with takes no more than that again. The reader has one buffer of a mebibyte,
@@ -96,3 +100,4 @@ pub mod report;
 pub mod sample;
 pub mod source;
 pub mod waits;
+pub mod whatif;

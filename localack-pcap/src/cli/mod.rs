@@ -2,6 +2,7 @@
 
 mod options;
 mod replay;
+mod what_if;
 
 use core::time::Duration;
 use std::fs::File;
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Replay a capture through the engine and report what it would have done.
     Replay(Box<replay::ReplayArgs>),
+    /// Simulate a capture's connections over their path, without the engine and with it.
+    WhatIf(Box<what_if::WhatIfArgs>),
 }
 
 /// Why the program ends without a report.
@@ -45,6 +48,8 @@ enum Failure {
     Open { name: String, error: OpenError },
     #[error("{name}: nothing could be decoded: {reasons}")]
     NothingDecoded { name: String, reasons: String },
+    #[error("{name}: nothing can be simulated: {reason}")]
+    NothingToSimulate { name: String, reason: String },
     #[error("{}: {error}", path.display())]
     Create { path: PathBuf, error: io::Error },
     #[error("{}: would overwrite the capture that is read", path.display())]
@@ -64,6 +69,7 @@ pub fn run() -> ExitCode {
     };
     let violations = match cli.command {
         Command::Replay(args) => replay::run(&args),
+        Command::WhatIf(args) => what_if::run(&args),
     };
     match violations {
         Ok(0) => ExitCode::SUCCESS,

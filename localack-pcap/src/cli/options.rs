@@ -162,7 +162,7 @@ fn parse_inner(text: &str) -> Result<Inner, String> {
         .map(Inner::Networks)
 }
 
-fn parse_size(text: &str) -> Result<usize, String> {
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     /// Below this not even one segment finds room.
     const LEAST: usize = 8 << 10;
     const MOST: usize = 16 << 30;

@@ -4,6 +4,7 @@
 //! capture, whatever the engine makes of it.
 
 mod defrag;
+mod options;
 mod sum;
 mod tcp;
 mod tunnel;
@@ -13,6 +14,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::bytes::Rest;
 use crate::link::IpPacket;
 use defrag::{Defrag, Fragment, FragmentKey};
+pub use options::Options;
 pub use tcp::{Flags, Segment, Sum};
 
 /// IP packets and tunnels that may be inside one another.

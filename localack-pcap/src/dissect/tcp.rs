@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::Addresses;
+use super::options::{Options, options};
 use super::sum;
 use crate::bytes::Rest;
 
@@ -74,6 +75,10 @@ pub struct Segment {
     pub ack: u32,
     /// Flags.
     pub flags: Flags,
+    /// The window field, not scaled.
+    pub window: u16,
+    /// Options.
+    pub options: Options,
     /// Payload octets on the wire.
     pub payload: u32,
     /// The checksum field; zero if it was cut off.
@@ -115,6 +120,8 @@ pub(super) fn segment(addresses: Addresses, rest: Rest<'_>) -> Option<Segment> {
         seq: word(4),
         ack: word(8),
         flags: Flags(header[13]),
+        window: u16::from_be_bytes([header[14], header[15]]),
+        options: options(rest, header_len),
         payload: u32::try_from(payload).ok()?,
         checksum: rest.u16(16).unwrap_or(0),
         sum: judge(addresses, rest).unwrap_or(Sum::Unknown),

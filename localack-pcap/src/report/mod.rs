@@ -1,7 +1,7 @@
 //! What a replay reports: the figures, as JSON and as text.
 
 mod text;
-mod units;
+pub(crate) mod units;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;

@@ -1,13 +1,13 @@
 //! Quantities for people.
 
 /// Octets with three or four digits and a decimal prefix.
-pub(super) fn bytes(octets: u64) -> String {
+pub(crate) fn bytes(octets: u64) -> String {
     const PREFIXES: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     scaled(octets, 1000, &PREFIXES)
 }
 
 /// A time in microseconds with its unit.
-pub(super) fn time(micros: u64) -> String {
+pub(crate) fn time(micros: u64) -> String {
     match micros {
         0..10_000 => format!("{micros} us"),
         10_000..10_000_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
@@ -19,12 +19,12 @@ pub(super) fn time(micros: u64) -> String {
 }
 
 /// A time, or a dash where there is none.
-pub(super) fn time_or_dash(micros: Option<u64>) -> String {
+pub(crate) fn time_or_dash(micros: Option<u64>) -> String {
     micros.map_or_else(|| "-".to_owned(), time)
 }
 
 /// A count and its noun.
-pub(super) fn count(number: u64, noun: &str) -> String {
+pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
