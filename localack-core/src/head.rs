@@ -4,6 +4,7 @@ use crate::flow::table::SlotList;
 use crate::pacing::Shares;
 use crate::path::PathHead;
 use crate::pool::PoolHead;
+use crate::seal::Seal;
 use crate::stats::Counters;
 use crate::time::Instant;
 use crate::timer::{ReadyList, TimerWheel};
@@ -12,6 +13,7 @@ use crate::timer::{ReadyList, TimerWheel};
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EngineHead {
+    pub(crate) seal: Seal,
     pub(crate) wheel: TimerWheel,
     pub(crate) ready: ReadyList,
     pub(crate) slots: SlotList,
@@ -33,6 +35,7 @@ pub struct EngineHead {
 impl EngineHead {
     /// The head of an engine that has seen nothing.
     pub const EMPTY: Self = Self {
+        seal: Seal::NONE,
         wheel: TimerWheel::EMPTY,
         ready: ReadyList::EMPTY,
         slots: SlotList::EMPTY,

@@ -22,6 +22,10 @@
 //! full segments and one-octet writes fill the blocks alike. A network that is to be remembered costs
 //! a [`PathSlot`] of 96; there may be none of them.
 //!
+//! The memory may outlive its engine: one that was killed leaves it behind in a file mapping, say, and
+//! [`Engine::attach`] goes on with it. Only a flow that was being written to at that moment is lost, and its
+//! hosts are told.
+//!
 //! A block has one note of when its octets were sent and of what was delivered by then. Losses are
 //! inferred from these notes, and rates measured, so blocks of a segment or a little more serve best
 //! (1,536 octets for Ethernet). Smaller ones waste less where connections are few and memory is short,
@@ -33,8 +37,9 @@
 //!
 //! # Map
 //! - [`wire`]: bytes to [`wire::Segment`]s and back; no connection state.
-//! - `engine`: finds the flow of a packet; `flow`: its slot, key, handshake; `relay`: what happens
-//!   to an established flow, a file per concern; `half`: its receiver and its sender state.
+//! - `engine`: finds the flow of a packet, and takes over the memory of an engine that is gone; `seal`: whose
+//!   memory it is. `flow`: its slot, key, handshake; `relay`: what happens to an established flow, a file per
+//!   concern; `half`: its receiver and its sender state.
 //! - `pool`: the octets in custody, which are the scoreboard too.
 //! - `recovery`: what was lost (RACK-TLP), what was needless (F-RTO, Eifel, D-SACK), round trips,
 //!   delivery rates, path MTU. `congestion`: how much may be in flight, a file per [`Controller`], and
@@ -71,6 +76,7 @@ mod policy;
 mod pool;
 mod recovery;
 mod relay;
+mod seal;
 mod seq;
 mod sink;
 mod stats;
@@ -82,7 +88,7 @@ pub mod wire;
 
 pub use config::{Config, ConfigError};
 pub use congestion::{Controller, Provision};
-pub use engine::{Engine, Poll, UnknownFlow};
+pub use engine::{AttachError, AttachReport, Engine, Poll, UnknownFlow};
 pub use event::{DemoteCause, Event};
 pub use flow::table::IndexSlot;
 pub use flow::{FlowId, FlowKey, FlowSlot};

@@ -1,10 +1,13 @@
 //! The engine: finds the flow a packet belongs to, and lets it do the work.
 
+mod attach;
 mod connect;
 mod info;
 mod queues;
 mod slots;
 mod work;
+
+pub use attach::{AttachError, AttachReport};
 
 use core::ops::Range;
 
@@ -384,17 +387,24 @@ impl<'a, P: Policy> Engine<'a, P> {
                 if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) {
                     return Verdict::Pass(PassReason::BadChecksum);
                 }
-                self.on_first_syn(&key, port, wall, seg, sink)
+                let verdict = self.on_first_syn(&key, port, wall, seg, sink);
+                self.storage.head.seal.close();
+                verdict
             } else {
                 Verdict::Pass(PassReason::MidStream)
             };
         };
         let phase = self.slot(slot).map_or(Phase::Free, FlowSlot::phase);
-        if seg.flags.contains(Flags::SYN) {
-            return self.on_syn(slot, &key, port, wall, packet, seg, meta, sink);
-        }
-        if phase.is_embryonic() {
-            return self.on_handshake_segment(slot, &key, port, wall, packet, seg, meta, sink);
+        let is_syn = seg.flags.contains(Flags::SYN);
+        if is_syn || phase.is_embryonic() {
+            self.storage.head.seal.open(slot);
+            let verdict = if is_syn {
+                self.on_syn(slot, &key, port, wall, packet, seg, meta, sink)
+            } else {
+                self.on_handshake_segment(slot, &key, port, wall, packet, seg, meta, sink)
+            };
+            self.storage.head.seal.close();
+            return verdict;
         }
         let direction = Direction::arriving_on(port);
         self.work(slot, wall, INGEST_ROOM, sink, |work| {

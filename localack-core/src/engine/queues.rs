@@ -256,7 +256,7 @@ fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 }
 
 /// The direction of a flow that waits for a dead path.
-fn is_held(flow: &FlowSlot) -> Option<Direction> {
+pub(super) fn is_held(flow: &FlowSlot) -> Option<Direction> {
     Direction::BOTH
         .into_iter()
         .find(|&direction| flow.stream(direction).flags.has(StreamFlags::HELD))

@@ -9,6 +9,7 @@ use crate::head::EngineHead;
 use crate::path::{PathSlot, PathTable};
 use crate::policy::Direction;
 use crate::pool::{BlockSize, Pool};
+use crate::seal::Seal;
 use crate::sink::Sink;
 use crate::storage::Storage;
 use crate::time::{Instant, micros};
@@ -70,6 +71,7 @@ impl<P> Engine<'_, P> {
         // Slots and blocks count as never used once the head says so.
         self.storage.flows.fill(FlowSlot::EMPTY);
         self.storage.paths.fill(PathSlot::EMPTY);
+        self.storage.head.seal = Seal::of(&self.storage);
     }
 
     pub(super) fn slot(&self, slot: u32) -> Option<&FlowSlot> {
@@ -111,6 +113,8 @@ impl<P> Engine<'_, P> {
         } = &mut self.storage;
         let id = head.slots.alloc(flows)?;
         let slot = id.slot();
+        // Whoever takes it begins to fill it, and says when that is done.
+        head.seal.open(slot);
         let hash = key.hash(self.config.hash_key);
         if FlowIndex::new(index).insert(hash, slot).is_err() {
             head.slots.free(flows, id);

@@ -31,7 +31,7 @@ impl<P: Policy> Engine<'_, P> {
         Some((answer, done))
     }
 
-    fn work_once<S: Sink + ?Sized, T>(
+    pub(super) fn work_once<S: Sink + ?Sized, T>(
         &mut self,
         slot: u32,
         wall: Instant,
@@ -40,11 +40,17 @@ impl<P: Policy> Engine<'_, P> {
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
         // Only the job differs: what is done before and after it is there once, not for each job.
-        let mut work = self.begin_work(slot, wall, room, sink)?;
-        let answer = job(&mut work);
-        let outcome = Outcome::of(&work);
+        self.storage.head.seal.open(slot);
+        let answered = self.begin_work(slot, wall, room, sink).map(|mut work| {
+            let answer = job(&mut work);
+            (answer, Outcome::of(&work))
+        });
+        if let Some((_, outcome)) = &answered {
+            self.end_work(slot, wall, outcome, sink);
+        }
+        self.storage.head.seal.close();
+        let (answer, outcome) = answered?;
         let done = outcome.done;
-        self.end_work(slot, wall, &outcome, sink);
         Some((answer, done))
     }
 

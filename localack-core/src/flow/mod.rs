@@ -1,6 +1,7 @@
 //! One connection's state: who its hosts are, where it is in its life, and its two streams.
 
 pub(crate) mod admit;
+pub(crate) mod audit;
 pub(crate) mod host;
 pub(crate) mod id;
 pub(crate) mod key;

@@ -207,6 +207,35 @@ impl SlotList {
         live: 0,
     };
 
+    /// The list as it begins when slots are looked through whose list is not believed: none is free, none
+    /// in use. The one that `old` would have taken next may have been taken already.
+    pub(crate) fn rebuilt<T: FreeNode>(nodes: &[T], old: &Self) -> Self {
+        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        let taken = node(nodes, old.watermark).is_some_and(is_live);
+        let watermark = old.watermark.saturating_add(u32::from(taken));
+        Self {
+            watermark: watermark.min(count),
+            ..Self::EMPTY
+        }
+    }
+
+    /// A slot that was looked through is in use.
+    pub(crate) const fn count_live(&mut self) {
+        self.live = self.live.saturating_add(1);
+    }
+
+    /// A slot that was looked through is free, whoever had it.
+    pub(crate) fn readmit<T: FreeNode>(&mut self, nodes: &mut [T], slot: u32) {
+        let Some(node) = node_mut(nodes, slot) else {
+            return;
+        };
+        if is_live(node) {
+            node.set_generation(node.generation().wrapping_add(1));
+        }
+        node.set_next_free(self.free);
+        self.free = slot.saturating_add(1);
+    }
+
     /// Slots in use.
     pub(crate) const fn live(&self) -> u32 {
         self.live

@@ -534,6 +534,13 @@ impl SendHalf {
         }
     }
 
+    /// Nothing more is sent of what was stored.
+    pub(crate) const fn stand_still(&mut self) {
+        self.timer = Stamp::NEVER;
+        self.pace_due = Stamp::NEVER;
+        self.lost = Lost::nothing_from(self.snd_una);
+    }
+
     /// The two hosts see each other's marks themselves from now on. What the engine has not answered
     /// yet is theirs to answer: a receiver repeats its echo until it is told that the window was
     /// reduced (RFC 3168 section 6.1.3).

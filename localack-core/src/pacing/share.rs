@@ -97,6 +97,10 @@ impl Share {
         is_used
     }
 
+    pub(super) const fn rate(&self) -> u32 {
+        self.rate
+    }
+
     pub(super) const fn close(&mut self) {
         self.members = self.members.saturating_sub(1);
     }

@@ -74,6 +74,20 @@ impl Shares {
         }
     }
 
+    /// Forgets the flows of every share, and answers the rates that were set.
+    pub(crate) fn forget_flows(&mut self) -> [u32; SHARES] {
+        let rates = self.shares.map(|share| share.rate());
+        *self = Self::EMPTY;
+        rates
+    }
+
+    /// Gives every share that is in use its rate back.
+    pub(crate) fn restore_rates(&mut self, rates: [u32; SHARES]) {
+        for (share, rate) in self.shares.iter_mut().zip(rates) {
+            share.set_rate(rate);
+        }
+    }
+
     /// Gives a share another rate, in octets per second (unlimited if zero). `false` if no flow uses it.
     pub(crate) fn set_rate(&mut self, share: u8, rate: u32) -> bool {
         self.slot_mut(share).is_some_and(|slot| slot.set_rate(rate))

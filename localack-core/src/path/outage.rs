@@ -404,6 +404,12 @@ impl PathTable<'_> {
         joined
     }
 
+    /// The path was out of reach before its flows were forgotten, and nothing has been heard since.
+    pub(super) fn doubt_again(&mut self, index: u32, health: Health, now: Instant) {
+        self.set_health(index, health);
+        self.enqueue(index, Queue::Doubts, now, DOUBT_US);
+    }
+
     /// Nobody waits any more. A dead path stays so for a while, in case somebody comes back.
     fn on_empty_ring(&mut self, index: u32, now: Instant) {
         match self.slot(index).map(|slot| slot.health()) {

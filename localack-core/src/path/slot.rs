@@ -125,6 +125,14 @@ impl PathSlot {
         }
     }
 
+    /// Nobody waits for the path, and so far nothing says that it cannot be reached.
+    pub(super) const fn forget_flows(&mut self) {
+        self.set_health(Health::Live);
+        self.place = ReadyLink::EMPTY;
+        self.ring = ReadyRing::EMPTY;
+        self.waiting = 0;
+    }
+
     pub(super) const fn health(&self) -> Health {
         match self.health {
             1 => Health::Doubt,

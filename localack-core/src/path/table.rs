@@ -115,6 +115,30 @@ impl<'p> PathTable<'p> {
         Some(index)
     }
 
+    /// Forgets who waits for which path: the flows will say so again. What is in a place where it would not
+    /// be found is forgotten as a whole.
+    pub(crate) fn rebuild(&mut self, now: Instant) {
+        *self.head = PathHead::EMPTY;
+        for place in 0..self.slots.len() {
+            let Some(&PathSlot { key, .. }) = self.slots.get(place) else {
+                return;
+            };
+            let is_found = !key.is_none() && self.bucket(&key).contains(&place);
+            let Some(slot) = self.slots.get_mut(place) else {
+                return;
+            };
+            if !is_found {
+                *slot = PathSlot::EMPTY;
+                continue;
+            }
+            let health = slot.health();
+            slot.forget_flows();
+            if let (Health::Doubt | Health::Dead, Ok(index)) = (health, u32::try_from(place)) {
+                self.doubt_again(index, health, now);
+            }
+        }
+    }
+
     fn insert(&mut self, key: &PathKey, now: Instant) -> Option<u32> {
         let bucket = self.bucket(key);
         let slots = self.slots.get_mut(bucket.clone())?;

@@ -23,6 +23,16 @@ impl Link {
         Self(index.wrapping_add(1))
     }
 
+    /// A link that stands for something else than a block while a pool is rebuilt.
+    pub(super) const fn named(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// What [`Self::named`] got.
+    pub(super) const fn raw(self) -> u32 {
+        self.0
+    }
+
     /// The index, if there is one. Whether it exists in the pool is for the slice to say.
     pub(super) const fn index(self) -> Option<usize> {
         match self.0.checked_sub(1) {

@@ -114,7 +114,7 @@ impl Chain {
 
     /// Blocks that the chain can have at any time.
     #[expect(clippy::as_conversions, reason = "widening in a const fn")]
-    const fn reserved(&self) -> u32 {
+    pub(super) const fn reserved(&self) -> u32 {
         self.reserved as u32
     }
 
@@ -177,7 +177,7 @@ impl Pool<'_> {
     ///
     /// Both the pages and their count shift when pages are freed at the head, so the cursors need
     /// no upkeep there.
-    fn link_skips(&mut self, chain: &mut Chain, link: Link) {
+    pub(super) fn link_skips(&mut self, chain: &mut Chain, link: Link) {
         for (level, distance) in SKIPS.into_iter().enumerate() {
             let Some(lag) = chain.lag.get_mut(level) else {
                 return;

@@ -80,6 +80,20 @@ impl Marks {
         [self.low, self.high]
     }
 
+    /// Whether marks like these are ever made in a block of `block_size` octets in which the in-order end
+    /// lies at `end`.
+    pub(super) fn are_sound(self, end: u32, block_size: u32) -> bool {
+        let [low, high] = self.spans();
+        let fits = |span: Span| {
+            span == Span::EMPTY
+                || (!span.is_empty()
+                    && span.end() <= block_size
+                    && (span.end() <= end || span.start() >= end))
+        };
+        let in_order = high == Span::EMPTY || (low != Span::EMPTY && low.end() < high.start());
+        fits(low) && fits(high) && in_order
+    }
+
     /// Whether all of a block of `block_size` octets is marked.
     pub(super) fn fill(self, block_size: u32) -> bool {
         self.low.start == 0 && self.low.end() == block_size

@@ -24,6 +24,7 @@ mod block;
 mod chain;
 mod marks;
 mod read;
+mod rebuild;
 mod release;
 mod report;
 mod sack;
@@ -41,6 +42,7 @@ pub(crate) use block::BlockSize;
 pub use block::BlockSlot;
 pub(crate) use chain::Chain;
 pub(crate) use read::Payload;
+pub(crate) use rebuild::{Owner, Unsound};
 pub(crate) use sack::Run;
 pub(crate) use sent::{Expiry, Newest};
 

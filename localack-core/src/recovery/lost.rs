@@ -156,6 +156,24 @@ impl Lost {
         self.settle();
     }
 
+    /// Whether all of it lies between these numbers and in the order that it should have.
+    pub(crate) fn lies_within(&self, una: SeqNum, next: SeqNum) -> bool {
+        let parts = [
+            una,
+            self.again_rxt,
+            self.again_edge,
+            self.high_rxt,
+            self.edge,
+            next,
+        ];
+        let in_order = parts
+            .iter()
+            .zip(parts.iter().skip(1))
+            .all(|(earlier, later)| earlier.at_or_before(*later));
+        let most = next.octets_past(una);
+        in_order && self.octets <= most
+    }
+
     const fn settle(&mut self) {
         self.edge = self.edge.latest(self.high_rxt);
         self.again_edge = self

@@ -403,6 +403,35 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     .all(|&direction| self.flow.stream(direction).owes_nothing())
     }
 
+    /// What the flow held cannot be relied on: both hosts are told, in so far as they were promised anything,
+    /// with numbers that are near enough for a challenge (RFC 5961 section 3.2); what answers it is told
+    /// exactly.
+    pub(super) fn announce_ruin(&mut self) {
+        for direction in Direction::BOTH {
+            let back = self.flow.stream(direction.reverse());
+            let ack = if back.is_active() {
+                back.recv.ack_sent
+            } else {
+                back.send.snd_una
+            };
+            if !self.send_loud_reset(direction, ack) {
+                return;
+            }
+        }
+        for direction in Direction::BOTH {
+            let lost = self.flow.stream(direction).debt();
+            self.lose(lost);
+            if self.flow.stream(direction).is_active() {
+                self.event(Event::GivenUp {
+                    flow: self.id,
+                    direction,
+                    lost,
+                });
+            }
+        }
+        self.entomb();
+    }
+
     /// Another connection takes the addresses over while octets were in custody. Its hosts make nothing of
     /// these resets, which have the numbers of the old one; but if its hosts are still there, because
     /// somebody has forged the new one, they learn here what was lost.

@@ -156,6 +156,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Pays what is owed and sends what may be sent, as far as this call has room.
     pub(crate) fn run(&mut self) {
         if self.has(FlowFlags::RESET_DUE) {
+            if self.flow.phase() == Phase::Tombstone {
+                return self.announce_ruin();
+            }
             self.finish_reset();
             if !self.done && !self.flow.phase_due.is_set() {
                 self.cut_reset_short();

@@ -92,6 +92,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
     }
 
+    /// The engine has come back to a flow that it knows from the memory alone.
+    pub(crate) fn resume_service(&mut self) {
+        for direction in Direction::BOTH {
+            if !self.flow.stream(direction).chain.has_quota() {
+                continue;
+            }
+            self.open_share(direction);
+            if self.has_plan(direction) {
+                // It may have waited for its turn.
+                self.share_waits = self.flow.stream(direction).send.congestion.share();
+            }
+        }
+    }
+
     /// Another controller takes over.
     pub(crate) fn set_controller(&mut self, direction: Direction, controller: Controller) {
         let serves = self.flow.stream(direction).chain.has_quota();

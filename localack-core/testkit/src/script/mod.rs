@@ -69,17 +69,21 @@ pub use parse::ParseError;
 pub use run::Failure;
 pub use variant::Variant;
 
+use run::Reign;
 use trace::Trace;
 
 impl Script {
-    /// Runs the script in all its variants; answers how many there were.
+    /// Runs the script in all its variants, each with one engine, and with an engine for each line that
+    /// takes over the memory of the one before; answers how many variants there were.
     ///
     /// # Errors
     /// The first variant that does not go as the script says.
     pub fn run(&self) -> Result<usize, Box<Failure>> {
         let variants = Variant::all(self);
         for variant in &variants {
-            run::run(self, variant, Trace::default())?;
+            for reign in [Reign::Long, Reign::Short] {
+                run::run(self, variant, reign, Trace::default())?;
+            }
         }
         Ok(variants.len())
     }
@@ -97,7 +101,7 @@ pub fn record(text: &str, every: usize, turn: &mut usize, take: &mut dyn FnMut(V
         let variants = Variant::all(&script);
         let every = every.clamp(1, variants.len());
         for variant in variants.iter().skip(*turn % every).step_by(every) {
-            let trace = run::run(&script, variant, Trace::wanted());
+            let trace = run::run(&script, variant, Reign::Long, Trace::wanted());
             take(trace.unwrap_or_else(|failure| panic!("{failure}")));
         }
         *turn += 1;

@@ -86,6 +86,22 @@ impl<'e> Rig<'e> {
         }
     }
 
+    /// Another engine takes the memory over.
+    pub(super) fn succeeded(self) -> Self {
+        let before: Vec<FlowInfo> = self.engine.flows().collect();
+        let (storage, config, policy) = self.engine.into_parts();
+        let (engine, report) =
+            Engine::attach(storage, config, policy).expect("an engine has lived here");
+        assert_eq!(
+            (report.ruined, report.forgotten, report.interrupted),
+            (0, 0, false),
+            "nothing is wrong with memory that was left in order"
+        );
+        let after: Vec<FlowInfo> = engine.flows().collect();
+        assert_eq!(before, after, "nor is anything changed there");
+        Self { engine, ..self }
+    }
+
     /// What was recorded, if that was wanted.
     pub(super) fn finish(self) -> Vec<u8> {
         self.trace.finish(&self.engine)

@@ -1,0 +1,307 @@
+//! An engine dies in the middle of something, and another takes its memory over: transfers complete, or both
+//! hosts hear of it and the loss is counted (rules H8.7, H9.2, H13.1; RFC 5961 section 3.2).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that goes wrong here should stop"
+)]
+
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::panic::{catch_unwind, resume_unwind};
+
+use localack_core::{
+    AttachError, AttachReport, Config, Controller, Direction, Engine, Event, FlowConfig, Instant,
+    PacketMeta, Poll, Port, Service, Sink, SinkFull, Transmit, Verdict,
+};
+use localack_testkit::memory::Memory;
+use localack_testkit::sim::{
+    Delay, Links, LinuxConfig, LinuxHost, Loss, Middle, Path, Random, Rate, World, seeds,
+};
+
+/// What a sink throws when its engine is to die.
+struct Death;
+
+/// A sink in whose middle of the work the process ends.
+struct MortalSink {
+    made: Vec<(Port, Vec<u8>)>,
+    events: Vec<Event>,
+    /// Packets until then.
+    fuse: Option<u32>,
+}
+
+impl Sink for MortalSink {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        match &mut self.fuse {
+            Some(0) => {
+                self.fuse = None;
+                resume_unwind(Box::new(Death));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let octets = packet.slices().flatten().copied().collect();
+        self.made.push((packet.port(), octets));
+        Ok(())
+    }
+
+    fn event(&mut self, _: Instant, event: Event) {
+        self.events.push(event);
+    }
+}
+
+/// Engines, one after the other, over the same memory.
+struct Dynasty<'e> {
+    engine: Option<Engine<'e, FlowConfig>>,
+    sink: MortalSink,
+    random: Random,
+    /// Packets that an engine makes before it dies, at most; none: they die between two calls only.
+    reign: u32,
+    /// Whether they die at all.
+    violence: bool,
+    calls: u32,
+    successions: u32,
+    ruined: u32,
+    interrupted: u32,
+}
+
+impl<'e> Dynasty<'e> {
+    fn new(engine: Engine<'e, FlowConfig>, reign: u32, violence: bool, seed: u64) -> Self {
+        let mut dynasty = Self {
+            engine: Some(engine),
+            sink: MortalSink {
+                made: Vec::new(),
+                events: Vec::new(),
+                fuse: None,
+            },
+            random: Random::new(seed),
+            reign,
+            violence,
+            calls: 0,
+            successions: 0,
+            ruined: 0,
+            interrupted: 0,
+        };
+        dynasty.light_fuse();
+        dynasty
+    }
+
+    fn light_fuse(&mut self) {
+        self.calls = 1 + self.random.below(self.reign);
+        self.sink.fuse = self.violence.then(|| 1 + self.random.below(self.reign));
+    }
+
+    fn succeed(&mut self) {
+        let engine = self.engine.take().expect("there is always one");
+        let (storage, config, policy) = engine.into_parts();
+        let (engine, report) =
+            Engine::attach(storage, config, policy).expect("an engine has lived here");
+        assert!(report.ruined + report.forgotten <= 1, "{report:?}");
+        assert!(report.interrupted || report.ruined == 0, "{report:?}");
+        self.successions += 1;
+        self.ruined += report.ruined;
+        self.interrupted += u32::from(report.interrupted);
+        self.engine = Some(engine);
+        self.light_fuse();
+    }
+
+    fn call<T>(
+        &mut self,
+        job: impl FnOnce(&mut Engine<'e, FlowConfig>, &mut MortalSink) -> T,
+    ) -> Option<T> {
+        let engine = self.engine.as_mut().expect("there is always one");
+        let sink = &mut self.sink;
+        let done = catch_unwind(AssertUnwindSafe(|| job(engine, sink)));
+        self.calls = self.calls.saturating_sub(1);
+        match done {
+            Ok(answer) => {
+                if !self.violence && self.calls == 0 {
+                    self.succeed();
+                }
+                Some(answer)
+            }
+            Err(reason) if reason.is::<Death>() => {
+                self.succeed();
+                None
+            }
+            Err(reason) => resume_unwind(reason),
+        }
+    }
+}
+
+impl Middle for Dynasty<'_> {
+    fn ingest(&mut self, now: Instant, port: Port, mut packet: Vec<u8>) -> Vec<(Port, Vec<u8>)> {
+        let verdict = self.call(|engine, sink| {
+            engine.ingest(port, now, &mut packet, PacketMeta::default(), sink)
+        });
+        let mut left = core::mem::take(&mut self.sink.made);
+        if let Some(Verdict::Pass(_) | Verdict::Forward) = verdict {
+            left.push((port.other(), packet));
+        }
+        left
+    }
+
+    fn poll(&mut self, now: Instant) -> Vec<(Port, Vec<u8>)> {
+        while let Some(Poll::More) = self.call(|engine, sink| engine.poll(now, 64, sink)) {}
+        core::mem::take(&mut self.sink.made)
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        self.engine.as_ref().and_then(Engine::next_deadline)
+    }
+}
+
+type Kingdom<'e> = World<LinuxHost, LinuxHost, Dynasty<'e>>;
+
+const OCTETS: u64 = 300_000;
+/// Octets per second of the outer link.
+const RATE: u32 = 1_250_000;
+
+fn policy(controller: Controller) -> FlowConfig {
+    let mut policy = FlowConfig::tracked()
+        .with_service(Direction::InnerToOuter, Service::LocalAck)
+        .with_service(Direction::OuterToInner, Service::LocalAck);
+    (policy.controller, policy.inward_controller) = (controller, controller);
+    policy
+}
+
+fn kingdom<'e>(
+    memory: &'e mut Memory,
+    controller: Controller,
+    reign: u32,
+    violence: bool,
+    seed: u64,
+) -> Kingdom<'e> {
+    let mut random = Random::new(seed);
+    let engine = Engine::new(memory.storage(), Config::new([1, 2]), policy(controller))
+        .expect("memory that fits");
+    let mut way = |ms| {
+        Path::new()
+            .then(Rate::new(RATE.into(), 60_000))
+            .then(Loss {
+                ppm: 10_000,
+                random: random.fork(),
+            })
+            .then(Delay(Duration::from_millis(ms)))
+    };
+    let links = Links {
+        inner_up: way(1),
+        inner_down: way(1),
+        outer_up: way(30),
+        outer_down: way(30),
+    };
+    let config = LinuxConfig::default();
+    let outer = LinuxHost::listen(config.mirrored()).send_total(OCTETS);
+    let inner = LinuxHost::connect(config).send_total(OCTETS);
+    World::new(
+        inner,
+        outer,
+        Dynasty::new(engine, reign, violence, seed ^ 0x5eed),
+        links,
+    )
+}
+
+const CONTROLLERS: [Controller; 3] = [
+    Controller::Cubic,
+    Controller::Bbr,
+    Controller::provisioned(RATE),
+];
+
+/// Succession in good order, however often, loses nothing and resets nobody.
+#[test]
+fn h13_1_an_engine_that_takes_over_between_two_calls_carries_on() {
+    for (turn, seed) in seeds(6).into_iter().enumerate() {
+        let controller = CONTROLLERS[turn % 3];
+        let mut memory = Memory::new(4, 1024, 2048);
+        let mut world = kingdom(&mut memory, controller, 20, false, seed);
+        assert!(world.run(Duration::from_secs(300)), "not done: seed {seed}");
+        let received = [world.inner.received(), world.outer.received()];
+        assert_eq!(received, [OCTETS; 2], "seed {seed}");
+        for host in [&world.inner, &world.outer] {
+            assert_eq!(host.grave_fault(), None, "seed {seed}");
+        }
+        let dynasty = &world.middle;
+        assert!(dynasty.successions > 50, "only {}", dynasty.successions);
+        assert_eq!((dynasty.ruined, dynasty.interrupted), (0, 0));
+    }
+}
+
+/// An engine that dies while it sends leaves one flow that nobody can rely on: it is reset at both ends, and
+/// every octet that a host was told had arrived has, or is counted as lost.
+#[test]
+fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
+    let mut ruined = 0;
+    for (turn, seed) in seeds(60).into_iter().enumerate() {
+        let controller = CONTROLLERS[turn % 3];
+        let mut memory = Memory::new(4, 1024, 2048);
+        let mut world = kingdom(&mut memory, controller, 700, true, seed);
+        let done = world.run(Duration::from_secs(300));
+        world.linger(Duration::from_secs(200));
+        let dynasty = &world.middle;
+        ruined += dynasty.ruined;
+        let hosts = [&world.inner, &world.outer];
+        let received = hosts.map(LinuxHost::received);
+        if dynasty.ruined == 0 {
+            assert!(done && received == [OCTETS; 2], "seed {seed}: {received:?}");
+            continue;
+        }
+        let given_up: u64 = dynasty
+            .sink
+            .events
+            .iter()
+            .map(|event| {
+                if let Event::GivenUp { lost, .. } = event {
+                    u64::from(*lost)
+                } else {
+                    0
+                }
+            })
+            .sum();
+        let engine = dynasty.engine.as_ref().expect("there is always one");
+        assert_eq!(engine.counters().octets_lost, given_up, "seed {seed}");
+        for (sender, receiver) in [(hosts[0], hosts[1]), (hosts[1], hosts[0])] {
+            // What was acknowledged and has not arrived was told to be lost.
+            let missing = sender.acknowledged().saturating_sub(receiver.received());
+            assert!(
+                missing <= given_up,
+                "seed {seed}: {missing} octets, {given_up} told"
+            );
+            let whole = receiver.received() == OCTETS && sender.acknowledged() >= OCTETS;
+            assert!(
+                whole || (!sender.is_established() && !receiver.is_established()),
+                "seed {seed}: a host waits for ever"
+            );
+        }
+    }
+    assert!(ruined > 20, "hardly any engine has died at work: {ruined}");
+}
+
+/// Memory that no engine of this build has lived in, or that was cut otherwise, is not taken over, and not
+/// touched.
+#[test]
+fn memory_of_others_is_refused() {
+    let config = Config::new([1, 2]);
+    let flow = policy(Controller::Cubic);
+    let mut memory = Memory::new(4, 64, 2048);
+    let attach = |memory: &mut Memory| {
+        Engine::attach(memory.storage(), config, flow).map(|(_, report)| report)
+    };
+    assert_eq!(attach(&mut memory), Err(AttachError::Empty));
+    Engine::new(memory.storage(), config, flow).expect("memory that fits");
+    assert_eq!(attach(&mut memory), Ok(AttachReport::default()));
+    let mut storage = memory.storage();
+    let flows = core::mem::take(&mut storage.flows);
+    storage.flows = &mut flows[..3];
+    let refused = Engine::attach(storage, config, flow).map(|(_, report)| report);
+    assert_eq!(refused, Err(AttachError::Sizes));
+    let mut odd = config;
+    odd.reserved_blocks = 0;
+    let refused = Engine::attach(memory.storage(), odd, flow).map(|(_, report)| report);
+    assert!(
+        matches!(refused, Err(AttachError::Config(_))),
+        "{refused:?}"
+    );
+}
