@@ -3,7 +3,9 @@
 //!
 //! The library is what the program `localack-pcap` is made of: read a capture ([`source`]), find the
 //! TCP in it ([`link`], [`dissect`]), count it ([`conversation`]), replay it ([`replay`](mod@replay)),
-//! and report ([`report`]).
+//! and report ([`report`]). Beside a replay someone may watch ([`replay::Watch`]): [`trace`] keeps what
+//! conversations looked like over time, [`plot`] draws it, [`html`] makes a page of it; [`size`] looks at
+//! how much the engine holds.
 //!
 //! ```
 //! use localack_pcap::replay::{Options, replay};
@@ -77,7 +79,8 @@
 //! custody is compared with takes no more than that again. The reader has one buffer of a mebibyte,
 //! more only for a larger block; fragments take 64 MiB at the very most. Each conversation has a
 //! bounded amount: up to 1024 ranges of sequence space, 8192 waiting packets and two small
-//! histograms a direction, and far less unless it needs them.
+//! histograms a direction, and far less unless it needs them. What is drawn of conversations is bounded,
+//! too: see [`trace`].
 //!
 //! # What is checked
 //! Beside every replay ([`replay::Checker`]): nothing is acknowledged that was not captured before;
@@ -93,11 +96,16 @@ pub mod clock;
 pub mod conversation;
 mod digest;
 pub mod dissect;
+pub mod html;
 pub mod link;
+pub mod output;
+pub mod plot;
 pub mod ranges;
 pub mod replay;
 pub mod report;
 pub mod sample;
+pub mod size;
 pub mod source;
+pub mod trace;
 pub mod waits;
 pub mod whatif;

@@ -71,6 +71,51 @@ impl Waits {
         }
     }
 
+    /// Adds all of another distribution.
+    pub fn merge(&mut self, other: &Self) {
+        other.exact.iter().for_each(|&wait| self.record(wait));
+        let Some(histogram) = &other.rest else {
+            return;
+        };
+        // What `record` adds to the total is rounded.
+        let total = self.total.saturating_add(other.total);
+        for step in histogram.iter_recorded() {
+            let (wait, count) = (step.value_iterated_to(), step.count_since_last_iteration());
+            for _ in 0..count {
+                self.record(wait);
+            }
+        }
+        self.total = total;
+    }
+
+    /// At most `steps` + 1 points of the distribution: a wait, and the part of all that do not exceed it,
+    /// ascending from the shortest wait to the longest.
+    #[must_use]
+    pub fn curve(&self, steps: usize) -> Vec<(u64, f64)> {
+        let mut sorted = self.exact.clone();
+        sorted.sort_unstable();
+        let wait_at = |part: f64| match &self.rest {
+            Some(histogram) => histogram.value_at_quantile(part),
+            None => {
+                let rank = (sorted.len() as f64 * part).ceil() as usize;
+                sorted[rank.clamp(1, sorted.len()) - 1]
+            }
+        };
+        if self.count() == 0 {
+            return Vec::new();
+        }
+        let mut curve: Vec<(u64, f64)> = Vec::new();
+        for step in 0..=steps.max(1) {
+            let part = step as f64 / steps.max(1) as f64;
+            let wait = wait_at(part);
+            match curve.last_mut() {
+                Some(last) if last.0 == wait => last.1 = part,
+                _ => curve.push((wait, part)),
+            }
+        }
+        curve
+    }
+
     /// How many there were.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -147,6 +192,32 @@ mod tests {
         );
         assert_eq!((waits.count(), waits.exact.capacity()), (100_000, 0));
         waits.record(u64::MAX);
+    }
+
+    #[test]
+    fn curves_rise_from_the_shortest_to_the_longest() {
+        let mut waits = Waits::default();
+        assert_eq!(waits.curve(10), []);
+        [5, 1, 1, 1].into_iter().for_each(|wait| waits.record(wait));
+        assert_eq!(waits.curve(4), [(1, 0.75), (5, 1.0)]);
+        (0..10_000).for_each(|wait| waits.record(wait));
+        let curve = waits.curve(100);
+        assert!(curve.len() <= 101 && curve.is_sorted());
+        assert!(curve.last().unwrap().0.abs_diff(9_999) < 100);
+    }
+
+    #[test]
+    fn merged_distributions_have_all_waits() {
+        let (mut all, mut many, mut few) = (Waits::default(), Waits::default(), Waits::default());
+        (0..5_000).for_each(|wait| many.record(wait));
+        few.record(1_000_000);
+        all.merge(&few);
+        all.merge(&many);
+        assert_eq!(
+            (all.count(), all.total()),
+            (5_001, many.total() + 1_000_000)
+        );
+        assert!(all.curve(10_000).last().unwrap().0.abs_diff(1_000_000) < 10_000);
     }
 
     #[test]

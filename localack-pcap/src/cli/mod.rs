@@ -2,6 +2,8 @@
 
 mod options;
 mod replay;
+mod report;
+mod size;
 mod what_if;
 
 use core::time::Duration;
@@ -14,6 +16,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output::WriteError;
+use crate::plot::PlotError;
 use crate::replay::ReplayError;
 use crate::report::Report;
 use crate::sample;
@@ -39,6 +43,10 @@ enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Simulate a capture's connections over their path, without the engine and with it.
     WhatIf(Box<what_if::WhatIfArgs>),
+    /// Replay a capture and write what the engine would have done as an HTML file with graphs.
+    Report(Box<report::ReportArgs>),
+    /// Replay captures and tell how much memory a gateway needs for their traffic.
+    Size(Box<size::SizeArgs>),
 }
 
 /// Why the program ends without a report.
@@ -56,6 +64,10 @@ enum Failure {
     SameFile { path: PathBuf },
     #[error("{0}")]
     Replay(#[from] ReplayError),
+    #[error("{0}")]
+    Plot(#[from] PlotError),
+    #[error("{0}")]
+    Write(#[from] WriteError),
     #[error("cannot print the report: {0}")]
     Print(io::Error),
 }
@@ -70,6 +82,8 @@ pub fn run() -> ExitCode {
     let violations = match cli.command {
         Command::Replay(args) => replay::run(&args),
         Command::WhatIf(args) => what_if::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Size(args) => size::run(&args),
     };
     match violations {
         Ok(0) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ mod step;
 mod summary;
 mod tally;
 mod twins;
+mod watch;
 
 use std::collections::HashMap;
 
@@ -14,6 +15,7 @@ use localack_core::{Checksum, ConfigError, FlowId, Instant, Port};
 
 pub use check::{Checker, Violation};
 pub use options::{Checksums, Inner, Options};
+pub use watch::{Endings, Load, Scene, Standing, Watch};
 
 use crate::annotate::Annotator;
 use crate::clock::Clock;
@@ -53,10 +55,24 @@ pub fn replay(
     annotator: Option<Annotator>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, ReplayError> {
+    replay_watched(source, options, annotator, &mut (), progress)
+}
+
+/// As [`replay`](fn@replay), and tells `watch` of everything.
+///
+/// # Errors
+/// The same.
+pub fn replay_watched(
+    source: &mut Source,
+    options: &Options,
+    annotator: Option<Annotator>,
+    watch: &mut dyn Watch,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, ReplayError> {
     /// Packets between two calls of `progress`.
     const INTERVAL: u64 = 4096;
     let mut memory = [Memory::new(options), Memory::new(options)];
-    let mut replay = Replay::new(&mut memory, options, annotator)?;
+    let mut replay = Replay::new(&mut memory, options, annotator, watch)?;
     let mut ended = false;
     while !ended {
         for _ in 0..INTERVAL {
@@ -85,6 +101,7 @@ struct Replay<'a> {
     twins: Twins<'a>,
     checker: Checker,
     annotator: Option<Annotator>,
+    watch: &'a mut dyn Watch,
     lent: u64,
     /// Octets of the blocks that all flows hold.
     custody: u64,
@@ -115,6 +132,7 @@ impl<'a> Replay<'a> {
         memory: &'a mut [Memory; 2],
         options: &'a Options,
         annotator: Option<Annotator>,
+        watch: &'a mut dyn Watch,
     ) -> Result<Self, ReplayError> {
         let lent = memory[0].arena() as u64;
         Ok(Self {
@@ -129,6 +147,7 @@ impl<'a> Replay<'a> {
             twins: Twins::new(memory, options)?,
             checker: Checker::default(),
             annotator,
+            watch,
             lent,
             custody: 0,
             closed: Vec::new(),
@@ -222,6 +241,13 @@ impl<'a> Replay<'a> {
             let wait = &mut tally.direction_mut(observed.sender.other()).captured;
             wait.outstanding.acknowledge(position, now, &mut wait.waits);
         }
+        let scene = scene(
+            &self.conversations,
+            &self.tallies,
+            observed.conversation,
+            now,
+        );
+        self.watch.captured(&scene, segment, &observed);
         observed
     }
 
@@ -246,5 +272,20 @@ impl<'a> Replay<'a> {
             Checksums::Auto | Checksums::Verify => Checksum::Verify,
             Checksums::Trust => Checksum::Verified,
         }
+    }
+}
+
+/// What a watcher is told of a conversation.
+fn scene<'c>(
+    conversations: &'c Conversations,
+    tallies: &[Tally],
+    index: usize,
+    now: Instant,
+) -> Scene<'c> {
+    Scene {
+        now,
+        index,
+        conversation: &conversations.all()[index],
+        standing: tallies[index].standing(),
     }
 }

@@ -8,8 +8,8 @@ use localack_core::{
 use super::check::{Moment, SHADOW};
 use super::options::{Inner, ReplayPolicy};
 use super::tally::{self, Tally};
-use super::twins::Emission;
-use super::{Arrival, Replay, ReplayError};
+use super::twins::{BLOCK, Emission};
+use super::{Arrival, Load, Replay, ReplayError, scene};
 use crate::annotate::Captured;
 use crate::bytes::Rest;
 use crate::conversation::End;
@@ -162,6 +162,8 @@ impl Replay<'_> {
         if let Some(position) = position {
             let wait = &mut self.tallies[conversation].direction_mut(to).engine;
             wait.outstanding.acknowledge(position, now, &mut wait.waits);
+            let scene = scene(&self.conversations, &self.tallies, conversation, now);
+            self.watch.acknowledged(&scene, to, position);
         }
     }
 
@@ -208,6 +210,12 @@ impl Replay<'_> {
             let shadow = &tally.direction(from).shadow;
             self.checker
                 .data(moment, conversation, from, shadow, &segment, data);
+            if let Some(start) = conversation.position(from, segment.payload_seq()) {
+                let end = start + i64::from(segment.payload);
+                let again = emission.kind == TransmitKind::Retransmission;
+                let scene = scene(&self.conversations, &self.tallies, index, moment.time);
+                self.watch.sent(&scene, from, start, end, again);
+            }
         }
         self.acknowledged(index, to, &segment, moment.time);
         Ok(())
@@ -274,6 +282,14 @@ impl Replay<'_> {
             }
         }
         self.closed.clear();
+        let engine = self.twins.first();
+        let load = Load {
+            custody: u64::from(engine.blocks_used()) * BLOCK as u64,
+            flows: self.flows.len() as u64,
+            adopted: engine.counters().flows_adopted,
+            slots: engine.slots_used().into(),
+        };
+        self.watch.load(moment.time, load);
     }
 
     fn forget(&mut self, index: usize, flow: FlowId) {
@@ -293,12 +309,13 @@ impl Replay<'_> {
         let Some(info) = tally.flow.and_then(|flow| self.twins.first().flow(flow)) else {
             return;
         };
-        let mut custody = 0;
+        let (mut custody, mut debts) = (0, [0; 2]);
         for sender in End::BOTH {
             let state = info.direction(tally::direction(sender, conversation.client()));
             let direction = tally.direction_mut(sender);
             direction.peak_custody = direction.peak_custody.max(state.debt);
             custody += u64::from(state.custody);
+            debts[sender as usize] = state.debt;
             if direction.shadow.len() > 0 {
                 let floor = conversation.acknowledged(sender).unwrap_or(i64::MIN);
                 direction
@@ -308,6 +325,10 @@ impl Replay<'_> {
         }
         self.custody = self.custody + custody - tally.custody;
         tally.custody = custody;
+        let scene = scene(&self.conversations, &self.tallies, index, moment.time);
+        for from in End::BOTH {
+            self.watch.custody(&scene, from, debts[from as usize]);
+        }
         self.checker.custody(moment, self.custody, self.lent);
     }
 }

@@ -18,6 +18,9 @@ impl Replay<'_> {
         if let Some(annotator) = self.annotator.take() {
             annotator.finish()?;
         }
+        for (index, tally) in self.tallies.iter().enumerate() {
+            self.watch.ended(index, tally.endings());
+        }
         let conversations = self.conversations.all();
         let flows = conversations
             .iter()

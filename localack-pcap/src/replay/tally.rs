@@ -3,6 +3,7 @@
 use localack_core::{Direction, FlowId, PassReason, Port};
 
 use super::shadow::Shadow;
+use super::watch::{Endings, Standing};
 use crate::conversation::End;
 use crate::waits::{Outstanding, Waits};
 
@@ -68,6 +69,25 @@ impl Tally {
     /// See [`Tally::direction`].
     pub(crate) const fn direction_mut(&mut self, sender: End) -> &mut DirectionTally {
         &mut self.directions[sender as usize]
+    }
+
+    /// What the conversation has come to so far.
+    pub(crate) fn standing(&self) -> Standing {
+        let mut standing = Standing::default();
+        for direction in &self.directions {
+            let captured = direction.captured.waits.total();
+            standing.waited += captured;
+            standing.saved += captured.saturating_sub(direction.engine.waits.total());
+        }
+        standing
+    }
+
+    /// The waits of both directions.
+    pub(crate) fn endings(&self) -> [Endings<'_>; 2] {
+        self.directions.each_ref().map(|direction| Endings {
+            captured: &direction.captured.waits,
+            engine: &direction.engine.waits,
+        })
     }
 
     /// Takes note of a reason for which a packet of this conversation passed.

@@ -12,7 +12,7 @@ use super::options::{Options, ReplayPolicy};
 use crate::digest::Digest;
 
 /// Octets of one block: a full-size Ethernet payload and a bit.
-const BLOCK: usize = 1536;
+pub(crate) const BLOCK: usize = 1536;
 /// Packets that one poll may send before it is called again.
 const BUDGET: usize = 256;
 /// Polls in a row without an end: an engine that never rests.

@@ -12,6 +12,7 @@ use crate::link::Undecoded;
 use crate::source::{Cut, Frame, LinkType};
 use crate::waits::Waits;
 
+pub(crate) use text::saved;
 pub use text::{Layout, Sort, write_text};
 
 /// The name and version of the JSON form.
@@ -188,6 +189,15 @@ impl Report {
     #[must_use]
     pub const fn nothing_decoded(&self) -> bool {
         self.input.packets > 0 && self.input.undecoded == self.input.packets
+    }
+}
+
+impl Report {
+    /// The numbers of all conversations in an order.
+    pub fn order(&self, sort: Sort) -> impl Iterator<Item = usize> {
+        let mut order: Vec<_> = (0..self.flows.len()).collect();
+        order.sort_by_key(|&index| core::cmp::Reverse(text::rank(&self.flows[index], sort)));
+        order.into_iter()
     }
 }
 

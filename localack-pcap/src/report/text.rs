@@ -64,7 +64,7 @@ pub fn write_text(
 }
 
 /// What puts a conversation before others.
-fn rank(flow: &Flow, sort: Sort) -> u64 {
+pub(super) fn rank(flow: &Flow, sort: Sort) -> u64 {
     let sum = |figure: fn(&DirectionFigures) -> u64| flow.both().into_iter().map(figure).sum();
     match sort {
         Sort::Bytes => sum(|direction| direction.payload_bytes),
@@ -75,7 +75,7 @@ fn rank(flow: &Flow, sort: Sort) -> u64 {
     }
 }
 
-fn saved(wait: &AckWait) -> u64 {
+pub(crate) fn saved(wait: &AckWait) -> u64 {
     wait.captured.total.saturating_sub(wait.engine.total)
 }
 
