@@ -1,12 +1,21 @@
 //! An emulated link from the gateway to the server, besides the one that is there.
 
+use core::time::Duration;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use localack_tun::clock::Clock;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::common::ip;
 use crate::gateway::{Gateway, Site};
 
-/// `localack-tun emulate` between two devices `sat0`, killed at the end.
+/// How long it may take to write the rest of a capture.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// `localack-tun emulate` between two devices `sat0`, ended with it.
 pub(crate) struct Satellite(Child);
 
 impl Satellite {
@@ -50,6 +59,14 @@ impl Satellite {
 
 impl Drop for Satellite {
     fn drop(&mut self) {
+        // As a signal ends it, so that a capture is whole.
+        if let Ok(process) = i32::try_from(self.0.id()) {
+            let _ = kill(Pid::from_raw(process), Signal::SIGTERM);
+        }
+        let clock = Clock::start();
+        while clock.now() < ENDING && matches!(self.0.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
