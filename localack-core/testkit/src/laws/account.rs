@@ -49,6 +49,9 @@ pub(super) struct Account {
     pub(super) acked: Option<u32>,
     /// The same, with what segments said that its peer, but not the engine, has acknowledged all of.
     pub(super) said: Option<u32>,
+    /// The acknowledgement number of a RST of its own that fits what it has sent and was told: who has obeyed
+    /// that takes what lies below for old (section 2.5).
+    parting: Option<u32>,
     /// Right edge of the window it has offered.
     pub(super) offered: Option<u32>,
     /// Its highest acknowledgement number, and the lowest right edge that it has said with it: what is left of
@@ -127,9 +130,16 @@ impl Account {
         self.last = Some(packet.clone());
         self.looks.insert(look(packet));
         if packet.flags.has(Flags::RST) {
+            self.parts(packet);
             return;
         }
         self.store(packet);
+        let end = packet.seq.wrapping_add(packet.seq_len());
+        let old = |known| ahead(end, known) < 0 && ahead(packet.seq, known) < -1;
+        if self.told_ack.is_some_and(old) {
+            // All of it was acknowledged before: a receiver drops it with its ACK and its window (H1.9).
+            return;
+        }
         let edge = packet
             .ack
             .wrapping_add(u32::from(packet.window) << self.shift());
@@ -138,16 +148,22 @@ impl Account {
             Some((ack, least)) if packet.ack == ack && ahead(edge, least) > 0 => (ack, least),
             _ => (packet.ack, edge),
         });
-        let end = packet.seq.wrapping_add(packet.seq_len());
-        let old = |known| ahead(end, known) < 0 && ahead(packet.seq, known) < -1;
-        if self.told_ack.is_some_and(old) {
-            // All of it was acknowledged before: a receiver drops it with its ACK (H1.9).
-            return;
-        }
         self.offered = Some(latest(self.offered, edge));
         self.said = Some(latest(self.said, packet.ack));
-        if !peer.acked.is_some_and(old) {
+        if ![peer.acked, peer.parting].into_iter().flatten().any(old) {
             self.acked = Some(latest(self.acked, packet.ack));
+        }
+    }
+
+    /// Takes note of a RST of its own. Only one between what this end was told and what it has sent can be
+    /// exact, and only what an exact one acknowledges counts (H8.4).
+    fn parts(&mut self, reset: &Packet) {
+        let exact = self
+            .told_ack
+            .is_some_and(|told| ahead(reset.seq, told) >= 0)
+            && ahead(reset.seq, self.sent_end) <= 0;
+        if exact {
+            self.parting = Some(latest(self.parting, reset.ack));
         }
     }
 
