@@ -108,4 +108,14 @@ mod tests {
         let (short, long) = ([[0, 0]], [[0, 0], [0, 0]]);
         assert_ne!(keyed(SECRET, short), keyed(SECRET, long));
     }
+
+    #[test]
+    fn the_answer_is_the_same_on_every_machine() {
+        assert_eq!(
+            keyed(SECRET, [[0x0a00_0001_c000_0207, 0x0050_01bb_0000_0000]]),
+            0x2179_218f
+        );
+        assert_eq!(keyed(SECRET, [[0, 0], [0, 0]]), 0x5976_578d);
+        assert_eq!(keyed(SECRET, [[1, 2], [3, 4], [5, 6]]), 0xaa6a_4080);
+    }
 }

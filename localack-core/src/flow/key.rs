@@ -288,6 +288,32 @@ mod tests {
         assert_ne!(base.hash([KEY[0], KEY[1] ^ 1]), hash);
     }
 
+    /// Rule H7.8: whoever chooses among the addresses of a network of its own chooses no collision.
+    #[test]
+    fn every_bit_of_an_ipv6_address_reaches_the_hash() {
+        let at = |inner: u128, outer: u128| {
+            let [inner, outer] = [inner, outer].map(|bits| Ipv6Addr::from_bits(bits).into());
+            FlowKey::new(inner, 80, outer, 443, 0).hash(KEY)
+        };
+        let (inner, outer) = (0x2001_0db8 << 96 | 1, 0x2001_0db8 << 96 | 2);
+        let hash = at(inner, outer);
+        for bit in 0..128 {
+            assert_ne!(at(inner ^ 1 << bit, outer), hash, "inner {bit}");
+            assert_ne!(at(inner, outer ^ 1 << bit), hash, "outer {bit}");
+        }
+    }
+
+    /// Which of two ends is an IPv4 address counts, even where the octets are the same.
+    #[test]
+    fn the_versions_reach_the_hash() {
+        let four = IpAddr::from(Ipv4Addr::new(192, 0, 2, 7));
+        let six = IpAddr::from(Ipv6Addr::from_bits(0xc000_0207));
+        let at = |inner, outer| FlowKey::new(inner, 80, outer, 443, 0).hash(KEY);
+        assert_ne!(at(four, six), at(six, four));
+        assert_ne!(at(four, six), at(six, six));
+        assert_ne!(at(six, four), at(six, six));
+    }
+
     fn address() -> impl Strategy<Value = IpAddr> {
         prop_oneof![
             any::<[u8; 4]>().prop_map(IpAddr::from),
