@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::Command;
 
 use chromium::Browser;
-use serde_json::Value;
 
 /// The upright bars of data of the first conversation.
 const DATA: &str = "#plot-flow-1-up-sequence .layer.data polyline";
@@ -228,7 +227,7 @@ fn zooms(browser: &mut Browser) {
 fn hides(browser: &mut Browser) {
     let shown = |browser: &mut Browser| {
         let style = browser.value("getComputedStyle(document.querySelector('#plot-flow-1-up-sequence .layer.edge')).display");
-        style != Value::from("none")
+        style != "none"
     };
     assert!(shown(browser));
     browser.value("document.querySelector('#plot-flow-1-up-sequence .legend input').click()");
