@@ -1,10 +1,10 @@
 //! Chromium without a window, spoken to in its DevTools protocol over two pipes.
 
+use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use core::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
