@@ -263,8 +263,9 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What is declared lost is what was promised to `source` and not acknowledged to the engine, and
-    /// never less than what the receiver really lacks.
+    /// What is declared lost is no more than what was promised to `source` and not acknowledged to the engine,
+    /// and never less than what the receiver really lacks. Between the two lies what an old segment
+    /// acknowledges, which the engine may hear or not.
     fn declared(&mut self, flow: localack_core::FlowId, source: Port, lost: u32) -> Checked {
         self.summary.octets_lost += u64::from(lost);
         if Some(flow) != self.flow {
@@ -277,7 +278,7 @@ impl World<'_> {
         // What a RST that is obeyed acknowledges is not lost.
         let open = ledger.open();
         let really = ledger.told_octets() - ledger.lost_up_to.max(has);
-        if i64::from(lost) != open || open < really {
+        if !(really..=open).contains(&i64::from(lost)) {
             return Err(format!(
                 "{lost} octets from {source:?} declared lost; {} were promised and not acknowledged, {} not delivered (failure accounting)",
                 open,
