@@ -40,17 +40,12 @@ impl<P: Policy> Engine<'_, P> {
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
         // Only the job differs: what is done before and after it is there once, not for each job.
-        self.storage.head.seal.open(slot);
-        let answered = self.begin_work(slot, wall, room, sink).map(|mut work| {
-            let answer = job(&mut work);
-            (answer, Outcome::of(&work))
-        });
-        if let Some((_, outcome)) = &answered {
-            self.end_work(slot, wall, outcome, sink);
-        }
-        self.storage.head.seal.close();
-        let (answer, outcome) = answered?;
+        let mut work = self.begin_work(slot, wall, room, sink)?;
+        let answer = job(&mut work);
+        let outcome = Outcome::of(&work);
         let done = outcome.done;
+        self.end_work(slot, wall, &outcome, sink);
+        self.storage.head.seal.close();
         Some((answer, done))
     }
 
@@ -74,6 +69,7 @@ impl<P: Policy> Engine<'_, P> {
         let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
         let key = flow.key.unpack()?;
         let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
+        head.seal.open(slot);
         Some(Work {
             id,
             key,
