@@ -234,7 +234,10 @@ fn h13_1_an_engine_that_takes_over_between_two_calls_carries_on() {
 #[test]
 fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
     let mut ruined = 0;
-    for (turn, seed) in seeds(60).into_iter().enumerate() {
+    let seeds = seeds(60);
+    // One that is replayed proves nothing about how many there are.
+    let enough = if seeds.len() > 1 { 20 } else { 0 };
+    for (turn, seed) in seeds.into_iter().enumerate() {
         let controller = CONTROLLERS[turn % 3];
         let mut memory = Memory::new(4, 1024, 2048);
         let mut world = kingdom(&mut memory, controller, 700, true, seed);

@@ -403,17 +403,22 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     .all(|&direction| self.flow.stream(direction).owes_nothing())
     }
 
+    /// The newest acknowledgement that has travelled with `direction`'s data: the engine's own, or the host's.
+    fn last_ack_with(&self, direction: Direction) -> SeqNum {
+        let back = self.flow.stream(direction.reverse());
+        if back.is_active() {
+            back.recv.ack_sent
+        } else {
+            back.send.snd_una
+        }
+    }
+
     /// What the flow held cannot be relied on: both hosts are told, in so far as they were promised anything,
     /// with numbers that are near enough for a challenge (RFC 5961 section 3.2); what answers it is told
     /// exactly.
     pub(super) fn announce_ruin(&mut self) {
         for direction in Direction::BOTH {
-            let back = self.flow.stream(direction.reverse());
-            let ack = if back.is_active() {
-                back.recv.ack_sent
-            } else {
-                back.send.snd_una
-            };
+            let ack = self.last_ack_with(direction);
             if !self.send_loud_reset(direction, ack) {
                 return;
             }
@@ -437,12 +442,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// somebody has forged the new one, they learn here what was lost.
     pub(crate) fn disown(&mut self) {
         for direction in Direction::BOTH {
-            let back = self.flow.stream(direction.reverse());
-            let ack = if back.is_active() {
-                back.recv.ack_sent
-            } else {
-                back.send.snd_una
-            };
+            let ack = self.last_ack_with(direction);
             let stream = self.flow.stream(direction);
             // What went by a host may have, what the engine sent it may not.
             let seq = if stream.is_active() {

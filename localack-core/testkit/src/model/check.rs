@@ -263,9 +263,9 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What is declared lost is no more than what was promised to `source` and not acknowledged to the engine,
-    /// and never less than what the receiver really lacks. Between the two lies what an old segment
-    /// acknowledges, which the engine may hear or not.
+    /// What is declared lost is what was promised to `source` and not acknowledged to the engine, and
+    /// never less than what the receiver really lacks; or exactly that, because the engine may hear an old
+    /// segment, whose acknowledgement the ledger does not count.
     fn declared(&mut self, flow: localack_core::FlowId, source: Port, lost: u32) -> Checked {
         self.summary.octets_lost += u64::from(lost);
         if Some(flow) != self.flow {
@@ -278,7 +278,7 @@ impl World<'_> {
         // What a RST that is obeyed acknowledges is not lost.
         let open = ledger.open();
         let really = ledger.told_octets() - ledger.lost_up_to.max(has);
-        if !(really..=open).contains(&i64::from(lost)) {
+        if ![open, really].contains(&lost.into()) || open < really {
             return Err(format!(
                 "{lost} octets from {source:?} declared lost; {} were promised and not acknowledged, {} not delivered (failure accounting)",
                 open,
