@@ -279,7 +279,10 @@ fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
             );
         }
     }
-    assert!(ruined > 20, "hardly any engine has died at work: {ruined}");
+    assert!(
+        ruined >= enough,
+        "hardly any engine has died at work: {ruined}"
+    );
 }
 
 /// Memory that no engine of this build has lived in, or that was cut otherwise, is not taken over, and not
