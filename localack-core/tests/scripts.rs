@@ -196,6 +196,7 @@ scripts! {
     h2_6_the_answer_to_a_probe_waits_for_a_full_sink = "regress_memory_probe_answer";
     /// H8.7, H13.1.
     h8_7_the_resets_of_giving_up_wait_for_a_full_sink = "regress_memory_giving_up";
+    h8_7_who_was_half_told_is_told_again = "regress_memory_half_told";
     /// H7.6, H7.7, H8.7, invariants 1, 11 and 22.
     h7_7_copies_of_the_handshake_lose_nothing_in_silence = "regress_handshakes_forged_pair";
     /// H7.3, section 2.2.

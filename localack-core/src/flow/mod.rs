@@ -100,8 +100,9 @@ impl FlowFlags {
     pub(crate) const UNPACED: Self = Self(1 << 12);
     /// Both ends agreed on classic ECN (RFC 3168 section 6.1.1).
     pub(crate) const ECN: Self = Self(1 << 13);
-    /// Acknowledged octets were lost, and their sender may not have heard the reset that says so.
-    pub(crate) const LOSS: Self = Self(1 << 14);
+    /// Once the flow is reset, whoever speaks is told again: acknowledged octets were lost, or the engine has
+    /// reset a host of its own accord, and the host may not have heard.
+    pub(crate) const TELL_AGAIN: Self = Self(1 << 14);
 
     /// A flow may begin where an earlier one to the same network left off (rule H12.5).
     pub(crate) const CAREFUL_RESUME: Self = Self(1 << 15);

@@ -210,14 +210,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn lose(&mut self, octets: u32) {
         self.counters.octets_lost = self.counters.octets_lost.saturating_add(octets.into());
         if octets > 0 {
-            self.flow.flags.set(FlowFlags::LOSS);
+            self.flow.flags.set(FlowFlags::TELL_AGAIN);
         }
     }
 
-    /// The reset of a host's has gone on. If something was lost, whoever is to know that is told again: the
-    /// reset may be lost too.
+    /// The reset has gone on. If there is something that a host must hear of, it is told again: the reset may
+    /// be lost too.
     fn end(&mut self) {
-        if self.has(FlowFlags::LOSS) {
+        if self.has(FlowFlags::TELL_AGAIN) {
             self.entomb();
         } else {
             self.close();
@@ -290,7 +290,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         let direction = Direction::arriving_on(from);
         let ack = self.flow.stream(direction.reverse()).send.snd_una;
-        let sent = if self.has(FlowFlags::LOSS) {
+        let sent = if self.has(FlowFlags::TELL_AGAIN) {
             self.send_loud_reset(direction, ack)
         } else {
             let una = self.flow.stream(direction).send.snd_una;
@@ -362,6 +362,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         });
         self.flow.phase_due = Due::NEVER;
         self.cut_reset_short();
+        if matches!(self.flow.phase(), Phase::Resetting { .. }) {
+            // Everything may arrive before there is room for the reset. Its sender has been reset nevertheless.
+            self.flow.flags.set(FlowFlags::TELL_AGAIN);
+        }
         true
     }
 

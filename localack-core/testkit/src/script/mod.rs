@@ -51,8 +51,8 @@
 //!
 //! **Other lines**: `tick` lets time pass and takes all that timers sent since the line before (at
 //! a packet's line nothing may have been sent before it); `check [R->S] name value ..` looks at
-//! `FlowInfo` and counters; `demote`, `promote` (`R->S`), `drain`, `give-up`, `sink full|open`. A
-//! line of `---` begins another script in the same file.
+//! `FlowInfo` and counters; `demote`, `promote` (`R->S`), `drain`, `give-up`, `sink full|open|n` (takes n
+//! packets, and is full then). A line of `---` begins another script in the same file.
 
 mod matching;
 mod model;

@@ -168,7 +168,8 @@ pub(super) enum Action {
     Drain,
     GiveUp,
     Sink {
-        full: bool,
+        /// Packets that it takes before it is full; no bound if not said.
+        room: Option<u8>,
     },
 }
 

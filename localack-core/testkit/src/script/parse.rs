@@ -120,8 +120,13 @@ fn action(words: &[&str]) -> Result<Action> {
         ["tick"] => Action::Tick,
         ["drain"] => Action::Drain,
         ["give-up"] => Action::GiveUp,
-        ["sink", state] => Action::Sink {
-            full: *state == "full",
+        ["sink", "open"] => Action::Sink { room: None },
+        ["sink", "full"] => Action::Sink { room: Some(0) },
+        ["sink", room] => Action::Sink {
+            room: Some(
+                room.parse()
+                    .map_err(|_| format!("no number of packets: {room}"))?,
+            ),
         },
         ["demote" | "promote", ..] => Action::SetService {
             reverse,

@@ -193,7 +193,7 @@ fn perform(
         }
         Action::Drain => rig.drain(left)?,
         Action::GiveUp => rig.give_up(left)?,
-        Action::Sink { full } => rig.set_sink(*full, left)?,
+        Action::Sink { room } => rig.set_sink(*room, left)?,
     }
     match &step.outcome {
         Some(outcome) => compare(rig, outcome, &verdicts, left, input.as_deref()),

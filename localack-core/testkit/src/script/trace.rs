@@ -152,10 +152,10 @@ impl Trace {
         octets.push(done.into());
     }
 
-    /// From now on the sink takes nothing, or all.
-    pub(super) fn sink(&mut self, full: bool) {
+    /// From now on the sink takes so many packets, or any number: 255.
+    pub(super) fn sink(&mut self, room: Option<u8>) {
         let Some(octets) = &mut self.0 else { return };
-        octets.extend([SINK, full.into()]);
+        octets.extend([SINK, room.unwrap_or(u8::MAX)]);
     }
 
     /// What the last call made and told, and when it wants the next.

@@ -31,6 +31,8 @@ const SET_SERVICE: u8 = 4;
 const DRAIN: u8 = 5;
 const GIVE_UP: u8 = 6;
 const SINK: u8 = 7;
+/// The sink takes any number of packets.
+const ANY: u8 = u8::MAX;
 
 /// The most of each that a script asks for.
 const FLOWS: usize = 64;
@@ -74,7 +76,7 @@ fn main() -> ! {
             octets: MADE_OCTETS.take(),
             filled: 0,
             count: 0,
-            full: false,
+            room: ANY,
             events: Digest::new(),
         },
         calls: 0,
@@ -139,7 +141,7 @@ impl Replay {
         };
         let (config, policy) = settings(from)?;
         let mut engine = Engine::new(storage, config, policy).map_err(|_| "the settings")?;
-        self.tape.full = false;
+        self.tape.room = ANY;
         loop {
             self.calls += 1;
             self.tape.filled = 0;
@@ -170,7 +172,7 @@ impl Replay {
                     }
                 }
                 SINK => {
-                    self.tape.full = from.octet()? != 0;
+                    self.tape.room = from.octet()?;
                     continue;
                 }
                 END => break,
@@ -347,14 +349,15 @@ struct Tape {
     octets: &'static mut [u8],
     filled: usize,
     count: u32,
-    full: bool,
+    /// Packets that it still takes, or [`ANY`] number.
+    room: u8,
     events: Digest,
 }
 
 impl Sink for Tape {
     fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
-        if self.full {
-            return Err(SinkFull);
+        if self.room != ANY {
+            self.room = self.room.checked_sub(1).ok_or(SinkFull)?;
         }
         let free = self.octets.get_mut(self.filled..).ok_or(SinkFull)?;
         let (head, rest) = free.split_first_chunk_mut::<6>().ok_or(SinkFull)?;

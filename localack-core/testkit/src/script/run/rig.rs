@@ -27,13 +27,20 @@ const MOST_POLLS: usize = 10_000;
 struct Tape {
     made: Vec<(Port, TransmitKind, Vec<u8>)>,
     events: Vec<Event>,
-    full: bool,
+    /// Packets that it still takes, where that is bounded.
+    room: Option<u8>,
+}
+
+impl Tape {
+    fn is_full(&self) -> bool {
+        self.room == Some(0)
+    }
 }
 
 impl Sink for Tape {
     fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
-        if self.full {
-            return Err(SinkFull);
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(1).ok_or(SinkFull)?;
         }
         let octets = packet.slices().flatten().copied().collect();
         self.made.push((packet.port(), packet.kind(), octets));
@@ -218,7 +225,7 @@ impl<'e> Rig<'e> {
             return Err("the script goes back in time".into());
         }
         while let Some(deadline) = self.engine.next_deadline() {
-            if self.tape.full || deadline > target || (!inclusive && deadline == target) {
+            if self.tape.is_full() || deadline > target || (!inclusive && deadline == target) {
                 break;
             }
             self.now = self.now.latest(deadline);
@@ -246,11 +253,11 @@ impl<'e> Rig<'e> {
             self.record(mark);
             match answer {
                 Poll::More => {}
-                Poll::Blocked if self.tape.full => return Ok(()),
+                Poll::Blocked if self.tape.is_full() => return Ok(()),
                 Poll::Blocked => return Err("poll is blocked by a sink that takes all".into()),
                 Poll::Idle => {
                     let late = self.engine.next_deadline().is_some_and(|at| at <= self.now);
-                    return if late && !self.tape.full {
+                    return if late && !self.tape.is_full() {
                         Err("poll is idle and yet a deadline is due".into())
                     } else {
                         Ok(())
@@ -464,9 +471,13 @@ impl<'e> Rig<'e> {
         self.collect(before, left)
     }
 
-    pub(super) fn set_sink(&mut self, full: bool, left: &mut Vec<Left>) -> Result<(), String> {
-        self.tape.full = full;
-        self.trace.sink(full);
+    pub(super) fn set_sink(
+        &mut self,
+        room: Option<u8>,
+        left: &mut Vec<Left>,
+    ) -> Result<(), String> {
+        self.tape.room = room;
+        self.trace.sink(room);
         let before = self.modes();
         self.poll()?;
         self.collect(before, left)
