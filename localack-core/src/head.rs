@@ -12,6 +12,7 @@ use crate::timer::{ReadyList, TimerWheel};
 /// List heads, timers and counters of an engine. Opaque; lend [`EngineHead::EMPTY`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct EngineHead {
     pub(crate) seal: Seal,
     pub(crate) wheel: TimerWheel,
@@ -58,6 +59,7 @@ impl EngineHead {
 /// engine's time follows at once.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Clock {
     now_us: u64,
     /// How far the caller's clock is ahead for good.

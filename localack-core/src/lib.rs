@@ -51,6 +51,8 @@
 //! # Features
 //! - `cubic`, on by default: [`Controller::Cubic`], which is then the default controller.
 //! - `bbr`, on by default: [`Controller::Bbr`].
+//! - `bytemuck`: the slots are `bytemuck::Pod`, and [`Storage`] can be cut from one piece of memory, such as a
+//!   mapped file.
 //! - `defmt`: `defmt::Format` on the public types. The crate itself logs nothing.
 //!
 //! Without the first two code and slots are smaller; nothing else changes.
@@ -101,6 +103,8 @@ pub use pool::BlockSlot;
 pub use seq::{SeqNum, SeqRange, WindowScale};
 pub use sink::{Checksum, LinkId, PacketMeta, Sink, SinkFull, Transmit, TransmitKind};
 pub use stats::{Counters, DirectionInfo, DirectionMode, FlowInfo, FlowState};
+#[cfg(feature = "bytemuck")]
+pub use storage::{Geometry, Misfit};
 pub use storage::{StaticStorage, Storage};
 pub use time::Instant;
 pub use verdict::{AbsorbReason, DropReason, PassReason, Verdict};

@@ -65,6 +65,7 @@ const fn low_half(part: usize) -> u32 {
 /// changing that by fences, and a processor shows its own stores in order to whoever comes after.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Seal {
     magic: u32,
     layout: u32,

@@ -13,6 +13,7 @@ use core::fmt;
 /// belongs to one connection (rule H9.9).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SeqNum(u32);
 
@@ -117,6 +118,7 @@ impl fmt::Display for SeqNum {
 /// A range never spans 2^31 octets or more: [`SeqRange::new`] answers an empty one instead.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SeqRange {
     start: SeqNum,

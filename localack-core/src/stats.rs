@@ -13,6 +13,7 @@ use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 /// Counts since the engine was made. All saturate; none is ever reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counters {
     pass: [u64; PassReason::COUNT],

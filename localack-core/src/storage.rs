@@ -1,10 +1,16 @@
 //! The memory an engine lives in: lent by the caller, used in place, never moved.
 
+#[cfg(feature = "bytemuck")]
+mod region;
+
 use crate::flow::FlowSlot;
 use crate::flow::table::IndexSlot;
 use crate::head::EngineHead;
 use crate::path::PathSlot;
 use crate::pool::BlockSlot;
+
+#[cfg(feature = "bytemuck")]
+pub use region::{Geometry, Misfit};
 
 /// Memory for one engine.
 ///

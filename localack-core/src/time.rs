@@ -73,6 +73,7 @@ pub(crate) const fn micros(duration: Duration) -> u64 {
 /// deadline shorter and never lets the present run away from one (see `clock`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Stamp(u32);
 
 impl Stamp {
@@ -154,6 +155,7 @@ impl Stamp {
 /// but says nothing of what is more than half an hour away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Moment(u32);
 
 impl Moment {
@@ -201,6 +203,7 @@ impl Moment {
 /// Units of two milliseconds modulo 2^32, rounded up: it never comes early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Due(u32);
 
 /// Microseconds of the unit of a [`Due`].

@@ -37,6 +37,7 @@ pub(crate) trait TimerNode {
 /// A node's timer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct TimerLink {
     /// Low half of the deadline in microseconds.
     deadline_low: u32,
@@ -131,6 +132,7 @@ const fn low_half(wide: u64) -> u32 {
 /// The timers of all nodes of one slice.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct TimerWheel {
     /// Everything before this point has been dealt with, in microseconds.
     now_us: u64,

@@ -45,6 +45,7 @@ const AVOIDANCE_PACE: u64 = 120;
 /// [`ControllerState::on_established`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct ControllerState {
     window: CongestionWindow,
     words: Words,

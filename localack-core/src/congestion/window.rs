@@ -24,6 +24,7 @@ pub(super) const AFTER_TIMEOUT: u8 = 3;
 /// What all controllers keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(super) struct CongestionWindow {
     /// Octets that may be in flight.
     pub(super) cwnd: u32,

@@ -14,6 +14,7 @@ const DEFAULT_MSS: [u16; 2] = [536, 1220];
 /// Packets that the engine makes in its name look like the last one it sent (rule H9.5).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Host {
     /// Octets of payload and options it is willing to receive in one segment.
     pub(crate) mss: u16,
@@ -87,6 +88,7 @@ impl Host {
 /// A SYN that waits for its SYN-ACK.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct PendingSyn {
     isn: u32,
     /// When the last copy of the SYN was seen.

@@ -119,6 +119,7 @@ impl fmt::Display for FlowKey {
 /// A [`FlowKey`] as it lies in a flow slot: plain old data, all zeroes while there is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct PackedKey {
     inner: [u8; 16],
     outer: [u8; 16],

@@ -27,6 +27,7 @@ use table::FreeNode;
 /// Plain old data: integers and indices, all zero when unused.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct FlowSlot {
     pub(crate) timer: TimerLink,
     pub(crate) ready: ReadyLink,
@@ -65,6 +66,7 @@ const _: () = assert!(size_of::<FlowSlot>() <= BUDGET);
 /// What holds for the flow as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct FlowFlags(u16);
 
 impl FlowFlags {

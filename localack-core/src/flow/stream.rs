@@ -12,6 +12,7 @@ use crate::time::Stamp;
 /// The state of one direction. In `Bypass` it is only watched, so that service may begin later.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Stream {
     mode: u8,
     service: u8,
@@ -27,6 +28,7 @@ pub(crate) struct Stream {
 /// What is so, or is owed, in one direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct StreamFlags(u16);
 
 impl StreamFlags {

@@ -16,6 +16,7 @@ const MAX_RUN: usize = 128;
 /// One slot of the hash index. Opaque: lend a slice of [`IndexSlot::EMPTY`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct IndexSlot {
     hash: u32,
     /// Flow index plus one; zero if the slot is empty.
@@ -190,6 +191,7 @@ pub(crate) trait FreeNode {
 /// so that starting up touches no slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct SlotList {
     /// Index plus one of the slot given back last; zero if none is left.
     free: u32,

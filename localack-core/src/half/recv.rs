@@ -34,6 +34,7 @@ pub(crate) fn sack_list(blocks: impl Iterator<Item = SeqRange>) -> SackList {
 /// not stored.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct RecvHalf {
     /// Highest sequence number seen from the sender, its FIN counted (*M*).
     pub(crate) seq_max: SeqNum,

@@ -31,6 +31,7 @@ pub(crate) enum TimerKind {
 /// What is so of loss recovery, beside [`StreamFlags`](crate::flow::stream::StreamFlags).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct SendFlags(u16);
 
 impl SendFlags {
@@ -105,6 +106,7 @@ impl SendFlags {
 /// Of a direction that is only watched, the numbers say what went by.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct SendHalf {
     /// SND.UNA: highest acknowledgement of the receiver (*A*; *P* where the stream is watched).
     pub(crate) snd_una: SeqNum,

@@ -102,6 +102,7 @@ impl Pace {
 /// packet, and any content is harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Pacer {
     /// The point in ticks modulo 2^64, in halves; zero if nothing was sent yet.
     low: u32,

@@ -31,6 +31,7 @@ pub(crate) struct Member {
 /// A vouched rate. Plain old data; all zeroes before its first use, and any content is harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(super) struct Share {
     /// Flows that wait for a turn; the first has it.
     pub(super) ring: ReadyRing,

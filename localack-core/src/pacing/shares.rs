@@ -46,6 +46,7 @@ pub(crate) enum Rest {
 /// is harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Shares {
     shares: [Share; SHARES],
     /// One bit for each share with a flow in its ring.

@@ -12,6 +12,7 @@ use crate::policy::{Direction, Port};
 /// Plain old data, as it lies in a [`PathSlot`](super::PathSlot); all zeroes names no path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct PathKey {
     /// The prefix, its first octet the most significant; zero behind it.
     prefix: [u32; 2],

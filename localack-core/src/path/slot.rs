@@ -10,6 +10,7 @@ use crate::timer::{ReadyLink, ReadyNode, ReadyRing};
 /// untouched for long, and must not look fresh again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(super) struct Tick(u32);
 
 const TICK_BITS: u32 = 16;
@@ -59,6 +60,7 @@ pub(super) enum Health {
 /// Plain old data: integers and indices, all zero when unused.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct PathSlot {
     pub(super) key: PathKey,
     /// Its place among the paths that need looking after.

@@ -17,6 +17,7 @@ const WAYS: usize = 4;
 /// What an engine keeps besides its path slots: which paths need looking after.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct PathHead {
     /// Paths that are in doubt, or dead without a flow that waits: in the order in which that is
     /// forgotten.

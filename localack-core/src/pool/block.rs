@@ -13,6 +13,7 @@ pub(super) const SKIPS: [u32; 3] = [16, 256, 4096];
 /// The name of a block: its index plus one, so that zeroed memory means "none".
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(super) struct Link(u32);
 
 impl Link {
@@ -48,6 +49,7 @@ impl Link {
 /// less of a transmission.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct BlockSlot {
     /// The next page of the chain, or the next free block.
     pub(super) next: Link,

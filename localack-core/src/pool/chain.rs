@@ -10,6 +10,7 @@ use super::{BlockSize, Pool};
 /// Holds the octets [`Chain::held`] without a hole, and perhaps some past their end.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Chain {
     /// Sequence number of the first octet of page 0; at or before `una`.
     pub(super) base: SeqNum,

@@ -5,6 +5,7 @@ use crate::seq::low_half;
 /// A range of offsets in a block, `start .. end`; empty unless `start < end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 struct Span {
     start: u16,
     end: u16,
@@ -45,6 +46,7 @@ impl Span {
 /// nothing is ever refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(super) struct Marks {
     low: Span,
     high: Span,

@@ -55,6 +55,7 @@ const MAX_CHAIN: u32 = 1 << 29;
 /// What the pool knows besides its blocks. All zeroes is a pool that was never used.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct PoolHead {
     /// First block of the free list.
     free: Link,

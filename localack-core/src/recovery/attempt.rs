@@ -9,6 +9,7 @@ use crate::path::Resume;
 /// Plain old data; all zeroes is neither.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Attempt {
     /// Zero unless the flow resumes.
     tag: u32,

@@ -12,6 +12,7 @@ use crate::time::Stamp;
 /// What is known of the last transmission of some octets. Plain old data, kept with each block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Sent {
     /// When it was.
     pub(crate) at: Stamp,
@@ -90,6 +91,7 @@ pub(crate) struct RateSample {
 #[cfg(feature = "bbr")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Delivery {
     /// Octets delivered in all, and when the last of them were.
     delivered: u32,

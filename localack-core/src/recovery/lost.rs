@@ -13,6 +13,7 @@ use crate::seq::{SeqNum, SeqRange};
 /// What is lost of one direction. Plain old data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Lost {
     /// Everything before it that is not SACKed was found lost.
     edge: SeqNum,

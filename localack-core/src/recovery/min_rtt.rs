@@ -15,6 +15,7 @@ const LIFE_TICKS: u32 = 15;
 /// them since when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct MinRtt(u32);
 
 impl MinRtt {

@@ -31,6 +31,7 @@ pub(crate) enum Phase {
 /// distance of the next one from the size that works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct PathMtu {
     /// The phase in the lower half; in the upper, how often the distance was halved, or how often
     /// nothing was heard of a smaller size.

@@ -14,6 +14,7 @@ const WIDEST: u8 = 64;
 /// What has arrived last, by the order of sending, and how far the path reorders. Plain old data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Rack {
     /// When the last sent of what has arrived was sent (RACK.xmit_ts), and where it ends.
     xmit: Stamp,

@@ -45,6 +45,7 @@ impl RtoBounds {
 /// The estimator of one direction. Plain old data; all zeroes before the first sample.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct RttEstimator {
     /// SRTT in eighths of a microsecond; zero before the first sample.
     srtt_eighths: u32,
@@ -58,6 +59,7 @@ pub(crate) struct RttEstimator {
 /// progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Backoff(u8);
 
 impl Backoff {

@@ -12,6 +12,7 @@ pub(crate) trait ReadyNode {
 /// A node's place in the one list that it waits in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct ReadyLink {
     link: Link,
 }
@@ -87,6 +88,7 @@ impl RingId {
 /// says which list it is, always the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct ReadyRing {
     head: u32,
 }
@@ -129,6 +131,7 @@ impl ReadyRing {
 /// The list of those who have something to do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct ReadyList {
     ring: ReadyRing,
 }

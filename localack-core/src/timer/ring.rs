@@ -7,6 +7,7 @@
 /// A node's place in a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Link {
     /// Index plus one of the node before; of the last node for the first one.
     prev: u32,
