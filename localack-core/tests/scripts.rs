@@ -262,6 +262,8 @@ scripts! {
     h10_1_a_probe_that_was_too_big_is_repaired_alone = "review_sizes";
     /// RFC 8985 section 6.2, RFC 6298 section 5.5.
     a_held_flow_that_waits_for_late_octets_goes_on = "review_held";
+    /// RFC 5681 section 2, RFC 5682 section 3.1, RFC 6298 section 5, RFC 8985 section 7.4.2.
+    rfc5681_2_what_is_no_duplicate_and_no_progress = "review_duplicates";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.
