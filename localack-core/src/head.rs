@@ -34,6 +34,12 @@ pub struct EngineHead {
 }
 
 impl EngineHead {
+    /// Whether an engine has used this head, so that [`Engine::attach`](crate::Engine::attach) may find flows.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.seal != Seal::NONE
+    }
+
     /// The head of an engine that has seen nothing.
     pub const EMPTY: Self = Self {
         seal: Seal::NONE,

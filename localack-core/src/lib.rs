@@ -100,6 +100,7 @@ pub use policy::{
     Admit, Custody, Direction, FlowConfig, Handshake, Policy, Port, Service, SynInfo,
 };
 pub use pool::BlockSlot;
+pub use seal::LAYOUT;
 pub use seq::{SeqNum, SeqRange, WindowScale};
 pub use sink::{Checksum, LinkId, PacketMeta, Sink, SinkFull, Transmit, TransmitKind};
 pub use stats::{Counters, DirectionInfo, DirectionMode, FlowInfo, FlowState};

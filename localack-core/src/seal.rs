@@ -18,8 +18,9 @@ const MAGIC: u32 = u32::from_le_bytes(*b"lack");
 /// stay the same. What sizes and offsets show is in [`LAYOUT`] already.
 const REVISION: u32 = 1;
 
-/// A number that differs wherever slots of one build mean nothing to another.
-const LAYOUT: u32 = layout();
+/// A number that is another wherever the memory of one build's engine means nothing to another build, so that
+/// [`Engine::attach`](crate::Engine::attach) refuses it.
+pub const LAYOUT: u32 = layout();
 
 const fn layout() -> u32 {
     let parts = [

@@ -30,6 +30,23 @@ impl Clock {
         }
     }
 
+    /// A clock that was at zero so long ago, perhaps in another process.
+    #[must_use]
+    pub fn started_before(since: Duration) -> Self {
+        let mut clock = Self::start();
+        clock.started = clock.started.checked_sub(since).unwrap_or(clock.started);
+        clock.started_since_unix_epoch = clock.started_since_unix_epoch.saturating_sub(since);
+        clock
+    }
+
+    /// What the machine's monotonic clock says: the same for all processes until the machine starts anew.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn machine_time() -> Duration {
+        use nix::time::{ClockId, clock_gettime};
+        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+    }
+
     /// The time since the clock started, monotonic.
     pub fn now(&self) -> Duration {
         self.started.elapsed()
@@ -44,6 +61,16 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_goes_on_where_another_process_has_begun() {
+        let first = Clock::start();
+        let long_ago = Clock::started_before(Duration::from_millis(700));
+        assert!(long_ago.now() >= Duration::from_millis(700));
+        let stamps = [&long_ago, &first].map(|clock| clock.stamp(clock.now()));
+        let apart = stamps[0].abs_diff(stamps[1]);
+        assert!(apart < Duration::from_secs(5), "{apart:?}");
+    }
 
     #[test]
     fn stamps_advance_with_the_monotonic_clock() {

@@ -130,6 +130,20 @@ pub fn open_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError>
     })
 }
 
+/// The same, but the device stays when its values are dropped or the process dies, and can be opened again.
+/// Meanwhile the kernel drops what is sent to it.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn open_lasting_queues(end: &End, queues: u16) -> Result<Vec<SyncDevice>, OpenError> {
+    let devices = open_queues(end, queues)?;
+    if let Some(device) = devices.first() {
+        device.persist().map_err(|error| device_error(end, error))?;
+    }
+    Ok(devices)
+}
+
 /// The same for a TAP device, which carries frames of Ethernet. It is not up yet.
 ///
 /// # Errors

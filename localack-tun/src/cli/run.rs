@@ -1,7 +1,7 @@
 //! `localack-tun run`.
 
 use core::time::Duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::{io, thread};
@@ -9,10 +9,12 @@ use std::{io, thread};
 use clap::Args;
 use localack_core::{Custody, TransmitKind};
 use localack_tun::clock::Clock;
-use localack_tun::config::{ControllerName, Flags, LoadError, Rate, ServiceChoice, custody};
+use localack_tun::config::{
+    ControllerName, Flags, LoadError, LogLevel, Rate, ServiceChoice, Settings, custody,
+};
 use localack_tun::control::{self, Observer};
 use localack_tun::gateway::{
-    Counts, Gateway, Handle, HandleError, Remaining, Setup, Source, SourceError,
+    Counts, Gateway, Handle, HandleError, Remaining, Setup, Source, SourceError, TakenOver,
 };
 use localack_tun::metrics;
 use localack_tun::steer::InterfaceName;
@@ -21,12 +23,16 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use self::place::{Place, Taken};
+use self::watchdog::Watchdog;
 use super::{Failure, log};
 
 mod place;
+mod watchdog;
 
 /// Where it is noted what is to be put back.
 pub(super) const STATE_FILE: &str = "/run/localack-tun.state";
+/// Said to the second process that outlives the first.
+const WATCH: &str = "--watch";
 /// How often a draining gateway is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long packets may still be under way in the devices once no more are steered to them.
@@ -85,6 +91,10 @@ pub(super) struct Run {
 
     #[command(flatten)]
     steering: SteeringArgs,
+
+    /// Wait for the death of the process that has started this one, and then for another gateway.
+    #[arg(long = "watch", hide = true)]
+    watch: bool,
 }
 
 #[derive(Debug, Args)]
@@ -182,30 +192,32 @@ impl Run {
         let settings = source.read().map_err(Failure::usage)?;
         let place = Place::of(&settings, &self.steering)?;
         let set_level = log::start(settings.log_format, settings.log_level);
+        let state = settings.engine.state.clone();
+        if self.watch {
+            watchdog::ignore_signals().map_err(Failure::runtime)?;
+            return match state {
+                Some(state) => self.watch(&place, settings, source, &state),
+                None => Ok(()),
+            };
+        }
         let (notify, notices) = channel();
         watch_signals(&notify).map_err(|error| Failure::runtime(format!("signals: {error}")))?;
 
-        let left = place.cleanup(&self.steering.state)?;
-        if !left.is_empty() {
-            warn!("an earlier run was killed; what it left is undone: {left}");
+        if state.is_none() {
+            let left = place.cleanup(&self.steering.state)?;
+            if !left.is_empty() {
+                warn!("an earlier run was killed; what it left is undone: {left}");
+            }
         }
-        let mtu = place.mtu()?;
-        let gateway = Gateway::start(Setup {
-            devices: place.open_devices(settings.engine.queues)?,
-            layer: place.layer(),
-            settings,
-            source,
-            mtu,
-            set_level,
-            on_end: Arc::new(move || {
-                // Nobody listens any more once the end was asked for.
-                let _ = notify.send(Notice::WorkerEnded);
-            }),
-        })
-        .map_err(Failure::runtime)?;
+        let gateway = start(&place, settings, source, set_level, move || {
+            // Nobody listens any more once the end was asked for.
+            let _ = notify.send(Notice::WorkerEnded);
+        })?;
         let handle = gateway.handle();
         let _listeners = Listeners::start(&handle)?;
         let taken = place.take(&self.steering.state)?;
+        let watchdog = state.map(|_| Watchdog::start(WATCH)).transpose();
+        let watchdog = watchdog.map_err(|error| Failure::runtime(format!("watchdog: {error}")))?;
         handle.set_running();
         for [name, before, now] in taken.settings() {
             info!(
@@ -215,8 +227,72 @@ impl Run {
         }
         say_ready(&place, &handle);
         let outcome = serve(&handle, &notices);
-        finish(gateway, taken, outcome)
+        let outcome = finish(&place, gateway, taken, outcome);
+        if let Some(watchdog) = watchdog {
+            watchdog.dismiss();
+        }
+        outcome
     }
+
+    /// Waits for the gateway to die, and ends its connections if nobody goes on with them.
+    fn watch(
+        &self,
+        place: &Place,
+        settings: Settings,
+        source: Source,
+        state: &Path,
+    ) -> Result<(), Failure> {
+        if !watchdog::wait_for_death() {
+            return Ok(());
+        }
+        let hold = settings.engine.hold;
+        warn!(
+            hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
+            "the gateway has died: its connections wait for another one"
+        );
+        if !watchdog::wait_for_successor(state, hold) {
+            return Ok(());
+        }
+        error!("no other gateway has come: the connections end");
+        let gateway = start(place, settings, source, Box::new(|_| {}), || {})?;
+        let handle = gateway.handle();
+        let taken = place.take(&self.steering.state)?;
+        let outcome = give_up(&handle);
+        finish(place, gateway, taken, outcome)
+    }
+}
+
+/// Starts a gateway, which goes on with the connections of an earlier one if it keeps a state and there are
+/// any.
+fn start(
+    place: &Place,
+    settings: Settings,
+    source: Source,
+    set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
+    on_end: impl Fn() + Send + Sync + 'static,
+) -> Result<Gateway, Failure> {
+    let gateway = Gateway::start(Setup {
+        mtu: place.mtu()?,
+        devices: place.open_devices(settings.engine.queues)?,
+        layer: place.layer(),
+        settings,
+        source,
+        set_level,
+        on_end: Arc::new(on_end),
+    })
+    .map_err(Failure::runtime)?;
+    let found = gateway.taken_over();
+    if found != TakenOver::default() {
+        warn!(
+            connections = found.flows,
+            handshakes = found.handshakes,
+            octets_held = found.octets_held,
+            connections_reset = found.ruined,
+            octets_given_up = found.octets_given_up,
+            "an earlier gateway was killed: its connections go on"
+        );
+    }
+    Ok(gateway)
 }
 
 /// What operators and monitors speak to, until it is dropped.
@@ -407,7 +483,12 @@ fn give_up(handle: &Handle) -> Result<(), Failure> {
 }
 
 /// Undoes everything.
-fn finish(gateway: Gateway, taken: Taken, outcome: Result<(), Failure>) -> Result<(), Failure> {
+fn finish(
+    place: &Place,
+    gateway: Gateway,
+    taken: Taken,
+    outcome: Result<(), Failure>,
+) -> Result<(), Failure> {
     let without = taken.without();
     let (undone, rest) = match taken.remove() {
         Ok(rest) => (Ok(()), Some(rest)),
@@ -416,6 +497,7 @@ fn finish(gateway: Gateway, taken: Taken, outcome: Result<(), Failure>) -> Resul
     thread::sleep(LAST_PACKETS);
     let counted = gateway.stop().map_err(Failure::runtime);
     drop(rest);
+    let undone = undone.and(place.remove_devices());
     match &undone {
         Ok(()) => info!("steering is undone: connections go on {without}"),
         Err(failure) => error!("steering is not undone: {}", failure.message),

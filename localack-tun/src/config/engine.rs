@@ -3,12 +3,14 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use localack_core::Config;
+use localack_core::{Config, Geometry};
 use serde::Serialize;
+use std::path::PathBuf;
 
+use super::OFF;
 use super::quantity::{show_octets, write_octets, write_time};
 use super::reader::{Reader, Section};
-use super::value::{boolean, octets, time, whole};
+use super::value::{boolean, octets, text, time, whole};
 
 /// The keys of `[engine]`.
 pub(super) const KEYS: &[&str] = &[
@@ -19,6 +21,8 @@ pub(super) const KEYS: &[&str] = &[
     "queues",
     "lock_memory",
     "prefault",
+    "state",
+    "hold",
     "reserved_blocks",
     "handshake_share",
     "debt_time",
@@ -72,6 +76,13 @@ pub struct EngineSettings {
     pub lock_memory: bool,
     /// Whether all memory is touched at the start, so that none is missing later.
     pub prefault: bool,
+    /// The file that keeps the memory, so that connections outlive the process: an absolute path, best on a
+    /// tmpfs. Without one they are lost with it.
+    pub state: Option<PathBuf>,
+    /// How long after the death of a gateway with a `state` its connections wait for another, before they are
+    /// given up; at most 30 min.
+    #[serde(serialize_with = "write_time")]
+    pub hold: Duration,
     /// See [`Config::reserved_blocks`]; 1 to 1024.
     pub reserved_blocks: u32,
     /// See [`Config::handshake_share`]; 1 to 100.
@@ -133,6 +144,8 @@ impl Default for EngineSettings {
             queues: 1,
             lock_memory: false,
             prefault: true,
+            state: None,
+            hold: ms(10_000),
             reserved_blocks: config.reserved_blocks,
             handshake_share: config.handshake_share,
             debt_time: config.debt_time,
@@ -151,22 +164,6 @@ impl Default for EngineSettings {
             demotion_hold: config.demotion_hold,
         }
     }
-}
-
-/// The memory of one queue's engine, as [`Storage`](localack_core::Storage) wants it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Geometry {
-    /// Flow slots.
-    pub flows: usize,
-    /// Index slots: a power of two.
-    pub index: usize,
-    /// Block slots.
-    pub blocks: usize,
-    /// Octets of the arena.
-    pub arena: usize,
-    /// Path slots.
-    pub paths: usize,
 }
 
 impl EngineSettings {
@@ -236,6 +233,7 @@ impl EngineSettings {
         let queues = read.read_into(reader, "queues", &mut self.queues, whole(1..=256));
         read.read_into(reader, "lock_memory", &mut self.lock_memory, boolean);
         read.read_into(reader, "prefault", &mut self.prefault, boolean);
+        read.read_into(reader, "state", &mut self.state, text(file));
         let reserved = &mut self.reserved_blocks;
         let reserved = read.read_into(reader, "reserved_blocks", reserved, whole(1..=1024));
         let share = &mut self.handshake_share;
@@ -276,6 +274,7 @@ impl EngineSettings {
         read("reset_patience", &mut self.reset_patience, soon());
         read("drain_patience", &mut self.drain_patience, soon());
         read("drain_deadline", &mut self.drain_deadline, soon());
+        read("hold", &mut self.hold, soon());
         read("tombstone_time", &mut self.tombstone_time, soon());
         let silence = ms(100_000)..=HALF_HOUR;
         read("give_up_after", &mut self.give_up_after, silence);
@@ -291,5 +290,16 @@ impl EngineSettings {
         {
             reader.report(span, "`rto_min` is longer than `rto_max`");
         }
+    }
+}
+
+/// The absolute path of a file, or none.
+fn file(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        OFF => Ok(None),
+        text if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') => Err(
+            format!("{text:?} is not the absolute path of a file, or \"off\""),
+        ),
+        text => Ok(Some(text.into())),
     }
 }

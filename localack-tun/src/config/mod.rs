@@ -48,8 +48,9 @@ use std::path::{Path, PathBuf};
 use localack_core::Port;
 
 pub use actions::{Actions, ControllerChoice, Vouched};
-pub use engine::{EngineSettings, Geometry};
+pub use engine::EngineSettings;
 pub use flags::{FlagError, Flags};
+pub use localack_core::Geometry;
 pub use matches::{Dscp, DscpError, Match, PortError, PortRange, PrefixError, prefix};
 pub use policy::{DEFAULT, PolicySettings};
 pub use problem::{LoadError, Problem, Problems};

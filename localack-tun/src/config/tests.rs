@@ -124,6 +124,8 @@ fn every_key_reaches_its_setting() {
         queues = 4
         lock_memory = true
         prefault = false
+        state = "/run/localack/engine"
+        hold = "8s"
         reserved_blocks = 3
         handshake_share = 20
         debt_time = "1s"
@@ -169,6 +171,9 @@ fn every_key_reaches_its_setting() {
     assert_eq!(settings.engine.config([0; 2], [u16::MAX; 2]), config);
     assert!(settings.engine.lock_memory && !settings.engine.prefault);
     assert_eq!(settings.engine.drain_deadline, seconds(7));
+    let state = settings.engine.state.as_deref();
+    assert_eq!(state, Some(Path::new("/run/localack/engine")));
+    assert_eq!(settings.engine.hold, seconds(8));
     let expected = Geometry {
         flows: 250,
         index: 512,

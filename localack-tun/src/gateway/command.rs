@@ -240,7 +240,7 @@ mod tests {
         };
         let mut memory = Memory::new(&settings.per_queue(), false).unwrap();
         let config = Config::new([1, 2]);
-        let mut engine = Engine::new(memory.storage(), config, policies("")).unwrap();
+        let mut engine = Engine::new(memory.storage().unwrap(), config, policies("")).unwrap();
         (1..=FLOWS).for_each(|port| open(&mut engine, port));
         assert_eq!(engine.slots_used(), u32::from(FLOWS));
         work(&mut engine);

@@ -24,6 +24,7 @@ mod frame;
 mod handle;
 mod hops;
 mod journal;
+mod keep;
 mod mailbox;
 mod memory;
 mod outlet;
@@ -37,18 +38,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use localack_core::{Config, ConfigError};
+use localack_core::{AttachError, AttachReport, Config, ConfigError};
 use nix::errno::Errno;
 use tracing::error;
 use tun_rs::SyncDevice;
 
 use crate::clock::Clock;
-use crate::config::{LogLevel, Settings};
+use crate::config::{EngineSettings, LogLevel, Settings};
 use crate::policy::Policies;
 use ethernet::Leads;
 use exchange::Exchange;
 use handle::Ends;
 use journal::Journal;
+use keep::{Keep, Left};
 use mailbox::Wakers;
 use memory::Memory;
 use spread::Spread;
@@ -58,6 +60,7 @@ use worker::{Parts, Worker};
 pub use command::{Abandoned, Counts, Switched};
 pub use handle::{Applied, Handle, HandleError, State};
 pub use journal::Refused;
+pub use keep::{KeepError, is_orphaned};
 pub use memory::MemoryError;
 pub use outlet::DeviceCounters;
 pub use source::{Source, SourceError};
@@ -94,9 +97,21 @@ pub enum GatewayError {
     /// The system gives no thread or descriptor.
     #[error("the system refuses a thread or descriptor: {0}")]
     System(#[from] io::Error),
-    /// It gives no randomness.
-    #[error("the system gives no random key: {0}")]
-    Random(getrandom::Error),
+    /// The connections of an earlier gateway cannot be gone on with.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// An engine does not take over what is in its memory.
+    #[error("the connections of an earlier gateway cannot be gone on with: {0}")]
+    Attach(AttachError),
+}
+
+impl From<AttachError> for GatewayError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Config(error) => Self::Config(error),
+            error => Self::Attach(error),
+        }
+    }
 }
 
 impl From<Errno> for GatewayError {
@@ -151,6 +166,33 @@ impl core::fmt::Debug for Setup {
 pub struct Gateway {
     handle: Handle,
     workers: Vec<JoinHandle<Ended>>,
+    keep: Option<Keep>,
+    taken_over: TakenOver,
+}
+
+/// What a gateway has found of an earlier one whose connections it goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TakenOver {
+    /// Connections that go on.
+    pub flows: u64,
+    /// Unfinished handshakes that are followed further.
+    pub handshakes: u64,
+    /// Connections that are reset, because what they had in custody cannot be relied on.
+    pub ruined: u64,
+    /// Octets in custody that are held on.
+    pub octets_held: u64,
+    /// Octets that were given up because the machine was started anew in between.
+    pub octets_given_up: u64,
+}
+
+impl TakenOver {
+    fn add(&mut self, report: &AttachReport) {
+        self.flows += u64::from(report.flows);
+        self.handshakes += u64::from(report.handshakes);
+        self.ruined += u64::from(report.ruined);
+        self.octets_held += report.octets_held;
+    }
 }
 
 /// How a worker has ended.
@@ -176,13 +218,18 @@ impl Gateway {
             let devices = devices.len();
             return Err(GatewayError::Queues { devices, queues });
         }
-        let clock = Clock::start();
-        let memories = Memory::for_queues(&settings.engine)?;
+        let Ground {
+            memories,
+            keep,
+            clock,
+            keys: [engine_key, spread_key],
+        } = Ground::prepare(&settings.engine)?;
+        let left = keep.as_ref().map_or(Left::Nothing, |keep| keep.left);
         let policies = Policies::new(&settings);
         let wakers = Wakers::new(devices.len())?;
-        let spread = Spread::new(queues, random_key()?);
+        let spread = Spread::new(queues, spread_key);
         let mut exchanges = Exchange::among(&wakers, spread).into_iter();
-        let mut config = settings.engine.config(random_key()?, mtu);
+        let mut config = settings.engine.config(engine_key, mtu);
         config.super_segment = SUPER_SEGMENT;
         let flows = settings.engine.per_queue().flows;
         let leads = || (layer == Layer::Ethernet).then(|| Leads::new(flows));
@@ -211,6 +258,7 @@ impl Gateway {
                 reporter: journal.reporter(queue),
                 leads: leads.pop().flatten(),
                 routed: layer == Layer::Ip,
+                goes_on: left != Left::Nothing,
             };
             let on_end = Arc::clone(&on_end);
             let journal = Arc::clone(&journal);
@@ -233,7 +281,7 @@ impl Gateway {
             settings,
             policies,
             source,
-            clock,
+            clock: Clock::start(),
             refused,
             demotions,
             set_level,
@@ -242,6 +290,8 @@ impl Gateway {
         let mut gateway = Self {
             handle,
             workers: Vec::new(),
+            keep,
+            taken_over: TakenOver::default(),
         };
         let (ready, started) = channel();
         for seed in seeds {
@@ -253,7 +303,12 @@ impl Gateway {
         }
         drop(ready);
         for outcome in started {
-            outcome?;
+            gateway.taken_over.add(&outcome?);
+        }
+        if left == Left::BeforeReboot {
+            // What the file held may not be what the memory held.
+            let lost = gateway.handle.abandon();
+            gateway.taken_over.octets_given_up = lost.map_or(0, |lost| lost.octets);
         }
         Ok(gateway)
     }
@@ -264,11 +319,34 @@ impl Gateway {
         self.handle.clone()
     }
 
-    /// Ends it, and tells what each queue has counted.
+    /// What it has taken over from an earlier one; nothing if it keeps no state.
+    #[must_use]
+    pub const fn taken_over(&self) -> TakenOver {
+        self.taken_over
+    }
+
+    /// Ends it, and tells what each queue has counted. A state file is removed: whatever connections are still
+    /// in it go on without an engine.
     ///
     /// # Errors
     /// [`GatewayError`] if a worker has ended before, and why.
     pub fn stop(mut self) -> Result<Vec<Counts>, GatewayError> {
+        let counted = self.join();
+        if let Some(keep) = self.keep.take() {
+            keep.remove()?;
+        }
+        counted
+    }
+
+    /// Ends it in the middle of everything, for another gateway to go on with its state file.
+    ///
+    /// # Errors
+    /// [`GatewayError`] if a worker has ended before, and why.
+    pub fn leave(mut self) -> Result<Vec<Counts>, GatewayError> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<Vec<Counts>, GatewayError> {
         self.handle.stop();
         let mut counted = Vec::new();
         let mut outcome = Ok(());
@@ -305,7 +383,7 @@ struct Seed {
 
 impl Seed {
     /// Works until it is told to stop; says by `ready` whether it could begin.
-    fn grow(self, ready: Sender<Result<(), ConfigError>>) -> Ended {
+    fn grow(self, ready: Sender<Result<AttachReport, AttachError>>) -> Ended {
         let Self {
             mut memory,
             config,
@@ -314,13 +392,15 @@ impl Seed {
             end: _end,
         } = self;
         let mut worker = match Worker::new(&mut memory, config, policies, parts) {
-            Ok(worker) => worker,
+            Ok((worker, report)) => {
+                let _ = ready.send(Ok(report));
+                worker
+            }
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return (None, Err(error.into()));
             }
         };
-        let _ = ready.send(Ok(()));
         // Whoever waits for others to begin waits for the end of this.
         drop(ready);
         let outcome = worker.run();
@@ -349,7 +429,39 @@ impl Drop for End {
     }
 }
 
-fn random_key() -> Result<[u64; 2], GatewayError> {
-    let word = || getrandom::u64().map_err(GatewayError::Random);
-    Ok([word()?, word()?])
+/// What engines live on.
+struct Ground {
+    memories: Vec<Memory>,
+    keep: Option<Keep>,
+    clock: Clock,
+    /// The secrets of the engines' tables and of the choice among queues.
+    keys: [[u64; 2]; 2],
+}
+
+impl Ground {
+    fn prepare(settings: &EngineSettings) -> Result<Self, GatewayError> {
+        let Some(path) = &settings.state else {
+            return Ok(Self {
+                memories: Memory::for_queues(settings)?,
+                keep: None,
+                clock: Clock::start(),
+                keys: random_keys()?,
+            });
+        };
+        let keep = Keep::open(path, settings, random_keys)?;
+        Ok(Self {
+            memories: keep.memories(settings.prefault)?,
+            clock: keep.clock(),
+            keys: keep.keys(),
+            keep: Some(keep),
+        })
+    }
+}
+
+fn random_keys() -> io::Result<[[u64; 2]; 2]> {
+    let word = || {
+        getrandom::u64()
+            .map_err(|error| io::Error::other(format!("the system gives no random key: {error}")))
+    };
+    Ok([[word()?, word()?], [word()?, word()?]])
 }

@@ -54,6 +54,7 @@ pub(super) fn changeable(before: &Settings, now: &Settings) -> (Settings, Vec<St
     // A deadline is asked for when it is needed.
     let mut engine = before.engine.clone();
     engine.drain_deadline = now.engine.drain_deadline;
+    engine.hold = now.engine.hold;
     let mut ignored = differing(&engine, &now.engine);
     let mut keep = |name: &str, differs: bool| {
         if differs {

@@ -7,8 +7,8 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 
 use localack_core::{
-    Config, ConfigError, Engine, FlowId, FlowInfo, FlowState, Instant, PacketMeta, PassReason,
-    Poll, Port, Verdict,
+    AttachError, AttachReport, Config, Engine, FlowId, FlowInfo, FlowState, Instant, PacketMeta,
+    PassReason, Poll, Port, Verdict,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -63,6 +63,8 @@ pub(super) struct Parts {
     pub(super) reporter: Option<Reporter>,
     /// Where the devices carry frames of Ethernet.
     pub(super) leads: Option<Leads>,
+    /// Whether there may be connections in the memory to go on with.
+    pub(super) goes_on: bool,
     /// Whether the kernel has taken a hop from each packet, and takes another.
     pub(super) routed: bool,
 }
@@ -92,11 +94,22 @@ impl<'m> Worker<'m> {
         config: Config,
         policies: Policies,
         parts: Parts,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<(Self, AttachReport), AttachError> {
         let queue = usize::from(parts.queue);
-        Ok(Self {
+        let storage = memory.storage().map_err(|_| AttachError::Sizes)?;
+        // What was never used holds no connections.
+        let used = parts.goes_on && storage.head.is_used();
+        let (engine, report) = if used {
+            Engine::attach(storage, config, policies)?
+        } else {
+            (
+                Engine::new(storage, config, policies)?,
+                AttachReport::default(),
+            )
+        };
+        let worker = Self {
             queue,
-            engine: Engine::new(memory.storage(), config, policies)?,
+            engine,
             outlet: Outlet::new(parts.devices, parts.reporter, parts.leads, parts.routed),
             clock: parts.clock,
             parcel: Parcel::new(queue),
@@ -107,7 +120,8 @@ impl<'m> Worker<'m> {
             tasks: Tasks::new(),
             watch: None,
             held: parts.held,
-        })
+        };
+        Ok((worker, report))
     }
 
     fn now(&self) -> Instant {

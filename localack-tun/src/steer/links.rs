@@ -181,6 +181,21 @@ pub(super) fn add_address(netlink: &mut Netlink, index: u32) -> Result<(), Steer
     }
 }
 
+/// Removes a TUN device, if it is there.
+pub(super) fn remove_device(netlink: &mut Netlink, name: &InterfaceName) -> Result<(), SteerError> {
+    let index = match Link::device(netlink, name) {
+        Ok(link) => link.index,
+        Err(SteerError::NoInterface(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    netlink
+        .request(RouteNetlinkMessage::DelLink(message), 0)
+        .map_err(|error| SteerError::kernel("removing a TUN device", error))?;
+    Ok(())
+}
+
 /// Takes that address away again, if the device is still there and has it.
 pub(super) fn remove_address(
     netlink: &mut Netlink,

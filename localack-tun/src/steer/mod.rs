@@ -53,6 +53,7 @@ mod links;
 mod name;
 pub(crate) mod netlink;
 mod port;
+mod resume;
 mod rules;
 mod state;
 mod sysctl;
@@ -67,6 +68,7 @@ pub use self::host::{Host, HostPlan, Lower, Rest};
 use self::links::Link;
 pub use self::name::{InterfaceName, NameError};
 use self::netlink::Netlink;
+pub use self::resume::remove_device;
 use self::rules::Detour;
 use self::state::{State, StateFile};
 
@@ -257,26 +259,8 @@ impl Steering {
     ///
     /// See [`SteerError`]; [`SteerError::LeftBehind`] asks for a [`cleanup`] first.
     pub fn install(plan: &Plan, state_file: &Path) -> Result<Self, SteerError> {
-        plan.check()?;
         let mut netlink = open()?;
-        let inner = Link::source(&mut netlink, &plan.inner)?;
-        let outer = Link::source(&mut netlink, &plan.outer)?;
-        let inner_device = Link::device(&mut netlink, &plan.inner_device)?;
-        let outer_device = Link::device(&mut netlink, &plan.outer_device)?;
-        let needed = inner.mtu.max(outer.mtu);
-        for (name, link) in [
-            (&plan.inner_device, &inner_device),
-            (&plan.outer_device, &outer_device),
-        ] {
-            if link.mtu < needed {
-                return Err(SteerError::SmallDevice {
-                    device: name.clone(),
-                    mtu: link.mtu,
-                    needed,
-                });
-            }
-            links::check_permitted(&mut netlink, link.index)?;
-        }
+        let detours = survey(&mut netlink, plan)?;
         let left = leftovers(state_file)?;
         if !left.is_empty() {
             return Err(SteerError::LeftBehind(left));
@@ -293,20 +277,6 @@ impl Steering {
         let steering = Self {
             state: Some(StateFile::create(state_file, state)?),
         };
-        let detours = [
-            Detour {
-                interface: &plan.inner,
-                table: plan.inner_table,
-                device: inner_device.index,
-                mtu: outer.mtu,
-            },
-            Detour {
-                interface: &plan.outer,
-                table: plan.outer_table,
-                device: outer_device.index,
-                mtu: inner.mtu,
-            },
-        ];
         match steering.apply(&mut netlink, plan, &detours) {
             Ok(()) => Ok(steering),
             Err(cause) => match steering.remove() {
@@ -477,6 +447,43 @@ fn undo(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
 /// [`SteerError`] if it does not exist or forwards nothing.
 pub fn mtu(interface: &InterfaceName) -> Result<u32, SteerError> {
     Link::source(&mut open()?, interface).map(|link| link.mtu)
+}
+
+/// Looks at the interfaces and devices of a plan, and says which way packets are to take by them.
+fn survey<'p>(netlink: &mut Netlink, plan: &'p Plan) -> Result<[Detour<'p>; 2], SteerError> {
+    plan.check()?;
+    let inner = Link::source(netlink, &plan.inner)?;
+    let outer = Link::source(netlink, &plan.outer)?;
+    let inner_device = Link::device(netlink, &plan.inner_device)?;
+    let outer_device = Link::device(netlink, &plan.outer_device)?;
+    let needed = inner.mtu.max(outer.mtu);
+    for (name, link) in [
+        (&plan.inner_device, &inner_device),
+        (&plan.outer_device, &outer_device),
+    ] {
+        if link.mtu < needed {
+            return Err(SteerError::SmallDevice {
+                device: name.clone(),
+                mtu: link.mtu,
+                needed,
+            });
+        }
+        links::check_permitted(netlink, link.index)?;
+    }
+    Ok([
+        Detour {
+            interface: &plan.inner,
+            table: plan.inner_table,
+            device: inner_device.index,
+            mtu: outer.mtu,
+        },
+        Detour {
+            interface: &plan.outer,
+            table: plan.outer_table,
+            device: outer_device.index,
+            mtu: inner.mtu,
+        },
+    ])
 }
 
 fn open() -> Result<Netlink, SteerError> {

@@ -121,6 +121,41 @@ pub(super) fn add_rules(
     Ok(())
 }
 
+/// Whether our rules and routes of a family are these, and no others.
+pub(super) fn are_in_force(
+    netlink: &mut Netlink,
+    family: Family,
+    priority: u32,
+    detours: &[Detour<'_>],
+) -> Result<bool, SteerError> {
+    let (rules, routes) = (our_rules(netlink, family)?, our_routes(netlink, family)?);
+    let wanted: Vec<RuleMessage> = detours
+        .iter()
+        .flat_map(|detour| {
+            protocols(family)
+                .into_iter()
+                .map(move |protocol| rule(family, priority, detour, protocol))
+        })
+        .collect();
+    let has_rule = |wanted: &RuleMessage| {
+        rules.iter().any(|rule| {
+            let has = |attribute| rule.attributes.contains(attribute);
+            wanted.attributes.iter().all(has)
+        })
+    };
+    let has_route = |detour: &Detour<'_>| {
+        let wanted = route(family, detour);
+        routes.iter().any(|route| {
+            let has = |attribute| route.attributes.contains(attribute);
+            wanted.attributes.iter().all(has)
+        })
+    };
+    Ok(rules.len() == wanted.len()
+        && routes.len() == detours.len()
+        && wanted.iter().all(has_rule)
+        && detours.iter().all(has_route))
+}
+
 /// All rules of a family, in the order the kernel tries them.
 pub(super) fn rules(netlink: &mut Netlink, family: Family) -> Result<Vec<RuleMessage>, SteerError> {
     let mut message = RuleMessage::default();

@@ -74,14 +74,9 @@ impl StateFile {
             _ => Path::new("."),
         };
         fs::create_dir_all(directory).map_err(failed)?;
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(format!(".{}", state.pid));
-        let draft = PathBuf::from(draft);
+        let draft = draft(path, state.pid);
         let write = || {
-            let mut file = File::create(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            file.try_lock()?;
+            let file = write_draft(&draft, &text)?;
             // Unlike a rename, a link never takes the place of another's file.
             fs::hard_link(&draft, path)?;
             File::open(directory)?.sync_all()?;
@@ -142,6 +137,30 @@ impl StateFile {
         Ok(Some(file))
     }
 
+    /// Writes the same state for this process, in the place of the old file.
+    pub(super) fn renew(self) -> Result<Self, SteerError> {
+        let failed = |error| SteerError::State(self.path.clone(), error);
+        let mut state = self.state.clone();
+        state.pid = std::process::id();
+        let text = toml::to_string(&state).map_err(|error| failed(io::Error::other(error)))?;
+        let draft = draft(&self.path, state.pid);
+        let write = || {
+            let file = write_draft(&draft, &text)?;
+            fs::rename(&draft, &self.path)?;
+            Ok(file)
+        };
+        let written: io::Result<File> = write();
+        let file = written.map_err(|error| {
+            let _ = fs::remove_file(&draft);
+            failed(error)
+        })?;
+        Ok(Self {
+            path: self.path,
+            state,
+            _file: file,
+        })
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.state
     }
@@ -163,6 +182,22 @@ impl StateFile {
             _ => Ok(()),
         }
     }
+}
+
+/// Where a file is written before it takes its place.
+fn draft(path: &Path, pid: u32) -> PathBuf {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{pid}"));
+    PathBuf::from(draft)
+}
+
+/// Writes a file that is safe on disk, and locks it.
+fn write_draft(draft: &Path, text: &str) -> io::Result<File> {
+    let mut file = File::create(draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    file.try_lock()?;
+    Ok(file)
 }
 
 fn namespace() -> Result<u64, SteerError> {
@@ -214,6 +249,11 @@ mod tests {
         drop(file);
         let left = StateFile::take_over(&path).unwrap().unwrap();
         assert_eq!(*left.state(), state());
+        let renewed = left.renew().unwrap();
+        let refusal = StateFile::take_over(&path).map(|_| ());
+        assert!(matches!(refusal, Err(SteerError::Running { .. })));
+        drop(renewed);
+        let left = StateFile::take_over(&path).unwrap().unwrap();
         left.remove().unwrap();
         assert!(StateFile::take_over(&path).unwrap().is_none());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);

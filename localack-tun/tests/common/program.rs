@@ -141,16 +141,21 @@ impl Running {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits until it has ended; how, and what it has logged.
-    pub(crate) fn gone(&self) -> (ExitStatus, String) {
+    /// Waits until the process has ended; how. Another may still write to its log.
+    pub(crate) fn died(&self) -> ExitStatus {
         let clock = Clock::start();
-        let status = loop {
+        loop {
             if let Some(status) = self.child.lock().unwrap().try_wait().unwrap() {
-                break status;
+                return status;
             }
             assert!(clock.now() < PATIENCE, "it does not end:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
-        };
+        }
+    }
+
+    /// Waits until it has ended; how, and what it has logged.
+    pub(crate) fn gone(&self) -> (ExitStatus, String) {
+        let status = self.died();
         let (log, changed) = &*self.log;
         let mut log = log.lock().unwrap();
         while !log.ended {

@@ -27,6 +27,7 @@ mod satellite;
 mod bulk;
 mod closing;
 mod idle;
+mod killed;
 mod operated;
 mod options;
 mod paths;

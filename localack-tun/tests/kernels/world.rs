@@ -3,6 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -36,10 +37,13 @@ pub(crate) fn number() -> u64 {
 pub(crate) struct World {
     // In the order in which they have to go.
     run: Option<Running>,
+    /// Those that were killed, whose files the next ones have taken over.
+    killed: Vec<Running>,
     link: Option<Satellite>,
     gateway: Gateway,
     config: Scratch,
     socket: Scratch,
+    kept: Scratch,
     test: String,
     sides: [&'static str; 2],
     /// The server's addresses, one of each IP version.
@@ -64,10 +68,12 @@ impl World {
         fs::write(&config.0, text).unwrap();
         Self {
             run: None,
+            killed: Vec::new(),
             link: None,
             gateway,
             config,
             socket,
+            kept: Scratch::new(&format!("{test}.kept")),
             test,
             sides: ["in0", "out0"],
             servers: FAMILIES.map(|family| family.server.parse().unwrap()),
@@ -91,6 +97,25 @@ impl World {
         world.sides[1] = "sat0";
         world.servers = Satellite::SERVERS.map(|server| server.parse().unwrap());
         world
+    }
+
+    /// Has the program keep its connections in a file, for a successor to find within `hold`.
+    pub(crate) fn that_keeps(self, hold: &str) -> Self {
+        let text = fs::read_to_string(&self.config.0).unwrap();
+        let kept = self.kept.0.display();
+        let lines = format!("[engine]\nstate = \"{kept}\"\nhold = \"{hold}\"\n");
+        fs::write(&self.config.0, text.replace("[engine]\n", &lines)).unwrap();
+        self
+    }
+
+    /// The file in which connections are kept.
+    pub(crate) fn kept(&self) -> &Path {
+        &self.kept.0
+    }
+
+    /// Everything about the gateway's routing.
+    pub(crate) fn dump(&self) -> BTreeSet<String> {
+        self.gateway.dump()
     }
 
     /// Puts the inner side on a VLAN, if the kernel can.
@@ -168,6 +193,20 @@ impl World {
         let log = run.ended(0);
         assert!(log.contains("octets_lost=0"), "{log}");
         log
+    }
+
+    /// Kills the program; how to read what its watchdog says.
+    pub(crate) fn kill(&mut self) -> &Running {
+        let run = self.run.take().unwrap();
+        run.signal(Signal::SIGKILL);
+        run.died();
+        self.killed.push(run);
+        self.killed.last().unwrap()
+    }
+
+    /// What the program has logged.
+    pub(crate) fn log(&self) -> String {
+        self.run.as_ref().unwrap().log()
     }
 
     /// Asks or tells the program something.

@@ -18,8 +18,8 @@ use crate::cli::Failure;
 /// A place.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// Where packets are forwarded.
-    Forwarding(Plan),
+    /// Where packets are forwarded; whether its devices outlive the process.
+    Forwarding(Plan, bool),
     /// Where a port is, on that side of the engine, in its bridge.
     Bridge(CutPlan, Port),
     /// Where this machine's own packets go out and come in, with what is below IP there.
@@ -57,6 +57,13 @@ impl Place {
     /// The place that the settings and the command line name.
     pub(super) fn of(settings: &Settings, given: &SteeringArgs) -> Result<Self, Failure> {
         let devices = [given.inner_device.clone(), given.outer_device.clone()];
+        let keeps = settings.engine.state.is_some();
+        if keeps && (settings.port.is_some() || settings.host) {
+            return Err(Failure::usage(
+                "`state` in [engine] is for packets that are forwarded: neither a port of a bridge nor this \
+                 machine's own connections outlive a gateway",
+            ));
+        }
         if let Some((side, port)) = &settings.port {
             if given.set_forwarding || given.ipv4_only || given.ipv6_only {
                 return Err(Failure::usage(
@@ -88,7 +95,7 @@ impl Place {
         plan.ipv4 = !given.ipv6_only;
         plan.ipv6 = !given.ipv4_only;
         plan.set_forwarding = given.set_forwarding;
-        Ok(Self::Forwarding(plan))
+        Ok(Self::Forwarding(plan, keeps))
     }
 
     /// The same where this machine is the inner side.
@@ -113,7 +120,7 @@ impl Place {
     /// Undoes what a run that was killed has left.
     pub(super) fn cleanup(&self, state: &Path) -> Result<Leftovers, Failure> {
         match self {
-            Self::Forwarding(_) => steer::cleanup(state),
+            Self::Forwarding(..) => steer::cleanup(state),
             Self::Bridge(..) => Cut::cleanup(state),
             Self::Host(..) => Host::cleanup(state),
         }
@@ -123,7 +130,7 @@ impl Place {
     /// The largest IP packets that go out on either side, inner first, in octets.
     pub(super) fn mtu(&self) -> Result<[u16; 2], Failure> {
         let mtu = match self {
-            Self::Forwarding(plan) => {
+            Self::Forwarding(plan, _) => {
                 steer::mtu(&plan.inner).and_then(|inner| Ok([inner, steer::mtu(&plan.outer)?]))
             }
             Self::Bridge(plan, _) => plan.mtu().map(|mtu| [mtu; 2]),
@@ -136,7 +143,7 @@ impl Place {
     /// What the devices carry.
     pub(super) const fn layer(&self) -> Layer {
         match self {
-            Self::Forwarding(_) => Layer::Ip,
+            Self::Forwarding(..) => Layer::Ip,
             Self::Bridge(..) | Self::Host(_, Lower::Ethernet) => Layer::Ethernet,
             Self::Host(_, Lower::Bare) => Layer::UnroutedIp,
         }
@@ -152,7 +159,8 @@ impl Place {
     fn open(&self, name: &InterfaceName, queues: u16) -> Result<Vec<SyncDevice>, Failure> {
         let end: End = name.as_str().parse().map_err(Failure::usage)?;
         match self {
-            Self::Forwarding(_) => device::open_queues(&end, queues),
+            Self::Forwarding(_, false) => device::open_queues(&end, queues),
+            Self::Forwarding(_, true) => device::open_lasting_queues(&end, queues),
             Self::Bridge(..) | Self::Host(_, Lower::Ethernet) => {
                 device::open_tap_queues(&end, queues)
             }
@@ -164,7 +172,7 @@ impl Place {
     /// The devices, the inner side's first.
     const fn device_names(&self) -> [&InterfaceName; 2] {
         match self {
-            Self::Forwarding(plan) => [&plan.inner_device, &plan.outer_device],
+            Self::Forwarding(plan, _) => [&plan.inner_device, &plan.outer_device],
             Self::Bridge(plan, Port::Inner) => [&plan.near_device, &plan.far_device],
             Self::Bridge(plan, Port::Outer) => [&plan.far_device, &plan.near_device],
             Self::Host(plan, _) => [&plan.inner_device, &plan.outer_device],
@@ -174,7 +182,8 @@ impl Place {
     /// Has the kernel hand packets over.
     pub(super) fn take(&self, state: &Path) -> Result<Taken, Failure> {
         match self {
-            Self::Forwarding(plan) => Steering::install(plan, state).map(Taken::Forwarding),
+            Self::Forwarding(plan, false) => Steering::install(plan, state).map(Taken::Forwarding),
+            Self::Forwarding(plan, true) => Steering::resume(plan, state).map(Taken::Forwarding),
             Self::Bridge(plan, _) => Cut::install(plan, state).map(Taken::Bridge),
             Self::Host(plan, _) => {
                 let mut back = self.open(&plan.return_device, 1)?;
@@ -190,7 +199,7 @@ impl Place {
     /// What is on either side, the inner one first.
     pub(super) fn sides(&self) -> [String; 2] {
         match self {
-            Self::Forwarding(plan) => [plan.inner.to_string(), plan.outer.to_string()],
+            Self::Forwarding(plan, _) => [plan.inner.to_string(), plan.outer.to_string()],
             Self::Bridge(plan, Port::Inner) => [plan.port.to_string(), "its bridge".to_owned()],
             Self::Bridge(plan, Port::Outer) => ["its bridge".to_owned(), plan.port.to_string()],
             Self::Host(plan, _) => ["this machine".to_owned(), plan.outer.to_string()],
@@ -201,17 +210,27 @@ impl Place {
     pub(super) fn devices(&self) -> Vec<&str> {
         let mut names = self.device_names().map(InterfaceName::as_str).to_vec();
         match self {
-            Self::Forwarding(_) => {}
+            Self::Forwarding(..) => {}
             Self::Bridge(plan, _) => names.push(plan.cable.as_str()),
             Self::Host(plan, _) => names.push(plan.return_device.as_str()),
         }
         names
     }
 
+    /// Removes the devices that do not vanish by themselves.
+    pub(super) fn remove_devices(&self) -> Result<(), Failure> {
+        if let Self::Forwarding(_, true) = self {
+            for device in self.device_names() {
+                steer::remove_device(device).map_err(Failure::runtime)?;
+            }
+        }
+        Ok(())
+    }
+
     /// How packets are steered, where that is by rules and routes.
     pub(super) const fn plan(&self) -> Option<&Plan> {
         match self {
-            Self::Forwarding(plan) => Some(plan),
+            Self::Forwarding(plan, _) => Some(plan),
             Self::Bridge(..) | Self::Host(..) => None,
         }
     }
@@ -219,7 +238,7 @@ impl Place {
     /// Which TCP it serves.
     pub(super) const fn what(&self) -> &'static str {
         match self {
-            Self::Forwarding(_) => "forwarded",
+            Self::Forwarding(..) => "forwarded",
             Self::Bridge(..) => "bridged",
             Self::Host(..) => "this machine's",
         }

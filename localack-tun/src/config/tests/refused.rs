@@ -211,6 +211,7 @@ fn limits_of_the_engine_have_ranges() {
                 "drain_patience = \"1h\"",
                 "18: `drain_patience`: 1h is not between 0s and 30min",
             ),
+            ("hold = \"1h\"", "8: `hold`: 1h is not between 0s and 30min"),
             (
                 "drain_deadline = \"1h\"",
                 "18: `drain_deadline`: 1h is not between 0s and 30min",

@@ -1,0 +1,86 @@
+//! A second process that waits for the death of the gateway, for connections that are to outlive it.
+//!
+//! It is the same program with the same arguments, and asks nothing of the gateway: an end of a pipe is
+//! closed when that dies, however it dies. Then it waits as long as the connections may, and if nobody has
+//! taken them over it ends them in good order.
+
+use core::sync::atomic::AtomicBool;
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use std::{env, thread};
+
+use localack_tun::clock::Clock;
+use localack_tun::gateway;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// The program that runs, even if its file was replaced.
+const ITSELF: &str = "/proc/self/exe";
+/// What the gateway says when it ends in good order.
+const DONE: &[u8] = b"done\n";
+/// How often the state file is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// Who owns the file for so long has begun, and has a watchdog of its own.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// A watchdog that waits.
+#[derive(Debug)]
+pub(super) struct Watchdog(Child);
+
+impl Watchdog {
+    /// Sets one to watch this process.
+    pub(super) fn start(flag: &str) -> io::Result<Self> {
+        let mut command = Command::new(ITSELF);
+        command.args(env::args_os().skip(1)).arg(flag);
+        // A terminal's Ctrl-C is not for it.
+        command.process_group(0).stdin(Stdio::piped());
+        command.spawn().map(Self)
+    }
+
+    /// There is nothing left to watch.
+    pub(super) fn dismiss(mut self) {
+        if let Some(mut pipe) = self.0.stdin.take() {
+            let _ = pipe.write_all(DONE);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// Has the process go on whatever whoever stops its gateway tells the whole group.
+pub(super) fn ignore_signals() -> io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of the process that has started this one. Whether it has died, rather than ended.
+pub(super) fn wait_for_death() -> bool {
+    let mut said = Vec::new();
+    // A pipe that breaks is closed.
+    let _ = io::stdin().lock().read_to_end(&mut said);
+    !said.ends_with(DONE)
+}
+
+/// Waits as long as the connections in the state file may. Whether nobody has taken them over.
+pub(super) fn wait_for_successor(state: &Path, hold: Duration) -> bool {
+    let clock = Clock::start();
+    let mut owned_since = None;
+    loop {
+        let now = clock.now();
+        if gateway::is_orphaned(state) {
+            owned_since = None;
+            if now >= hold {
+                return true;
+            }
+        } else if !state.exists() || now.saturating_sub(*owned_since.get_or_insert(now)) >= SETTLED
+        {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+}

@@ -1,0 +1,399 @@
+//! The file that keeps the engines' memory when their process is gone.
+//!
+//! A page of text says what the rest is (the [`Title`]); then comes the memory of each queue's engine. The
+//! process that has the file locked is its owner, and a lock ends with its process, however that ends. Who
+//! finds a file that nobody owns goes on with what is in it ([`Engine::attach`](localack_core::Engine::attach)).
+
+use core::time::Duration;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use localack_core::{Geometry, LAYOUT};
+use nix::fcntl::{OFlag, posix_fallocate};
+use serde::{Deserialize, Serialize};
+
+use super::memory::{self, Memory, MemoryError};
+use crate::clock::Clock;
+use crate::config::EngineSettings;
+
+/// How every such file begins.
+const MAGIC: &str = "localack-tun connections, version 1\n";
+/// Octets before the memory of the first queue.
+const TITLE: u64 = 4096;
+/// The length of a file, and of each queue's part, is a multiple of a huge page.
+const GRAIN: u64 = 2 << 20;
+/// How long a lock is waited for: somebody may just be looking whether there is an owner.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why a state file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// The system refuses something.
+    #[error("{}: {error}", path.display())]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        error: io::Error,
+    },
+    /// Another process has it.
+    #[error("{}: a gateway with these connections is running (process {pid})", path.display())]
+    Running {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        pid: u32,
+    },
+    /// It is not ours to read or write.
+    #[error(
+        "{}: belongs to another user, or others may read or write it; connections are private (mode 0600)",
+        .0.display()
+    )]
+    Exposed(PathBuf),
+    /// It is something else, or damaged.
+    #[error("{}: is no state file of a gateway, or a damaged one; it is left alone", .0.display())]
+    Foreign(PathBuf),
+    /// The connections in it are those of another build.
+    #[error(
+        "{}: the connections in it were left by another build (layout {theirs:08x}, this one has {:08x}): \
+         only that build can go on with them. Start it again and let it drain (SIGTERM), or remove the file: \
+         then they are lost, and their ends not told", path.display(), LAYOUT
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// The layout of the build that has left it.
+        theirs: u32,
+    },
+    /// The engines in it have other sizes than the settings say.
+    #[error(
+        "{}: there are connections in it, of engines whose `{key}` was different: set it as it was (see the \
+         log of the earlier start) until these connections are drained, or remove the file: then they are \
+         lost, and their ends not told", path.display()
+    )]
+    Sizes {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        key: &'static str,
+    },
+    /// There is no memory for it.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+/// What the file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Title {
+    layout: u32,
+    pid: u32,
+    /// The run of the machine, outside which its monotonic clock means nothing.
+    boot: String,
+    /// What that clock said when the engines' clocks were at zero.
+    began_ns: u64,
+    /// The same of the wall clock, since 1970.
+    began_unix_ns: u64,
+    queues: u16,
+    flows: usize,
+    index: usize,
+    blocks: usize,
+    arena: usize,
+    paths: usize,
+    engine_key: [u64; 2],
+    spread_key: [u64; 2],
+}
+
+impl Title {
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            flows: self.flows,
+            index: self.index,
+            blocks: self.blocks,
+            arena: self.arena,
+            paths: self.paths,
+        }
+    }
+
+    /// The setting that the sizes differ by.
+    fn difference(&self, settings: &EngineSettings) -> Option<&'static str> {
+        let (own, wanted) = (self.geometry(), settings.per_queue());
+        if self.queues != settings.queues {
+            Some("queues")
+        } else if own.flows != wanted.flows || own.index != wanted.index {
+            Some("flows")
+        } else if own.paths != wanted.paths {
+            Some("networks")
+        } else if own.blocks != wanted.blocks || own.arena != wanted.arena {
+            Some("buffer")
+        } else {
+            None
+        }
+    }
+}
+
+/// How the connections in a file were left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// There are none.
+    Nothing,
+    /// Their engines were stopped, whyever.
+    Connections,
+    /// The same, and the machine was started anew since.
+    BeforeReboot,
+}
+
+/// A state file, locked.
+#[derive(Debug)]
+pub(super) struct Keep {
+    path: PathBuf,
+    file: File,
+    title: Title,
+    pub(super) left: Left,
+}
+
+impl Keep {
+    /// Opens or makes the file, and becomes its owner.
+    pub(super) fn open(
+        path: &Path,
+        settings: &EngineSettings,
+        keys: impl FnOnce() -> Result<[[u64; 2]; 2], io::Error>,
+    ) -> Result<Self, KeepError> {
+        let failed = |error| KeepError::System {
+            path: path.to_owned(),
+            error,
+        };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(path)
+            .map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if about.uid() != nix::unistd::geteuid().as_raw() || about.mode() & 0o077 != 0 {
+            return Err(KeepError::Exposed(path.to_owned()));
+        }
+        lock(&file, path)?;
+        let title = read_title(&file, path)?;
+        let Some(mut title) = title else {
+            return Self::begin(path, file, settings, keys);
+        };
+        if title.layout != LAYOUT {
+            return Err(KeepError::Layout {
+                path: path.to_owned(),
+                theirs: title.layout,
+            });
+        }
+        if let Some(key) = title.difference(settings) {
+            return Err(KeepError::Sizes {
+                path: path.to_owned(),
+                key,
+            });
+        }
+        let boot = boot().map_err(failed)?;
+        let left = if title.boot == boot {
+            Left::Connections
+        } else {
+            Left::BeforeReboot
+        };
+        title.pid = std::process::id();
+        let keep = Self {
+            path: path.to_owned(),
+            file,
+            title,
+            left,
+        };
+        keep.write_title().map_err(failed)?;
+        Ok(keep)
+    }
+
+    fn begin(
+        path: &Path,
+        file: File,
+        settings: &EngineSettings,
+        keys: impl FnOnce() -> Result<[[u64; 2]; 2], io::Error>,
+    ) -> Result<Self, KeepError> {
+        let failed = |error| KeepError::System {
+            path: path.to_owned(),
+            error,
+        };
+        let [engine_key, spread_key] = keys().map_err(failed)?;
+        let geometry = settings.per_queue();
+        let keep = Self {
+            path: path.to_owned(),
+            title: Title {
+                layout: LAYOUT,
+                pid: std::process::id(),
+                boot: boot().map_err(failed)?,
+                began_ns: now_ns(),
+                began_unix_ns: unix_ns(),
+                queues: settings.queues,
+                flows: geometry.flows,
+                index: geometry.index,
+                blocks: geometry.blocks,
+                arena: geometry.arena,
+                paths: geometry.paths,
+                engine_key,
+                spread_key,
+            },
+            file,
+            left: Left::Nothing,
+        };
+        let made = keep.reserve().and_then(|()| keep.write_title());
+        made.inspect_err(|_| drop(fs::remove_file(path)))
+            .map_err(failed)?;
+        Ok(keep)
+    }
+
+    /// Has the system set the memory aside, so that there is enough when it is written to.
+    fn reserve(&self) -> io::Result<()> {
+        // What a start that was interrupted has left.
+        self.file.set_len(0)?;
+        let length = self.offset(self.title.queues);
+        let length = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        posix_fallocate(&self.file, 0, length).map_err(Into::into)
+    }
+
+    fn write_title(&self) -> io::Result<()> {
+        let mut text = MAGIC.to_owned();
+        text.push_str(&serde_json::to_string(&self.title)?);
+        text.push('\n');
+        let mut page = text.into_bytes();
+        let room = usize::try_from(TITLE).unwrap_or(usize::MAX);
+        if page.len() >= room {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        page.resize(room, 0);
+        self.file.write_all_at(&page, 0)
+    }
+
+    /// Where the memory of a queue begins.
+    fn offset(&self, queue: u16) -> u64 {
+        let octets = memory::octets(&self.title.geometry());
+        let part = octets.next_multiple_of(GRAIN);
+        part.saturating_mul(queue.into()).saturating_add(GRAIN)
+    }
+
+    /// The memory of all queues. To be asked for once.
+    pub(super) fn memories(&self, prefault: bool) -> Result<Vec<Memory>, KeepError> {
+        let geometry = self.title.geometry();
+        (0..self.title.queues)
+            .map(|queue| Memory::in_file(&self.file, self.offset(queue), &geometry, prefault))
+            .collect::<io::Result<_>>()
+            .map_err(|error| KeepError::System {
+                path: self.path.clone(),
+                error,
+            })
+    }
+
+    /// The clock of the engines in it.
+    pub(super) fn clock(&self) -> Clock {
+        let since = match self.left {
+            Left::Nothing | Left::Connections => now_ns().saturating_sub(self.title.began_ns),
+            Left::BeforeReboot => unix_ns().saturating_sub(self.title.began_unix_ns),
+        };
+        Clock::started_before(Duration::from_nanos(since))
+    }
+
+    /// The secrets of the engines' tables and of the choice among queues.
+    pub(super) fn keys(&self) -> [[u64; 2]; 2] {
+        [self.title.engine_key, self.title.spread_key]
+    }
+
+    /// Removes the file: nothing in it is of use to anybody.
+    pub(super) fn remove(self) -> Result<(), KeepError> {
+        fs::remove_file(&self.path).map_err(|error| KeepError::System {
+            path: self.path,
+            error,
+        })
+    }
+}
+
+/// Whether there are connections in a state file that no gateway looks after.
+#[must_use]
+pub fn is_orphaned(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    file.try_lock_shared().is_ok() && matches!(read_title(&file, path), Ok(Some(_)))
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), KeepError> {
+    let mut left = PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if left.is_zero() => {
+                let title = read_title(file, path).ok().flatten();
+                return Err(KeepError::Running {
+                    path: path.to_owned(),
+                    pid: title.map_or(0, |title| title.pid),
+                });
+            }
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(LOOK);
+                left = left.saturating_sub(LOOK);
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(KeepError::System {
+                    path: path.to_owned(),
+                    error,
+                });
+            }
+        }
+    }
+}
+
+/// What a file says of itself; `None` if nothing was ever finished in it.
+fn read_title(file: &File, path: &Path) -> Result<Option<Title>, KeepError> {
+    let foreign = || KeepError::Foreign(path.to_owned());
+    let room = usize::try_from(TITLE).unwrap_or(usize::MAX);
+    let mut page = vec![0; room];
+    let mut at = 0;
+    while at < room {
+        let rest = page.get_mut(at..).unwrap_or_default();
+        let offset = u64::try_from(at).unwrap_or(u64::MAX);
+        match file.read_at(rest, offset) {
+            Ok(0) => break,
+            Ok(more) => at += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(KeepError::System {
+                    path: path.to_owned(),
+                    error,
+                });
+            }
+        }
+    }
+    page.truncate(at);
+    if page.iter().all(|&octet| octet == 0) {
+        return Ok(None);
+    }
+    let text = page.split(|&octet| octet == 0).next().unwrap_or_default();
+    let text = core::str::from_utf8(text).map_err(|_| foreign())?;
+    let text = text.strip_prefix(MAGIC).ok_or_else(foreign)?;
+    serde_json::from_str(text).map(Some).map_err(|_| foreign())
+}
+
+fn boot() -> io::Result<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(text.trim().to_owned())
+}
+
+fn now_ns() -> u64 {
+    u64::try_from(Clock::machine_time().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn unix_ns() -> u64 {
+    u64::try_from(Clock::start().stamp(Duration::ZERO).as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,159 @@
+//! The program dies, and its connections do not.
+
+use core::time::Duration;
+use std::io::ErrorKind;
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use localack_tun::clock::Clock;
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::Rng;
+
+use crate::common::privileged;
+use crate::content::{Received, receive, send};
+use crate::world::{BOTH_WAYS, World, number, until};
+
+/// How often the program dies.
+fn deaths() -> u32 {
+    if crate::is_long() { 100 } else { 8 }
+}
+
+/// What became of one stream.
+struct Carried {
+    number: u64,
+    /// Whether its sender believes that all of it has arrived.
+    believed: bool,
+    received: Received,
+}
+
+/// Sends a stream from one end of a connection to the other, whatever happens to it.
+fn try_to_carry(from: &TcpStream, to: &TcpStream, octets: u64) -> Carried {
+    let number = number();
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            send(from, number, octets)?;
+            from.shutdown(Shutdown::Write)
+        });
+        let received = receive(to);
+        Carried {
+            number,
+            believed: sender.join().unwrap().is_ok(),
+            received,
+        }
+    })
+}
+
+/// A random number that a failure names.
+fn seed() -> u64 {
+    let given = std::env::var("LOCALACK_SEED").ok();
+    let given = given.and_then(|seed| seed.parse().ok());
+    given.unwrap_or_else(|| getrandom::u64().unwrap())
+}
+
+#[test]
+fn connections_outlive_a_gateway_that_is_killed_again_and_again() {
+    if !privileged() {
+        return;
+    }
+    // Enough that they are under way until the last death.
+    let octets = if crate::is_long() { 12 << 20 } else { 2 << 20 };
+    let seed = seed();
+    eprintln!("LOCALACK_SEED={seed} replays it");
+    let mut random = Pcg64Mcg::new(seed.into());
+    let mut world = World::bare_over("killed", "--delay 30ms --rate 50mbit", BOTH_WAYS)
+        .that_keeps("30s")
+        .started();
+    let connections: Vec<_> = (0..50)
+        .map(|n| world.connect(world.servers[n % 2]))
+        .collect();
+    let (mut whole, mut reset) = (0, 0);
+    thread::scope(|scope| {
+        let carriers: Vec<_> = connections
+            .iter()
+            .map(|[near, far]| {
+                scope.spawn(move || {
+                    thread::scope(|scope| {
+                        let out = scope.spawn(|| try_to_carry(near, far, octets));
+                        let back = try_to_carry(far, near, octets);
+                        [out.join().unwrap(), back]
+                    })
+                })
+            })
+            .collect();
+        for _ in 0..deaths() {
+            thread::sleep(Duration::from_millis(u64::from(random.next_u32() % 700)));
+            world.kill();
+            thread::sleep(Duration::from_millis(u64::from(random.next_u32() % 300)));
+            world.start();
+            let log = world.log();
+            assert!(log.contains("its connections go on"), "{log}");
+        }
+        for carrier in carriers {
+            for carried in carrier.join().unwrap() {
+                if carried.received.error.is_none() && carried.received.octets == octets {
+                    carried.received.is_whole(carried.number, octets);
+                    whole += 1;
+                } else {
+                    // Cut short, but its beginning is right, and both ends know.
+                    carried.received.is_a_beginning(carried.number);
+                    assert!(
+                        carried.received.error == Some(ErrorKind::ConnectionReset)
+                            || !carried.believed,
+                        "seed {seed}: lost in silence: {:?}",
+                        carried.received
+                    );
+                    reset += 1;
+                }
+            }
+        }
+    });
+    eprintln!("{} deaths: {whole} streams whole, {reset} reset", deaths());
+    // Each death costs the one connection at most that was being worked on, and how often there is one
+    // depends on how long the work takes: a debug build is at it most of the time.
+    let most = if cfg!(debug_assertions) {
+        2 * deaths()
+    } else {
+        (whole + reset) / 50
+    };
+    assert!(reset <= most, "{whole} whole, {reset} reset");
+    world.stop();
+    assert!(!world.kept().exists());
+}
+
+#[test]
+fn a_gateway_that_nobody_follows_ends_its_connections_loudly() {
+    if !privileged() {
+        return;
+    }
+    let mut world = World::bare_over("orphan", "--delay 200ms", "").that_keeps("1s");
+    let before = world.dump();
+    world.start();
+    let [near, far] = world.connect(world.servers[0]);
+    let [idle, other] = world.connect(world.servers[1]);
+    send(&near, number(), 200_000).unwrap();
+    send(&idle, 7, 1000).unwrap();
+    until("custody", || {
+        world
+            .flows()
+            .iter()
+            .any(|flow| flow.inner_to_outer.debt > 50_000)
+    });
+    let clock = Clock::start();
+    let dead = world.kill();
+    let log = dead.wait_for("steering is undone", 1);
+    assert!(clock.now() >= Duration::from_secs(1));
+    assert!(
+        log.contains("its connections wait for another one"),
+        "{log}"
+    );
+    assert!(log.contains("of 1 connections were acknowledged"), "{log}");
+    let error = receive(&near).error;
+    assert_eq!(error, Some(ErrorKind::ConnectionReset));
+    assert_eq!(receive(&far).error, Some(ErrorKind::ConnectionReset));
+    // One that owes nothing goes on by plain forwarding.
+    send(&idle, 8, 1000).unwrap();
+    idle.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(receive(&other).octets, 2000);
+    assert!(!world.kept().exists());
+    until("everything undone", || world.dump() == before);
+}
