@@ -201,6 +201,22 @@ fn h12_4_stalled_flows_hold_half_of_the_pool_at_most_before_new_ones_are_left_al
 }
 
 #[test]
+fn h12_4_half_of_the_pool_is_not_yet_too_much() {
+    let mut memory = Memory::new(16, 64, 1536);
+    let mut world = World::new(&mut memory);
+    let _ = world.uploads(1001, 20 * 1536);
+    let _ = world.uploads(1002, 12 * 1536);
+    assert_eq!(world.engine.blocks_used(), 32);
+    world.waits(Duration::from_secs(70));
+    assert_eq!(world.uploads(1003, 1), Verdict::Pass(PassReason::Handshake));
+    assert_eq!(world.refused_for_memory(), 0, "{:?}", world.news.events);
+    assert_eq!(world.engine.blocks_used(), 33);
+    world.waits(Duration::from_secs(70));
+    assert_eq!(world.uploads(1004, 0), Verdict::Pass(PassReason::PoolFull));
+    assert_eq!(world.refused_for_memory(), 1, "{:?}", world.news.events);
+}
+
+#[test]
 fn h12_4_a_receiver_that_answers_from_behind_a_closed_window_for_30_s_has_stalled() {
     for sack in [false, true] {
         for room in [1460, 60_000] {

@@ -4,9 +4,9 @@ use core::error::Error;
 use std::collections::HashSet;
 
 use localack_core::{
-    AbsorbReason, Config, ConfigError, Direction, DropReason, Event, FlowConfig, Instant,
-    PacketMeta, PassReason, Poll, Port, SeqNum, SeqRange, Service, Sink, SinkFull, Transmit,
-    TransmitKind, UnknownFlow, Verdict,
+    AbsorbReason, AttachError, Config, ConfigError, Direction, DropReason, Event, FlowConfig,
+    Instant, PacketMeta, PassReason, Poll, Port, SeqNum, SeqRange, Service, Sink, SinkFull,
+    Transmit, TransmitKind, UnknownFlow, Verdict,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Flags, Layout};
@@ -180,6 +180,46 @@ fn every_verdict_is_counted_and_a_flow_is_found_by_its_id_while_it_lives() {
     }
 }
 
+/// Who watches the memory of a gateway sees what is held, and that it is given back.
+#[test]
+fn blocks_are_in_use_while_they_hold_something() {
+    let mut memory = Memory::new(4, 64, 1536);
+    let policy = at_once(FlowConfig::inner_local_ack());
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), policy);
+    lab.shake(0, 0, 3);
+    assert_eq!(lab.engine.blocks_used(), 0);
+    // 6000 octets need four blocks, and no more.
+    for number in 0..6 {
+        lab.says(10, Port::Inner, 1 + number * MSS, 1, 60_000, MSS);
+    }
+    assert_eq!(lab.engine.blocks_used(), 4);
+    lab.says(20, Port::Outer, 1, 1 + 6 * MSS, 60_000, 0);
+    assert_eq!(lab.engine.blocks_used(), 0);
+}
+
+/// What a packet has settled, no poll has to see to: whoever waits for the next deadline may sleep on.
+#[test]
+fn what_is_settled_by_a_packet_asks_for_no_poll() {
+    let mut memory = Memory::new(4, 64, 1536);
+    let policy = at_once(FlowConfig::inner_local_ack());
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), policy);
+    lab.shake(0, 0, 3);
+    lab.until(1_000);
+    let (id, now) = (lab.id(), lab.tape.now);
+    let asked = lab
+        .engine
+        .set_service(id, Direction::InnerToOuter, Service::LocalAck, now);
+    assert_eq!(asked, Ok(()));
+    assert_eq!(lab.engine.next_deadline(), Some(now));
+    let mut packet = segment(Port::Outer, Flags::ACK, 1, 1, 60_000, 0).encode(Layout::Aligned);
+    let meta = PacketMeta::default();
+    let _ = lab
+        .engine
+        .ingest(Port::Outer, now, &mut packet, meta, &mut lab.tape);
+    let due = lab.engine.next_deadline();
+    assert!(due.is_none_or(|due| due > now), "{due:?} at {now:?}");
+}
+
 #[test]
 fn names_and_errors_say_what_they_are() {
     let errors = [
@@ -191,7 +231,11 @@ fn names_and_errors_say_what_they_are() {
     ];
     let mut texts: HashSet<String> = errors.iter().map(ToString::to_string).collect();
     texts.insert(UnknownFlow.to_string());
-    assert_eq!(texts.len(), errors.len() + 1);
+    let refusals = [AttachError::Empty, AttachError::Layout, AttachError::Sizes];
+    texts.extend(refusals.iter().map(ToString::to_string));
+    assert_eq!(texts.len(), errors.len() + 1 + refusals.len());
+    let inner = AttachError::Config(ConfigError::Index).to_string();
+    assert_eq!(inner, ConfigError::Index.to_string());
     assert!(texts.iter().all(|text| text.len() > 10), "{texts:?}");
     let error: &dyn Error = &UnknownFlow;
     assert!(error.source().is_none());

@@ -4,6 +4,7 @@
 mod bounds;
 mod cases;
 mod model;
+mod rebuild;
 mod sent;
 
 use std::vec;
