@@ -250,6 +250,13 @@ impl Run {
             hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
             "the gateway has died: its connections wait for another one"
         );
+        match place.hold(state) {
+            Ok(connections) => info!(
+                connections,
+                "others pass without an engine; these wait, for octets of theirs may be in custody"
+            ),
+            Err(failure) => warn!("all connections wait: {}", failure.message),
+        }
         if !watchdog::wait_for_successor(state, hold) {
             return Ok(());
         }

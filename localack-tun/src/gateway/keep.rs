@@ -11,11 +11,14 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use localack_core::{Geometry, LAYOUT};
+use localack_core::{
+    AttachError, Config, Direction, DirectionMode, Engine, FlowConfig, FlowInfo, FlowKey,
+    FlowState, Geometry, LAYOUT,
+};
 use nix::fcntl::{OFlag, posix_fallocate};
 use serde::{Deserialize, Serialize};
 
-use super::memory::{self, Memory, MemoryError};
+use super::memory::{self, Memory, MemoryError, Sharing};
 use crate::clock::Clock;
 use crate::config::EngineSettings;
 
@@ -117,6 +120,21 @@ impl Title {
             arena: self.arena,
             paths: self.paths,
         }
+    }
+
+    /// Where the memory of a queue begins.
+    fn offset(&self, queue: u16) -> u64 {
+        let octets = memory::octets(&self.geometry());
+        let part = octets.next_multiple_of(GRAIN);
+        part.saturating_mul(queue.into()).saturating_add(GRAIN)
+    }
+
+    /// The memory of all queues.
+    fn memories(&self, file: &File, prefault: bool, sharing: Sharing) -> io::Result<Vec<Memory>> {
+        let geometry = self.geometry();
+        (0..self.queues)
+            .map(|queue| Memory::in_file(file, self.offset(queue), &geometry, prefault, sharing))
+            .collect()
     }
 
     /// The setting that the sizes differ by.
@@ -259,7 +277,7 @@ impl Keep {
     fn reserve(&self) -> io::Result<()> {
         // What a start that was interrupted has left.
         self.file.set_len(0)?;
-        let length = self.offset(self.title.queues);
+        let length = self.title.offset(self.title.queues);
         let length = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
         posix_fallocate(&self.file, 0, length).map_err(Into::into)
     }
@@ -277,19 +295,10 @@ impl Keep {
         self.file.write_all_at(&page, 0)
     }
 
-    /// Where the memory of a queue begins.
-    fn offset(&self, queue: u16) -> u64 {
-        let octets = memory::octets(&self.title.geometry());
-        let part = octets.next_multiple_of(GRAIN);
-        part.saturating_mul(queue.into()).saturating_add(GRAIN)
-    }
-
     /// The memory of all queues. To be asked for once.
     pub(super) fn memories(&self, prefault: bool) -> Result<Vec<Memory>, KeepError> {
-        let geometry = self.title.geometry();
-        (0..self.title.queues)
-            .map(|queue| Memory::in_file(&self.file, self.offset(queue), &geometry, prefault))
-            .collect::<io::Result<_>>()
+        self.title
+            .memories(&self.file, prefault, Sharing::Shared)
             .map_err(|error| KeepError::System {
                 path: self.path.clone(),
                 error,
@@ -326,6 +335,59 @@ pub fn is_orphaned(path: &Path) -> bool {
         return false;
     };
     file.try_lock_shared().is_ok() && matches!(read_title(&file, path), Ok(Some(_)))
+}
+
+/// The connections in a state file that are served, as long as no gateway looks after it. The file stays as it
+/// is.
+///
+/// # Errors
+///
+/// [`KeepError`] if there are none that this build knows.
+pub fn served_in(path: &Path) -> Result<Vec<FlowKey>, KeepError> {
+    let failed = |error| KeepError::System {
+        path: path.to_owned(),
+        error,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let title = read_title(&file, path)?.ok_or_else(|| KeepError::Foreign(path.to_owned()))?;
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(KeepError::Running {
+                path: path.to_owned(),
+                pid: title.pid,
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let mut served = Vec::new();
+    let memories = title.memories(&file, false, Sharing::Private);
+    for mut memory in memories.map_err(failed)? {
+        let foreign = || KeepError::Foreign(path.to_owned());
+        let storage = memory.storage().map_err(|_| foreign())?;
+        if !storage.head.is_used() {
+            continue;
+        }
+        let config = Config::new(title.engine_key);
+        let engine = Engine::attach(storage, config, FlowConfig::tracked());
+        let (engine, _) = engine.map_err(|error| match error {
+            AttachError::Layout => KeepError::Layout {
+                path: path.to_owned(),
+                theirs: title.layout,
+            },
+            _ => foreign(),
+        })?;
+        // One that is reset, or about to be, is not to be heard of by others either.
+        let is_served = |flow: &FlowInfo| {
+            let [out, back] = Direction::BOTH.map(|direction| flow.direction(direction).mode);
+            [out, back]
+                .iter()
+                .any(|&mode| mode != DirectionMode::Bypass)
+                || matches!(flow.state, FlowState::Resetting | FlowState::Tombstone)
+        };
+        served.extend(engine.flows().filter(is_served).map(|flow| flow.key));
+    }
+    Ok(served)
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), KeepError> {

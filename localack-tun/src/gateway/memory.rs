@@ -3,6 +3,8 @@
 mod map;
 mod room;
 
+pub(super) use map::Sharing;
+
 use std::fs::File;
 use std::io;
 
@@ -79,9 +81,10 @@ impl Memory {
         offset: u64,
         geometry: &Geometry,
         prefault: bool,
+        sharing: Sharing,
     ) -> io::Result<Self> {
         Ok(Self {
-            map: map::shared(file, offset, octets(geometry), prefault)?,
+            map: map::of_file(file, offset, octets(geometry), prefault, sharing)?,
             geometry: *geometry,
         })
     }

@@ -49,7 +49,6 @@
 //! - An interface that goes away is not followed when it comes back.
 
 mod hooks;
-mod nftables;
 
 use std::io;
 use std::path::Path;
@@ -58,11 +57,11 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMe
 use nix::errno::Errno;
 
 use self::hooks::Places;
-use self::nftables::Nftables;
 use super::error::SteerError;
 use super::links::{self, Link};
 use super::name::InterfaceName;
 use super::netlink::Netlink;
+use super::nftables::Nftables;
 use super::port::change;
 use super::state::{State, StateFile};
 use super::{Leftovers, open, sysctl, undo};

@@ -48,10 +48,12 @@
 
 mod bridge;
 mod error;
+mod hold;
 mod host;
 mod links;
 mod name;
 pub(crate) mod netlink;
+mod nftables;
 mod port;
 mod resume;
 mod rules;
@@ -64,6 +66,7 @@ use std::path::Path;
 
 pub use self::bridge::{Cut, CutPlan};
 pub use self::error::SteerError;
+pub use self::hold::hold;
 pub use self::host::{Host, HostPlan, Lower, Rest};
 use self::links::Link;
 pub use self::name::{InterfaceName, NameError};
@@ -391,6 +394,7 @@ pub fn cleanup(state_file: &Path) -> Result<Leftovers, SteerError> {
 /// Undoes everything that can be undone, whatever fails; the state file goes when nothing has.
 fn undo(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
     let mut netlink = open()?;
+    hold::release();
     if let Some(port) = file.as_ref().and_then(|file| file.state().port.as_ref()) {
         // Whoever takes a port makes no rules, and there may be others' whose owners live.
         port.give_back(&mut netlink)?;

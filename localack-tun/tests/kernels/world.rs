@@ -188,11 +188,16 @@ impl World {
 
     /// Stops the program as systemd does, and sees that nothing was lost; its log.
     pub(crate) fn stop(&mut self) -> String {
-        let run = self.run.take().unwrap();
-        run.signal(Signal::SIGTERM);
-        let log = run.ended(0);
+        let log = self.end();
         assert!(log.contains("octets_lost=0"), "{log}");
         log
+    }
+
+    /// The same where something may have been lost before.
+    pub(crate) fn end(&mut self) -> String {
+        let run = self.run.take().unwrap();
+        run.signal(Signal::SIGTERM);
+        run.ended(0)
     }
 
     /// Kills the program; how to read what its watchdog says.

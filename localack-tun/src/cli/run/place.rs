@@ -6,7 +6,7 @@ use std::path::Path;
 use localack_core::Port;
 use localack_tun::config::Settings;
 use localack_tun::device::{self, End};
-use localack_tun::gateway::Layer;
+use localack_tun::gateway::{self, Layer};
 use localack_tun::steer::{
     self, Cut, CutPlan, Host, HostPlan, InterfaceName, Leftovers, Lower, Plan, Rest, Steering,
 };
@@ -215,6 +215,16 @@ impl Place {
             Self::Host(plan, _) => names.push(plan.return_device.as_str()),
         }
         names
+    }
+
+    /// Lets everything but the connections of a dead gateway pass without it.
+    pub(super) fn hold(&self, state: &Path) -> Result<usize, Failure> {
+        let Self::Forwarding(plan, true) = self else {
+            return Ok(0);
+        };
+        let served = gateway::served_in(state).map_err(Failure::runtime)?;
+        steer::hold(plan, &served).map_err(Failure::runtime)?;
+        Ok(served.len())
     }
 
     /// Removes the devices that do not vanish by themselves.

@@ -13,7 +13,7 @@ use netlink_packet_route::tc::{
 
 use super::super::netlink::Netlink;
 use super::Lower;
-use super::nftables::{Address, Base, Batch, Hook, Meta, Nftables, Rule};
+use crate::steer::nftables::{Address, Base, Batch, Hook, Meta, Nftables, Rule};
 
 /// What the engine's packets carry from our devices to the interface, where it is taken off.
 ///
@@ -151,7 +151,7 @@ impl Places<'_> {
     /// Everything, in the order in which it has to be there: what the engine makes of a packet has a
     /// way before the packet has one to the engine.
     fn batch(&self) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of_interfaces();
         batch.add_table(self.table);
         let chains = [
             (
@@ -186,7 +186,7 @@ impl Places<'_> {
 
 /// Hands over nothing more. What the engine still makes goes its way.
 pub(super) fn release(nftables: &mut Nftables, table: &str) -> io::Result<()> {
-    let mut batch = Batch::default();
+    let mut batch = Batch::of_interfaces();
     batch.remove_chain(table, IN);
     batch.remove_chain(table, OUT);
     nftables.commit(batch)

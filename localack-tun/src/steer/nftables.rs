@@ -22,12 +22,17 @@ const BATCH_END: u16 = 0x11;
 
 /// `NFT_MSG_*`.
 const NEW_TABLE: u16 = 0;
+const DEL_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const DEL_CHAIN: u16 = 5;
 const NEW_RULE: u16 = 6;
+const NEW_SET: u16 = 9;
+const NEW_SET_ELEMENTS: u16 = 12;
 
 /// Tables for single interfaces (`NFPROTO_NETDEV`).
 const NETDEV: u8 = 5;
+/// Tables for both versions of IP (`NFPROTO_INET`).
+const INET: u8 = 1;
 /// The table goes when the socket that made it is closed, however its process ends
 /// (`NFT_TABLE_F_OWNER`).
 const OWNED: u32 = 2;
@@ -35,7 +40,8 @@ const OWNED: u32 = 2;
 /// The register that values pass through (`NFT_REG32_00`), and that of verdicts.
 const REGISTER: u32 = 8;
 const VERDICT: u32 = 0;
-/// `NF_ACCEPT`.
+/// `NF_DROP` and `NF_ACCEPT`.
+const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 /// An address of this machine's (`RTN_LOCAL`).
 const LOCAL: u32 = 2;
@@ -56,6 +62,11 @@ pub(super) enum Meta {
     Protocol = 1,
     /// The mark: four octets in the machine's order.
     Mark = 3,
+    /// The index of the interface that it came in by, and of the one it goes out by: likewise.
+    IncomingInterface = 4,
+    OutgoingInterface = 5,
+    /// The version of IP as netfilter numbers it: one octet.
+    Version = 15,
     /// The protocol above IP: one octet.
     L4Protocol = 16,
     /// To whom the frame is addressed: one octet.
@@ -68,6 +79,7 @@ pub(super) enum Meta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     LinkLayer = 0,
+    Network = 1,
     Transport = 2,
 }
 
@@ -181,10 +193,38 @@ impl Rule {
             .with("meta", &[number(2, what as u32), number(3, REGISTER)])
     }
 
+    /// The values one behind the other, each filled up to four octets, are in the set: each is so many octets
+    /// of the packet from an offset on.
+    pub(super) fn is_in(self, set: &str, values: &[(Base, u32, u32)]) -> Self {
+        let mut rule = self;
+        let mut register = REGISTER;
+        for &(base, offset, length) in values {
+            let attributes = [
+                number(1, register),
+                number(2, base as u32),
+                number(3, offset),
+                number(4, length),
+            ];
+            rule = rule.with("payload", &attributes);
+            register = register.saturating_add(length.div_ceil(4));
+        }
+        // NFTA_LOOKUP_SET and NFTA_LOOKUP_SREG.
+        rule.with("lookup", &[text(1, set), number(2, REGISTER)])
+    }
+
+    fn decide(self, verdict: u32) -> Self {
+        // NFTA_DATA_VERDICT and NFTA_VERDICT_CODE.
+        self.put(VERDICT, nested(2, &[number(1, verdict)]))
+    }
+
     /// Lets it go its way.
     pub(super) fn accept(self) -> Self {
-        // NFTA_DATA_VERDICT and NFTA_VERDICT_CODE.
-        self.put(VERDICT, nested(2, &[number(1, ACCEPT)]))
+        self.decide(ACCEPT)
+    }
+
+    /// Lets it go nowhere.
+    pub(super) fn drop(self) -> Self {
+        self.decide(DROP)
     }
 
     /// Sends it out by the interface of that index.
@@ -198,19 +238,86 @@ impl Rule {
 }
 
 /// Changes that are made at once.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Batch(Vec<(Message, u16)>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Batch {
+    family: u8,
+    messages: Vec<(Message, u16)>,
+}
 
 impl Batch {
+    /// Changes of tables for single interfaces.
+    pub(super) const fn of_interfaces() -> Self {
+        Self {
+            family: NETDEV,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Changes of tables for both versions of IP.
+    pub(super) const fn of_ip() -> Self {
+        Self {
+            family: INET,
+            messages: Vec::new(),
+        }
+    }
+
     fn add(&mut self, kind: u16, flags: u16, attributes: &[DefaultNla]) {
-        let message = Message::new(SUBSYSTEM << 8 | kind, NETDEV, 0, attributes);
-        self.0.push((message, flags));
+        let message = Message::new(SUBSYSTEM << 8 | kind, self.family, 0, attributes);
+        self.messages.push((message, flags));
     }
 
     /// Makes a table, which must not exist, and which nobody else can change.
     pub(super) fn add_table(&mut self, table: &str) {
         let attributes = [text(1, table), number(2, OWNED)];
         self.add(NEW_TABLE, NLM_F_CREATE | NLM_F_EXCL, &attributes);
+    }
+
+    /// The same, but it stays until it is removed.
+    pub(super) fn add_lasting_table(&mut self, table: &str) {
+        self.add(NEW_TABLE, NLM_F_CREATE | NLM_F_EXCL, &[text(1, table)]);
+    }
+
+    /// Removes a table with all that is in it.
+    pub(super) fn remove_table(&mut self, table: &str) {
+        self.add(DEL_TABLE, 0, &[text(1, table)]);
+    }
+
+    /// Makes a set of keys of so many octets; `id` tells it from others of the batch.
+    pub(super) fn add_set(&mut self, table: &str, set: &str, octets: u32, id: u32) {
+        // NFTA_SET_TABLE, _NAME, _KEY_LEN and _ID.
+        let attributes = [
+            text(1, table),
+            text(2, set),
+            number(5, octets),
+            number(10, id),
+        ];
+        self.add(NEW_SET, NLM_F_CREATE | NLM_F_EXCL, &attributes);
+    }
+
+    /// Puts keys into a set.
+    pub(super) fn fill_set(&mut self, table: &str, set: &str, keys: &[Vec<u8>]) {
+        let element = |key: &Vec<u8>| {
+            // NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY and NFTA_DATA_VALUE.
+            let value = DefaultNla::new(1, key.clone());
+            nested(1, &[nested(1, &[value])])
+        };
+        let elements: Vec<_> = keys.iter().map(element).collect();
+        let attributes = [text(1, table), text(2, set), nested(3, &elements)];
+        self.add(NEW_SET_ELEMENTS, NLM_F_CREATE, &attributes);
+    }
+
+    /// Makes a chain for what is forwarded; those of lower priority see it first.
+    pub(super) fn add_forward_chain(&mut self, table: &str, chain: &str, priority: i32) {
+        /// `NF_INET_FORWARD`.
+        const FORWARD: u32 = 2;
+        let priority = DefaultNla::new(2, priority.to_be_bytes().to_vec());
+        let attributes = [
+            text(1, table),
+            text(3, chain),
+            nested(4, &[number(1, FORWARD), priority]),
+            text(7, "filter"),
+        ];
+        self.add(NEW_CHAIN, NLM_F_CREATE | NLM_F_EXCL, &attributes);
     }
 
     /// Makes a chain for what passes an interface; those of lower priority see it first.
@@ -317,7 +424,7 @@ impl Nftables {
     pub(super) fn commit(&mut self, batch: Batch) -> io::Result<()> {
         let frame = |kind| (Message::new(kind, 0, SUBSYSTEM, &[]), 0);
         let mut messages = vec![frame(BATCH_BEGIN)];
-        messages.extend(batch.0);
+        messages.extend(batch.messages);
         if let Some((_, flags)) = messages.last_mut() {
             // An error of any of them comes anyway, and before this.
             *flags |= NLM_F_ACK;
@@ -381,10 +488,10 @@ mod tests {
 
     #[test]
     fn a_rule_is_written_as_the_kernel_reads_it() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of_interfaces();
         let rule = Rule::new().equals(Meta::L4Protocol, &[6]).send_out_by(7);
         batch.add_rule("tab", "c", &rule);
-        let (message, flags) = &batch.0[0];
+        let (message, flags) = &batch.messages[0];
         assert_eq!(message.kind, 0x0a06);
         assert_eq!(*flags, NLM_F_CREATE | NLM_F_APPEND);
 
