@@ -23,6 +23,8 @@ mod growth;
 mod lab;
 #[path = "lifecycle/lessons.rs"]
 mod lessons;
+#[path = "lifecycle/paths.rs"]
+mod paths;
 #[path = "lifecycle/rates.rs"]
 mod rates;
 #[path = "lifecycle/settings.rs"]
