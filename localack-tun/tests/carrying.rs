@@ -78,6 +78,7 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     let text = "[engine]\nflows = 1000\nbuffer = \"64mib\"";
     let settings = Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
     let gateway = Gateway::start(Setup {
+        hand_over: None,
         devices: vec![devices],
         layer: Layer::Ip,
         settings,

@@ -8,6 +8,7 @@ mod failure;
 mod log;
 mod run;
 mod top;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ enum Command {
     Run(Box<run::Run>),
     Ctl(Box<ctl::Ctl>),
     Top(top::Top),
+    Upgrade(upgrade::Upgrade),
     Cleanup(cleanup::Cleanup),
     Emulate(Box<emulate::Emulate>),
 }
@@ -43,6 +45,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Ctl(ctl) => ctl.run(),
             Self::Top(top) => top.run(),
+            Self::Upgrade(upgrade) => upgrade.run(),
             Self::Cleanup(cleanup) => cleanup.run(),
             Self::Emulate(emulate) => emulate.run(),
         }

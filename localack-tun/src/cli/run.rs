@@ -1,31 +1,33 @@
 //! `localack-tun run`.
 
 use core::time::Duration;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::{io, thread};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{env, io, thread};
 
 use clap::Args;
-use localack_core::{Custody, TransmitKind};
-use localack_tun::clock::Clock;
+use localack_core::Custody;
 use localack_tun::config::{
-    ControllerName, Flags, LoadError, LogLevel, Rate, ServiceChoice, Settings, custody,
+    ControllerName, Flags, LoadError, Rate, ServiceChoice, Settings, custody,
 };
 use localack_tun::control::{self, Observer};
-use localack_tun::gateway::{
-    Counts, Gateway, Handle, HandleError, Remaining, Setup, Source, SourceError, TakenOver,
-};
+use localack_tun::gateway::{Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver};
 use localack_tun::metrics;
 use localack_tun::steer::InterfaceName;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
-use self::place::{Place, Taken};
-use self::watchdog::Watchdog;
+use self::ending::{drain, finish, give_up};
+use self::place::Place;
+use self::watchdog::{Ending, Watchdog};
+use super::log::SetLevel;
 use super::{Failure, log};
 
+mod ending;
 mod place;
 mod watchdog;
 
@@ -33,8 +35,6 @@ mod watchdog;
 pub(super) const STATE_FILE: &str = "/run/localack-tun.state";
 /// Said to the second process that outlives the first.
 const WATCH: &str = "--watch";
-/// How often a draining gateway is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long packets may still be under way in the devices once no more are steered to them.
 const LAST_PACKETS: Duration = Duration::from_millis(20);
 
@@ -170,6 +170,7 @@ struct SteeringArgs {
 enum Notice {
     Signal(i32),
     WorkerEnded,
+    HandOver(PathBuf),
 }
 
 impl Run {
@@ -188,35 +189,56 @@ impl Run {
     }
 
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let source = self.source();
-        let settings = source.read().map_err(Failure::usage)?;
+        let settings = self.source().read().map_err(Failure::usage)?;
         let place = Place::of(&settings, &self.steering)?;
-        let set_level = log::start(settings.log_format, settings.log_level);
-        let state = settings.engine.state.clone();
+        let set_level = Arc::new(log::start(settings.log_format, settings.log_level));
         if self.watch {
             watchdog::ignore_signals().map_err(Failure::runtime)?;
-            return match state {
-                Some(state) => self.watch(&place, settings, source, &state),
+            return match settings.engine.state.clone() {
+                Some(state) => self.watch(&place, settings, &state),
                 None => Ok(()),
             };
         }
         let (notify, notices) = channel();
         watch_signals(&notify).map_err(|error| Failure::runtime(format!("signals: {error}")))?;
-
-        if state.is_none() {
+        if settings.engine.state.is_none() {
             let left = place.cleanup(&self.steering.state)?;
             if !left.is_empty() {
                 warn!("an earlier run was killed; what it left is undone: {left}");
             }
         }
-        let gateway = start(&place, settings, source, set_level, move || {
-            // Nobody listens any more once the end was asked for.
-            let _ = notify.send(Notice::WorkerEnded);
-        })?;
+        loop {
+            let set_level = Arc::clone(&set_level);
+            let Next::Become(program) =
+                self.serve(&place, settings.clone(), set_level, &notify, &notices)?
+            else {
+                return Ok(());
+            };
+            info!(program = %program.display(), "making way: another program goes on");
+            let error = become_program(&program);
+            // Whoever is still here goes on.
+            error!(
+                "{} does not run, and this program goes on: {error}",
+                program.display()
+            );
+        }
+    }
+
+    /// Carries packets until there is a reason to end.
+    fn serve(
+        &self,
+        place: &Place,
+        settings: Settings,
+        set_level: Arc<SetLevel>,
+        notify: &Sender<Notice>,
+        notices: &Receiver<Notice>,
+    ) -> Result<Next, Failure> {
+        let keeps = settings.engine.state.is_some();
+        let gateway = start(place, settings, self.source(), set_level, Some(notify))?;
         let handle = gateway.handle();
-        let _listeners = Listeners::start(&handle)?;
+        let listeners = Listeners::start(&handle)?;
         let taken = place.take(&self.steering.state)?;
-        let watchdog = state.map(|_| Watchdog::start(WATCH)).transpose();
+        let watchdog = keeps.then(|| Watchdog::start(WATCH)).transpose();
         let watchdog = watchdog.map_err(|error| Failure::runtime(format!("watchdog: {error}")))?;
         handle.set_running();
         for [name, before, now] in taken.settings() {
@@ -225,48 +247,78 @@ impl Run {
                 before, now, "a setting of the kernel is changed until the end"
             );
         }
-        say_ready(&place, &handle);
-        let outcome = serve(&handle, &notices);
-        let outcome = finish(&place, gateway, taken, outcome);
+        say_ready(place, &handle);
+        let outcome = serve(&handle, notices);
+        if let Ok(Next::Become(program)) = outcome {
+            // Let the answer go out.
+            thread::sleep(LAST_PACKETS);
+            drop(listeners);
+            if let Some(watchdog) = watchdog {
+                watchdog.hand_over();
+            }
+            taken.leave();
+            gateway.leave().map_err(Failure::runtime)?;
+            return Ok(Next::Become(program));
+        }
+        let outcome = finish(place, gateway, taken, outcome.map(drop));
         if let Some(watchdog) = watchdog {
             watchdog.dismiss();
         }
-        outcome
+        outcome.map(|()| Next::End)
     }
 
     /// Waits for the gateway to die, and ends its connections if nobody goes on with them.
-    fn watch(
-        &self,
-        place: &Place,
-        settings: Settings,
-        source: Source,
-        state: &Path,
-    ) -> Result<(), Failure> {
-        if !watchdog::wait_for_death() {
-            return Ok(());
-        }
+    fn watch(&self, place: &Place, settings: Settings, state: &Path) -> Result<(), Failure> {
         let hold = settings.engine.hold;
-        warn!(
-            hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
-            "the gateway has died: its connections wait for another one"
-        );
-        match place.hold(state) {
-            Ok(connections) => info!(
-                connections,
-                "others pass without an engine; these wait, for octets of theirs may be in custody"
-            ),
-            Err(failure) => warn!("all connections wait: {}", failure.message),
+        match watchdog::wait_for_end() {
+            Ending::Done => return Ok(()),
+            Ending::HandedOver => {}
+            Ending::Death => {
+                warn!(
+                    hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
+                    "the gateway has died: its connections wait for another one"
+                );
+                match place.hold(state) {
+                    Ok(connections) => info!(
+                        connections,
+                        "others pass without an engine; these wait, for octets of theirs may be in custody"
+                    ),
+                    Err(failure) => warn!("all connections wait: {}", failure.message),
+                }
+            }
         }
         if !watchdog::wait_for_successor(state, hold) {
             return Ok(());
         }
         error!("no other gateway has come: the connections end");
-        let gateway = start(place, settings, source, Box::new(|_| {}), || {})?;
+        let set_level: Arc<SetLevel> = Arc::new(Box::new(|_| {}));
+        let gateway = start(place, settings, self.source(), set_level, None)?;
         let handle = gateway.handle();
         let taken = place.take(&self.steering.state)?;
         let outcome = give_up(&handle);
         finish(place, gateway, taken, outcome)
     }
+}
+
+/// Has another program take the place of this one, with the same arguments; returns only if it does not run.
+fn become_program(program: &Path) -> io::Error {
+    let text = |text: OsString| CString::new(text.into_vec());
+    let arguments: Result<Vec<_>, _> = env::args_os().map(text).collect();
+    match (text(program.into()), arguments) {
+        // Unlike `execvp` this makes no shell script of what is no program.
+        (Ok(program), Ok(arguments)) => match nix::unistd::execv(&program, &arguments) {
+            Ok(never) => match never {},
+            Err(error) => error.into(),
+        },
+        (Err(error), _) | (_, Err(error)) => error.into(),
+    }
+}
+
+/// What is done when a gateway carries no more packets.
+enum Next {
+    End,
+    /// Goes on as another program.
+    Become(PathBuf),
 }
 
 /// Starts a gateway, which goes on with the connections of an earlier one if it keeps a state and there are
@@ -275,17 +327,29 @@ fn start(
     place: &Place,
     settings: Settings,
     source: Source,
-    set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
-    on_end: impl Fn() + Send + Sync + 'static,
+    set_level: Arc<SetLevel>,
+    notify: Option<&Sender<Notice>>,
 ) -> Result<Gateway, Failure> {
+    let tell = |notice: fn(PathBuf) -> Notice| {
+        let notify = notify.cloned();
+        move |program| {
+            // Nobody listens any more once the end was asked for.
+            if let Some(notify) = &notify {
+                let _ = notify.send(notice(program));
+            }
+        }
+    };
+    let on_end = tell(|_| Notice::WorkerEnded);
+    let hand_over = tell(Notice::HandOver);
     let gateway = Gateway::start(Setup {
         mtu: place.mtu()?,
         devices: place.open_devices(settings.engine.queues)?,
         layer: place.layer(),
         settings,
         source,
-        set_level,
-        on_end: Arc::new(on_end),
+        set_level: Box::new(move |level| set_level(level)),
+        hand_over: Some(Box::new(hand_over)),
+        on_end: Arc::new(move || on_end(PathBuf::new())),
     })
     .map_err(Failure::runtime)?;
     let found = gateway.taken_over();
@@ -296,7 +360,7 @@ fn start(
             octets_held = found.octets_held,
             connections_reset = found.ruined,
             octets_given_up = found.octets_given_up,
-            "an earlier gateway was killed: its connections go on"
+            "the connections of an earlier gateway go on"
         );
     }
     Ok(gateway)
@@ -389,12 +453,13 @@ fn say_ready(place: &Place, handle: &Handle) {
 }
 
 /// Serves until there is a reason to end.
-fn serve(handle: &Handle, notices: &Receiver<Notice>) -> Result<(), Failure> {
+fn serve(handle: &Handle, notices: &Receiver<Notice>) -> Result<Next, Failure> {
     loop {
         match notices.recv() {
             Ok(Notice::Signal(SIGHUP)) => reload(handle),
-            Ok(Notice::Signal(_)) => return drain(handle, notices),
-            Ok(Notice::WorkerEnded) | Err(_) => return Ok(()),
+            Ok(Notice::Signal(_)) => return drain(handle, notices).map(|()| Next::End),
+            Ok(Notice::HandOver(program)) => return Ok(Next::Become(program)),
+            Ok(Notice::WorkerEnded) | Err(_) => return Ok(Next::End),
         }
     }
 }
@@ -440,92 +505,4 @@ fn reload(handle: &Handle) {
         }
         Err(error) => error!("not every queue has taken the configuration over: {error}"),
     }
-}
-
-/// Hands all connections back.
-fn drain(handle: &Handle, notices: &Receiver<Notice>) -> Result<(), Failure> {
-    let patience = handle.settings().engine.drain_deadline;
-    let clock = Clock::start();
-    handle.drain().map_err(Failure::runtime)?;
-    info!(
-        deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
-        "stopping: connections are handed back to their ends"
-    );
-    loop {
-        if let Some(Remaining { flows: 0, .. }) = handle.remaining() {
-            info!("every connection is handed back");
-            return Ok(());
-        }
-        let left = patience.saturating_sub(clock.now());
-        if left.is_zero() {
-            return give_up(handle);
-        }
-        match notices.recv_timeout(left.min(LOOK)) {
-            Ok(Notice::Signal(SIGHUP)) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Notice::Signal(_)) => {
-                warn!("told to stop once more: not waiting any longer");
-                return give_up(handle);
-            }
-            Ok(Notice::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        }
-    }
-}
-
-/// Gives up what could not be delivered in time.
-fn give_up(handle: &Handle) -> Result<(), Failure> {
-    let lost = handle.abandon().map_err(Failure::runtime)?;
-    if lost.octets == 0 {
-        return Ok(());
-    }
-    let told = format!(
-        "{} octets of {} connections were acknowledged and could not be delivered in time: they are lost, and these connections reset",
-        lost.octets, lost.flows
-    );
-    error!(
-        octets_lost = lost.octets,
-        connections = lost.flows,
-        "{told}"
-    );
-    Err(Failure::runtime(told))
-}
-
-/// Undoes everything.
-fn finish(
-    place: &Place,
-    gateway: Gateway,
-    taken: Taken,
-    outcome: Result<(), Failure>,
-) -> Result<(), Failure> {
-    let without = taken.without();
-    let (undone, rest) = match taken.remove() {
-        Ok(rest) => (Ok(()), Some(rest)),
-        Err(failure) => (Err(failure), None),
-    };
-    thread::sleep(LAST_PACKETS);
-    let counted = gateway.stop().map_err(Failure::runtime);
-    drop(rest);
-    let undone = undone.and(place.remove_devices());
-    match &undone {
-        Ok(()) => info!("steering is undone: connections go on {without}"),
-        Err(failure) => error!("steering is not undone: {}", failure.message),
-    }
-    let counted = counted?;
-    say_counts(&counted);
-    outcome.and(undone)
-}
-
-fn say_counts(counted: &[Counts]) {
-    let sum = |count: fn(&Counts) -> u64| counted.iter().map(count).sum::<u64>();
-    info!(
-        connections = sum(|c| c.engine.flows_adopted),
-        left_alone = sum(|c| c.engine.flows_refused),
-        local_acks = sum(|c| c.engine.transmitted(TransmitKind::LocalAck)),
-        data_packets = sum(|c| c.engine.transmitted(TransmitKind::Data)),
-        retransmissions = sum(|c| c.engine.transmitted(TransmitKind::Retransmission)),
-        octets_lost = sum(|c| c.engine.octets_lost),
-        device_full = sum(|c| c.devices.full),
-        device_refused = sum(|c| c.devices.refused),
-        handed_over = sum(|c| c.devices.handed_over),
-        "stopped"
-    );
 }

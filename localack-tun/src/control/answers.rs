@@ -55,6 +55,10 @@ pub(super) fn answer(observer: &Observer, request: &Request) -> Result<Answer, E
             backend.drain()?;
             Answer::Drain
         }
+        Request::Upgrade(upgrade) => {
+            backend.upgrade(&upgrade.program, upgrade.layout)?;
+            Answer::Upgrade
+        }
         Request::Stats => Answer::Stats(stats(&backend.queues()?)),
     })
 }

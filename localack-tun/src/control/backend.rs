@@ -1,7 +1,7 @@
 //! What the operator's interfaces ask of a running gateway.
 
 use core::time::Duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use localack_core::{Counters, DemoteCause, Direction, FlowId, FlowKey, PassReason, Port, Service};
 
@@ -69,6 +69,18 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`BackendError::Busy`] and [`BackendError::Gone`].
     fn drain(&self) -> Result<(), BackendError>;
+
+    /// Begins to go on as another program, which lays connections out in memory like that. Does not wait for
+    /// the end of it.
+    ///
+    /// # Errors
+    /// [`BackendError::Refused`] if connections would be lost by it.
+    fn upgrade(&self, program: &Path, layout: u32) -> Result<(), BackendError> {
+        let _ = (program, layout);
+        Err(BackendError::Refused(
+            "this gateway cannot go on as another program".to_owned(),
+        ))
+    }
 
     /// The last connections that were left alone, the newest last; none if nobody remembers.
     fn refused(&self) -> Vec<Refusal> {

@@ -1,5 +1,7 @@
 //! A [`Handle`] as the control socket and the metrics see it.
 
+use std::path::Path;
+
 use localack_core::{DemoteCause, Direction, FlowId, Port, Service};
 
 use super::handle::{Applied, Handle, HandleError, State};
@@ -93,6 +95,10 @@ impl Backend for Handle {
 
     fn drain(&self) -> Result<(), BackendError> {
         Ok(Self::drain(self)?)
+    }
+
+    fn upgrade(&self, program: &Path, layout: u32) -> Result<(), BackendError> {
+        Ok(Self::upgrade(self, program, layout)?)
     }
 
     fn refused(&self) -> Vec<Refusal> {

@@ -3,6 +3,8 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -90,7 +92,11 @@ struct Shared {
     refused: Arc<Mutex<VecDeque<Refused>>>,
     demotions: Demotions,
     set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
+    hand_over: Option<HandOver>,
 }
+
+/// Makes way for a program.
+pub(super) type HandOver = Box<dyn Fn(PathBuf) + Send + Sync>;
 
 /// What a handle is made of.
 pub(super) struct Ends {
@@ -104,6 +110,7 @@ pub(super) struct Ends {
     pub(super) refused: Arc<Mutex<VecDeque<Refused>>>,
     pub(super) demotions: Demotions,
     pub(super) set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
+    pub(super) hand_over: Option<HandOver>,
 }
 
 /// A running gateway. Calls may wait for the workers, a few seconds at most; workers wait for nobody.
@@ -136,6 +143,7 @@ impl Handle {
             refused: ends.refused,
             demotions: ends.demotions,
             set_level: ends.set_level,
+            hand_over: ends.hand_over,
         }))
     }
 
@@ -313,6 +321,37 @@ impl Handle {
         let draining = State::Draining as u8;
         self.0.state.store(draining, Ordering::Relaxed);
         (0..self.queues()).try_for_each(|queue| self.tell(queue, Command::Drain))
+    }
+
+    /// Has whoever owns the gateway make way for another program, which lays connections out in memory like
+    /// that ([`localack_core::LAYOUT`]); it goes on with all of them.
+    ///
+    /// # Errors
+    /// [`HandleError::Refused`] if connections would be lost by it, or the program cannot be one.
+    pub fn upgrade(&self, program: &Path, layout: u32) -> Result<(), HandleError> {
+        let refused = |reason: String| Err(HandleError::Refused(reason));
+        let Some(hand_over) = &self.0.hand_over else {
+            return refused("this gateway cannot go on as another program".to_owned());
+        };
+        if self.settings().engine.state.is_none() {
+            return refused(
+                "connections go on only where they are kept: `state` in [engine] says where"
+                    .to_owned(),
+            );
+        }
+        if layout != localack_core::LAYOUT {
+            return refused(format!(
+                "that build lays connections out otherwise (layout {layout:08x}, this one has {:08x}): drain \
+                 this gateway and start the other one",
+                localack_core::LAYOUT
+            ));
+        }
+        let runs = |about: &std::fs::Metadata| about.is_file() && about.mode() & 0o111 != 0;
+        if !program.is_absolute() || !program.metadata().is_ok_and(|about| runs(&about)) {
+            return refused(format!("{}: is no program", program.display()));
+        }
+        hand_over(program.to_owned());
+        Ok(())
     }
 
     /// What all queues together have not handed back; `None` unless they drain, and have looked since.

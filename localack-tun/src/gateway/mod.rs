@@ -34,6 +34,7 @@ mod watch;
 mod worker;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -146,6 +147,8 @@ pub struct Setup {
     pub mtu: [u16; 2],
     /// Is told the level of the log when it changes.
     pub set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
+    /// Makes way for another program at that path, which goes on with the connections; nothing if it cannot.
+    pub hand_over: Option<Box<dyn Fn(PathBuf) + Send + Sync>>,
     /// Is called, in its thread, when a worker ends, whyever.
     pub on_end: Arc<dyn Fn() + Send + Sync>,
 }
@@ -211,6 +214,7 @@ impl Gateway {
             source,
             mtu,
             set_level,
+            hand_over,
             on_end,
         } = setup;
         let queues = settings.engine.queues;
@@ -285,6 +289,7 @@ impl Gateway {
             refused,
             demotions,
             set_level,
+            hand_over,
         });
         // From here on what fails ends the workers that were started.
         let mut gateway = Self {

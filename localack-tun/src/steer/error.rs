@@ -15,6 +15,13 @@ pub enum SteerError {
     /// The process may not change rules, routes or interfaces.
     #[error("changing rules and routes is not permitted; it needs CAP_NET_ADMIN (run as root)")]
     NotPermitted,
+    /// Connections wait for a gateway that goes on with them.
+    #[error(
+        "{}: connections of a gateway that has died are kept here, and wait for another: start it again \
+         (`run` with the same `state`) and stop it in good order, or remove the file; then they are lost, and \
+         their ends not told", .0.display()
+    )]
+    Kept(PathBuf),
     /// There is no interface of that name in this network namespace.
     #[error("{0}: no such interface (see `ip link`)")]
     NoInterface(InterfaceName),

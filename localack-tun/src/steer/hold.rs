@@ -6,8 +6,8 @@
 //! packet that is steered to the engine is not touched by it, whoever steers: the table may stay a little
 //! longer than is needed.
 
+use core::net::IpAddr;
 use std::io;
-use std::net::IpAddr;
 
 use localack_core::FlowKey;
 
@@ -90,7 +90,7 @@ fn table([inner, outer]: [u32; 2]) -> Batch {
                 .equals(Meta::IncomingInterface, &from.to_ne_bytes())
                 .equals(Meta::OutgoingInterface, &to.to_ne_bytes())
                 .equals(Meta::L4Protocol, &[TCP])
-                .is_in(set, &fields(version, outward))
+                .among(set, &fields(version, outward))
                 .drop();
             batch.add_rule(TABLE, CHAIN, &rule);
         }

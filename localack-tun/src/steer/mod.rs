@@ -62,7 +62,7 @@ mod sysctl;
 
 use core::fmt;
 use core::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::bridge::{Cut, CutPlan};
 pub use self::error::SteerError;
@@ -129,6 +129,9 @@ pub struct Plan {
     /// For IPv6 that makes a router of the machine: it forgets default routes that it has learnt
     /// from router advertisements, and accepts no more of them on interfaces with `accept_ra` 1.
     pub set_forwarding: bool,
+    /// The file that keeps the connections if the steering is to outlive its process: [`cleanup`] undoes nothing
+    /// as long as there are any in it.
+    pub kept_in: Option<PathBuf>,
 }
 
 impl Plan {
@@ -151,6 +154,7 @@ impl Plan {
             ipv4: true,
             ipv6: true,
             set_forwarding: false,
+            kept_in: None,
         }
     }
 
@@ -276,7 +280,8 @@ impl Steering {
             sysctl::check_filters(plan, &links::addressed(&mut netlink)?)?;
         }
         let settings = sysctl::changes(plan)?;
-        let state = State::new([&plan.inner_device, &plan.outer_device], settings)?;
+        let mut state = State::new([&plan.inner_device, &plan.outer_device], settings)?;
+        state.kept_in.clone_from(&plan.kept_in);
         let steering = Self {
             state: Some(StateFile::create(state_file, state)?),
         };
@@ -386,9 +391,23 @@ pub fn leftovers(state_file: &Path) -> Result<Leftovers, SteerError> {
 ///
 /// # Errors
 ///
-/// As of [`leftovers`] and [`Steering::remove`].
+/// As of [`leftovers`] and [`Steering::remove`], and [`SteerError::Kept`].
 pub fn cleanup(state_file: &Path) -> Result<Leftovers, SteerError> {
-    undo(StateFile::take_over(state_file)?)
+    let file = StateFile::take_over(state_file)?;
+    let kept_in = file.as_ref().and_then(|file| file.state().kept_in.clone());
+    if let Some(kept_in) = kept_in.filter(|kept_in| kept_in.exists()) {
+        return Err(SteerError::Kept(kept_in));
+    }
+    let devices: Vec<_> = file
+        .iter()
+        .flat_map(|file| file.state().devices())
+        .collect();
+    let undone = undo(file)?;
+    for device in &devices {
+        // Most have vanished with their process.
+        resume::remove_device(device)?;
+    }
+    Ok(undone)
 }
 
 /// Undoes everything that can be undone, whatever fails; the state file goes when nothing has.

@@ -195,7 +195,7 @@ impl Rule {
 
     /// The values one behind the other, each filled up to four octets, are in the set: each is so many octets
     /// of the packet from an offset on.
-    pub(super) fn is_in(self, set: &str, values: &[(Base, u32, u32)]) -> Self {
+    pub(super) fn among(self, set: &str, values: &[(Base, u32, u32)]) -> Self {
         let mut rule = self;
         let mut register = REGISTER;
         for &(base, offset, length) in values {

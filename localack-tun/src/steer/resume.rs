@@ -22,7 +22,7 @@ impl Steering {
         let mut netlink = open()?;
         let detours = survey(&mut netlink, plan)?;
         let Some(file) = StateFile::take_over(state_file)? else {
-            super::cleanup(state_file)?;
+            super::undo(None)?;
             return Self::install(plan, state_file);
         };
         let mut in_force = true;
@@ -44,6 +44,13 @@ impl Steering {
         }
         super::undo(Some(file))?;
         Self::install(plan, state_file)
+    }
+}
+
+impl Steering {
+    /// Leaves all of it in force, for [`Self::resume`].
+    pub fn leave(mut self) {
+        self.state = None;
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) struct State {
     /// A port that was taken from its bridge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<Port>,
+    /// The file that keeps the connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kept_in: Option<PathBuf>,
     /// An interface of which the machine's own packets were taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
@@ -45,6 +48,7 @@ impl State {
             devices: devices.map(ToString::to_string),
             settings,
             port: None,
+            kept_in: None,
             host: None,
         })
     }

@@ -1,15 +1,19 @@
 //! The program dies, and its connections do not.
 
 use core::time::Duration;
+use std::fs;
 use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
+use localack_core::LAYOUT;
 use localack_tun::clock::Clock;
+use localack_tun::control::protocol::{Request, Upgrade};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
 
-use crate::common::privileged;
+use crate::common::{Scratch, privileged};
 use crate::content::{Received, receive, send};
 use crate::world::{BOTH_WAYS, World, carry_both_ways, number, until};
 
@@ -86,7 +90,10 @@ fn connections_outlive_a_gateway_that_is_killed_again_and_again() {
             thread::sleep(Duration::from_millis(u64::from(random.next_u32() % 300)));
             world.start();
             let log = world.log();
-            assert!(log.contains("its connections go on"), "{log}");
+            assert!(
+                log.contains("the connections of an earlier gateway go on"),
+                "{log}"
+            );
         }
         for carrier in carriers {
             let streams = carrier.join().unwrap();
@@ -186,6 +193,12 @@ fn while_the_connections_of_a_dead_gateway_wait_others_pass() {
             });
             let dead = world.kill();
             dead.wait_for("others pass without an engine", 1);
+            let state = dead.state_name().to_owned();
+            let (code, said) = world.program(&["cleanup", "--state", &state]);
+            assert!(
+                code == 1 && said.contains("wait for another: start it again"),
+                "{said}"
+            );
             let [other, its_server] = world.connect(server);
             carry_both_ways(&[other, its_server], 200_000);
             assert!(!received.is_finished(), "it has gone around the engine");
@@ -195,5 +208,75 @@ fn while_the_connections_of_a_dead_gateway_wait_others_pass() {
             received.join().unwrap().is_whole(number, OCTETS);
         });
     }
+    world.stop();
+}
+
+#[test]
+fn connections_go_on_while_the_program_is_replaced_under_them() {
+    const OCTETS: u64 = 2 << 20;
+    if !privileged() {
+        return;
+    }
+    let mut world = World::bare_over("upgrade", "--delay 50ms --rate 20mbit", BOTH_WAYS)
+        .that_keeps("10s")
+        .started();
+    let connections = world.servers.map(|server| world.connect(server));
+    thread::scope(|scope| {
+        let carriers: Vec<_> = connections
+            .iter()
+            .map(|connection| scope.spawn(move || carry_both_ways(connection, OCTETS)))
+            .collect();
+        for times in 2..=4 {
+            thread::sleep(Duration::from_millis(300));
+            let (code, said) = world.program(&["upgrade", "--socket", world.socket_name()]);
+            assert_eq!(code, 0, "{said}");
+            assert!(said.contains(concat!("version ", env!("CARGO_PKG_VERSION"), " goes on")));
+            world.wait_for(" TCP passes the engine", times);
+        }
+        for carrier in carriers {
+            carrier.join().unwrap();
+        }
+    });
+    let log = world.stop();
+    assert_eq!(log.matches("another program goes on").count(), 3, "{log}");
+    assert!(!log.contains("connections_reset=1"), "{log}");
+}
+
+#[test]
+fn a_program_that_cannot_go_on_is_refused_and_nothing_happens() {
+    if !privileged() {
+        return;
+    }
+    let program = || std::env::current_exe().unwrap();
+    let wanted = |program, layout| Request::Upgrade(Upgrade { program, layout });
+    let refused = |world: &World, request, why: &str| {
+        let error = world.try_to_ask(request).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    };
+    let bare = World::new("forgetful", "");
+    refused(
+        &bare,
+        wanted(program(), LAYOUT),
+        "`state` in [engine] says where",
+    );
+    let mut world = World::bare("stays", "").that_keeps("1s").started();
+    let [near, far] = world.connect(world.servers[0]);
+    refused(
+        &world,
+        wanted(program(), LAYOUT ^ 1),
+        "lays connections out otherwise",
+    );
+    refused(&world, wanted("/nowhere".into(), LAYOUT), "is no program");
+    // One that the system does not run is found out late, and the present one goes on.
+    let broken = Scratch::new("broken-program");
+    fs::write(&broken.0, "no program").unwrap();
+    fs::set_permissions(&broken.0, fs::Permissions::from_mode(0o700)).unwrap();
+    world.try_to_ask(wanted(broken.0.clone(), LAYOUT)).unwrap();
+    let log = world.wait_for(" TCP passes the engine", 2);
+    assert!(
+        log.contains("does not run, and this program goes on"),
+        "{log}"
+    );
+    carry_both_ways(&[near, far], 100_000);
     world.stop();
 }

@@ -21,7 +21,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::common::{Scratch, ip};
 use crate::content::{receive, send};
 use crate::gateway::{FAMILIES, Gateway, PATIENCE, Site};
-use crate::program::Running;
+use crate::program::{Running, program};
 use crate::satellite::Satellite;
 
 /// Data from both sides is acknowledged early.
@@ -218,6 +218,27 @@ impl World {
     pub(crate) fn ask(&self, request: Request) -> Answer {
         let mut client = Client::connect(&self.socket.0).unwrap();
         client.ask(request).unwrap()
+    }
+
+    /// The same where it may refuse, and why.
+    pub(crate) fn try_to_ask(&self, request: Request) -> Result<Answer, String> {
+        let mut client = Client::connect(&self.socket.0).unwrap();
+        client.ask(request).map_err(|error| error.to_string())
+    }
+
+    /// Runs the program to its end, with other arguments; its exit code and what it says.
+    pub(crate) fn program(&self, arguments: &[&str]) -> (i32, String) {
+        program(&self.gateway, arguments)
+    }
+
+    /// Where the program listens for commands.
+    pub(crate) fn socket_name(&self) -> &str {
+        self.socket.0.to_str().unwrap()
+    }
+
+    /// Waits until the program has logged `text` so often; what it has logged by then.
+    pub(crate) fn wait_for(&self, text: &str, times: usize) -> String {
+        self.run.as_ref().unwrap().wait_for(text, times)
     }
 
     /// A counter of the program's.

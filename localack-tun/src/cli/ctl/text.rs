@@ -20,6 +20,7 @@ pub(super) fn of(answer: &Answer, shows_all: bool) -> String {
         | Answer::PolicyReload(applied) => of_applied(applied),
         Answer::Flow(set) => of_flow_set(set),
         Answer::Drain => "draining; see `localack-tun ctl status`\n".to_owned(),
+        Answer::Upgrade => "going on as another program\n".to_owned(),
         Answer::Stats(stats) => of_stats(stats, shows_all),
         // There is none that this program asks for.
         _ => String::new(),

@@ -18,8 +18,8 @@ use crate::cli::Failure;
 /// A place.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// Where packets are forwarded; whether its devices outlive the process.
-    Forwarding(Plan, bool),
+    /// Where packets are forwarded.
+    Forwarding(Plan),
     /// Where a port is, on that side of the engine, in its bridge.
     Bridge(CutPlan, Port),
     /// Where this machine's own packets go out and come in, with what is below IP there.
@@ -57,8 +57,7 @@ impl Place {
     /// The place that the settings and the command line name.
     pub(super) fn of(settings: &Settings, given: &SteeringArgs) -> Result<Self, Failure> {
         let devices = [given.inner_device.clone(), given.outer_device.clone()];
-        let keeps = settings.engine.state.is_some();
-        if keeps && (settings.port.is_some() || settings.host) {
+        if settings.engine.state.is_some() && (settings.port.is_some() || settings.host) {
             return Err(Failure::usage(
                 "`state` in [engine] is for packets that are forwarded: neither a port of a bridge nor this \
                  machine's own connections outlive a gateway",
@@ -95,7 +94,8 @@ impl Place {
         plan.ipv4 = !given.ipv6_only;
         plan.ipv6 = !given.ipv4_only;
         plan.set_forwarding = given.set_forwarding;
-        Ok(Self::Forwarding(plan, keeps))
+        plan.kept_in.clone_from(&settings.engine.state);
+        Ok(Self::Forwarding(plan))
     }
 
     /// The same where this machine is the inner side.
@@ -130,7 +130,7 @@ impl Place {
     /// The largest IP packets that go out on either side, inner first, in octets.
     pub(super) fn mtu(&self) -> Result<[u16; 2], Failure> {
         let mtu = match self {
-            Self::Forwarding(plan, _) => {
+            Self::Forwarding(plan) => {
                 steer::mtu(&plan.inner).and_then(|inner| Ok([inner, steer::mtu(&plan.outer)?]))
             }
             Self::Bridge(plan, _) => plan.mtu().map(|mtu| [mtu; 2]),
@@ -159,8 +159,8 @@ impl Place {
     fn open(&self, name: &InterfaceName, queues: u16) -> Result<Vec<SyncDevice>, Failure> {
         let end: End = name.as_str().parse().map_err(Failure::usage)?;
         match self {
-            Self::Forwarding(_, false) => device::open_queues(&end, queues),
-            Self::Forwarding(_, true) => device::open_lasting_queues(&end, queues),
+            Self::Forwarding(plan) if plan.kept_in.is_none() => device::open_queues(&end, queues),
+            Self::Forwarding(_) => device::open_lasting_queues(&end, queues),
             Self::Bridge(..) | Self::Host(_, Lower::Ethernet) => {
                 device::open_tap_queues(&end, queues)
             }
@@ -172,7 +172,7 @@ impl Place {
     /// The devices, the inner side's first.
     const fn device_names(&self) -> [&InterfaceName; 2] {
         match self {
-            Self::Forwarding(plan, _) => [&plan.inner_device, &plan.outer_device],
+            Self::Forwarding(plan) => [&plan.inner_device, &plan.outer_device],
             Self::Bridge(plan, Port::Inner) => [&plan.near_device, &plan.far_device],
             Self::Bridge(plan, Port::Outer) => [&plan.far_device, &plan.near_device],
             Self::Host(plan, _) => [&plan.inner_device, &plan.outer_device],
@@ -182,8 +182,10 @@ impl Place {
     /// Has the kernel hand packets over.
     pub(super) fn take(&self, state: &Path) -> Result<Taken, Failure> {
         match self {
-            Self::Forwarding(plan, false) => Steering::install(plan, state).map(Taken::Forwarding),
-            Self::Forwarding(plan, true) => Steering::resume(plan, state).map(Taken::Forwarding),
+            Self::Forwarding(plan) if plan.kept_in.is_none() => {
+                Steering::install(plan, state).map(Taken::Forwarding)
+            }
+            Self::Forwarding(plan) => Steering::resume(plan, state).map(Taken::Forwarding),
             Self::Bridge(plan, _) => Cut::install(plan, state).map(Taken::Bridge),
             Self::Host(plan, _) => {
                 let mut back = self.open(&plan.return_device, 1)?;
@@ -199,7 +201,7 @@ impl Place {
     /// What is on either side, the inner one first.
     pub(super) fn sides(&self) -> [String; 2] {
         match self {
-            Self::Forwarding(plan, _) => [plan.inner.to_string(), plan.outer.to_string()],
+            Self::Forwarding(plan) => [plan.inner.to_string(), plan.outer.to_string()],
             Self::Bridge(plan, Port::Inner) => [plan.port.to_string(), "its bridge".to_owned()],
             Self::Bridge(plan, Port::Outer) => ["its bridge".to_owned(), plan.port.to_string()],
             Self::Host(plan, _) => ["this machine".to_owned(), plan.outer.to_string()],
@@ -219,7 +221,7 @@ impl Place {
 
     /// Lets everything but the connections of a dead gateway pass without it.
     pub(super) fn hold(&self, state: &Path) -> Result<usize, Failure> {
-        let Self::Forwarding(plan, true) = self else {
+        let Self::Forwarding(plan) = self else {
             return Ok(0);
         };
         let served = gateway::served_in(state).map_err(Failure::runtime)?;
@@ -229,7 +231,10 @@ impl Place {
 
     /// Removes the devices that do not vanish by themselves.
     pub(super) fn remove_devices(&self) -> Result<(), Failure> {
-        if let Self::Forwarding(_, true) = self {
+        if let Self::Forwarding(Plan {
+            kept_in: Some(_), ..
+        }) = self
+        {
             for device in self.device_names() {
                 steer::remove_device(device).map_err(Failure::runtime)?;
             }
@@ -240,7 +245,7 @@ impl Place {
     /// How packets are steered, where that is by rules and routes.
     pub(super) const fn plan(&self) -> Option<&Plan> {
         match self {
-            Self::Forwarding(plan, _) => Some(plan),
+            Self::Forwarding(plan) => Some(plan),
             Self::Bridge(..) | Self::Host(..) => None,
         }
     }
@@ -273,6 +278,13 @@ impl Taken {
         };
         let host = host.map_err(Failure::runtime)?;
         Ok(Remainder { _host: host })
+    }
+
+    /// Leaves it as it is, for another process to take over.
+    pub(super) fn leave(self) {
+        if let Self::Forwarding(steering) = self {
+            steering.leave();
+        }
     }
 
     /// What connections go on by after that.

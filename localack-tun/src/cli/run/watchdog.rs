@@ -22,6 +22,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 const ITSELF: &str = "/proc/self/exe";
 /// What the gateway says when it ends in good order.
 const DONE: &[u8] = b"done\n";
+/// What it says when another program goes on in its place.
+const HANDED_OVER: &[u8] = b"handed over\n";
 /// How often the state file is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Who owns the file for so long has begun, and has a watchdog of its own.
@@ -43,11 +45,31 @@ impl Watchdog {
 
     /// There is nothing left to watch.
     pub(super) fn dismiss(mut self) {
-        if let Some(mut pipe) = self.0.stdin.take() {
-            let _ = pipe.write_all(DONE);
-        }
+        self.say(DONE);
         let _ = self.0.wait();
     }
+
+    /// Another program goes on, and has a watchdog of its own once it has begun.
+    pub(super) fn hand_over(mut self) {
+        self.say(HANDED_OVER);
+    }
+
+    fn say(&mut self, what: &[u8]) {
+        if let Some(mut pipe) = self.0.stdin.take() {
+            let _ = pipe.write_all(what);
+        }
+    }
+}
+
+/// How a gateway has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// In good order.
+    Done,
+    /// Another program goes on.
+    HandedOver,
+    /// By death.
+    Death,
 }
 
 /// Has the process go on whatever whoever stops its gateway tells the whole group.
@@ -58,12 +80,18 @@ pub(super) fn ignore_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the end of the process that has started this one. Whether it has died, rather than ended.
-pub(super) fn wait_for_death() -> bool {
+/// Waits for the end of the process that has started this one.
+pub(super) fn wait_for_end() -> Ending {
     let mut said = Vec::new();
     // A pipe that breaks is closed.
     let _ = io::stdin().lock().read_to_end(&mut said);
-    !said.ends_with(DONE)
+    if said.ends_with(DONE) {
+        Ending::Done
+    } else if said.ends_with(HANDED_OVER) {
+        Ending::HandedOver
+    } else {
+        Ending::Death
+    }
 }
 
 /// Waits as long as the connections in the state file may. Whether nobody has taken them over.

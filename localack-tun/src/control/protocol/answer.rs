@@ -29,6 +29,8 @@ pub enum Answer {
     Flow(FlowSet),
     /// See [`Request::Drain`](super::Request::Drain).
     Drain,
+    /// See [`Request::Upgrade`](super::Request::Upgrade).
+    Upgrade,
     /// See [`Request::Stats`](super::Request::Stats).
     Stats(Stats),
 }

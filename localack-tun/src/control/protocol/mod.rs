@@ -15,7 +15,7 @@ pub use answer::{
 };
 pub use request::{
     DirectionChoice, FlowName, Flows, PolicyRemove, PolicySet, Request, ServiceWord, SetService,
-    Sort,
+    Sort, Upgrade,
 };
 
 /// The version of the protocol. It changes when an old client would misunderstand an answer; fields and

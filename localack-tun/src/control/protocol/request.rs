@@ -1,6 +1,7 @@
 //! What can be asked for.
 
 use core::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use localack_core::{Direction, Service};
@@ -29,8 +30,20 @@ pub enum Request {
     Flow(SetService),
     /// Begins to hand every flow back to its ends.
     Drain,
+    /// Goes on as another program, with all connections.
+    Upgrade(Upgrade),
     /// All counters.
     Stats,
+}
+
+/// The program to go on as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upgrade {
+    /// Its file, an absolute path.
+    pub program: PathBuf,
+    /// How connections are laid out in its memory ([`localack_core::LAYOUT`]).
+    pub layout: u32,
 }
 
 /// By which measure flows are chosen and ordered, both directions together.

@@ -45,6 +45,7 @@ fn all_requests() -> BTreeSet<String> {
             Request::PolicyReload => "policy-reload",
             Request::Flow(_) => "flow",
             Request::Drain => "drain",
+            Request::Upgrade(_) => "upgrade",
             Request::Stats => "stats",
         }
     }
