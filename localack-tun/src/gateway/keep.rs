@@ -459,3 +459,6 @@ fn now_ns() -> u64 {
 fn unix_ns() -> u64 {
     u64::try_from(Clock::start().stamp(Duration::ZERO).as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
