@@ -29,6 +29,8 @@ mod paths;
 mod rates;
 #[path = "lifecycle/settings.rs"]
 mod settings;
+#[path = "lifecycle/walks.rs"]
+mod walks;
 
 use localack_core::{
     Config, Direction, DirectionMode, Event, FlowConfig, FlowState, PacketMeta, PassReason, Poll,
