@@ -265,6 +265,25 @@ fn bbr_5_5_10_3_losses_with_a_queue_lower_the_short_term_model() {
     }
 }
 
+/// A flow that tries out how much the path takes learns that from its probe alone.
+#[test]
+fn bbr_5_5_10_3_losses_while_probing_leave_the_short_term_model_alone() {
+    let mut told = Told::new(Some(RTT_US));
+    let mut in_flight = 10 * MSS;
+    for round in 0..5 {
+        // The path takes more in each round, though a queue grows.
+        let rtt_us = if round < 2 { RTT_US } else { RTT_US * 3 / 2 };
+        told.round_of(in_flight, in_flight, rtt_us);
+        told.lose(MSS / 10, in_flight, MSS / 10);
+        told.state.on_congestion(told.now(), in_flight);
+        in_flight *= 2;
+        let bbr = told.bbr();
+        assert_eq!(bbr.phase, Phase::Startup);
+        let bounds = [bbr.bw_shortterm, bbr.inflight_shortterm];
+        assert_eq!(bounds, [UNBOUNDED; 2], "{round}: {bbr:?}");
+    }
+}
+
 #[test]
 fn rfc3168_6_1_2_a_congestion_without_a_loss_is_a_mark() {
     let mut told = Told::probing();
