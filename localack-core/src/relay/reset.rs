@@ -276,6 +276,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let seq = stream.fin().map_or(stream.rcv_nxt(), |fin| fin.advance(1));
         let ack = self.flow.stream(direction.reverse()).send.snd_una;
         if stream.send.snd_una.at_or_after(seq) {
+            if self.flow.phase_due == Due::NEVER {
+                // No host has asked for it: both were given up, there was no room for the second reset, and
+                // everything has arrived since. The other host has been reset nevertheless.
+                self.flow.flags.set(FlowFlags::TELL_AGAIN);
+            }
             self.flow.flags.set(FlowFlags::RESET_DUE);
             if self.send_reset(direction, seq, Some(ack)) {
                 self.end();
@@ -362,10 +367,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         });
         self.flow.phase_due = Due::NEVER;
         self.cut_reset_short();
-        if matches!(self.flow.phase(), Phase::Resetting { .. }) {
-            // Everything may arrive before there is room for the reset. Its sender has been reset nevertheless.
-            self.flow.flags.set(FlowFlags::TELL_AGAIN);
-        }
         true
     }
 
