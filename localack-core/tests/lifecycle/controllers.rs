@@ -2,7 +2,7 @@
 //! leap (RFC 9937, RFC 5681 section 3.1).
 
 use localack_core::{
-    Config, Controller, Direction, DirectionMode, FlowConfig, Port, Provision, Service,
+    Config, Controller, Direction, DirectionMode, Engine, FlowConfig, Port, Provision, Service,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::Flags;
@@ -92,6 +92,29 @@ fn a_vouched_rate_can_be_changed_while_flows_wait_for_it() {
     assert!(lab.engine.set_shared_rate(5, 1_000_000, lab.tape.now));
     let fast = reached_by(&mut lab, 1100, 1500);
     assert_eq!(fast, 40_001, "{slow} before");
+}
+
+/// The rate that was vouched for last is known to no flow; it lasts as long as they do.
+#[test]
+fn a_vouched_rate_that_was_changed_outlives_its_engine() {
+    let mut memory = Memory::new(4, 128, 1000);
+    let mut flow = at_once(FlowConfig::inner_local_ack());
+    flow.controller = Controller::Provisioned(Provision::new(5, 10_000_000));
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+    lab.shake(0, 0, 1);
+    lab.shake(50, 1, 3);
+    lab.says(60, Port::Outer, 1, 1, 60_000, 0);
+    assert!(lab.engine.set_shared_rate(5, 10_000, lab.tape.now));
+    let (storage, config, policy) = lab.engine.into_parts();
+    let (engine, report) = Engine::attach(storage, config, policy).expect("one lived here");
+    assert_eq!(report.flows, 1);
+    lab.engine = engine;
+    for segment in 0..40 {
+        lab.says(70, Port::Inner, 1 + segment * MSS, 1, 60_000, MSS);
+    }
+    lab.until(1_070);
+    let reached = lab.reached(Port::Outer);
+    assert!((1_001..16_000).contains(&reached), "{reached} in a second");
 }
 
 #[test]
