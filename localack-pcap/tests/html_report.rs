@@ -1,6 +1,8 @@
 //! The HTML report: what is in it, and that nothing in a capture can break it.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::fs;
 use std::io::Write as _;
@@ -13,32 +15,24 @@ use localack_pcap::replay::{Options, replay_watched};
 use localack_pcap::report::Sort;
 use localack_pcap::source::Source;
 use localack_pcap::trace::{FlowTrace, Traces};
+use program::{PROGRAM, program, stderr};
 use scraper::{ElementRef, Html, Selector};
 use serde_json::Value;
-
-fn program(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_localack-pcap"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
 
 /// The page about a capture, made by the program.
 fn page_of(capture: &[u8]) -> (String, Output) {
     let folder = tempfile::tempdir().unwrap();
     let [input, html] = ["in.pcap", "out.html"].map(|name| folder.path().join(name));
     fs::write(&input, capture).unwrap();
-    let output = program(&[
-        "report",
-        input.to_str().unwrap(),
-        "--html",
-        html.to_str().unwrap(),
-    ]);
+    let output = program(
+        &[
+            "report",
+            input.to_str().unwrap(),
+            "--html",
+            html.to_str().unwrap(),
+        ],
+        b"",
+    );
     (fs::read_to_string(html).unwrap_or_default(), output)
 }
 
@@ -66,19 +60,22 @@ fn number(cell: ElementRef<'_>) -> Option<u64> {
 fn sample() -> (Html, Value, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (html, svg) = (folder.path().join("out.html"), folder.path().join("svg"));
-    let output = program(&[
-        "report",
-        "--html",
-        html.to_str().unwrap(),
-        "--svg",
-        svg.to_str().unwrap(),
-    ]);
+    let output = program(
+        &[
+            "report",
+            "--html",
+            html.to_str().unwrap(),
+            "--svg",
+            svg.to_str().unwrap(),
+        ],
+        b"",
+    );
     assert_eq!(
         (output.status.code(), stderr(&output).as_str()),
         (Some(0), "")
     );
     assert_eq!(output.stdout, b"");
-    let json = program(&["replay", "--json"]).stdout;
+    let json = program(&["replay", "--json"], b"").stdout;
     let document = parse(&fs::read_to_string(html).unwrap());
     (document, serde_json::from_slice(&json).unwrap(), folder)
 }
@@ -261,12 +258,15 @@ fn names_and_contents_are_no_markup() {
         })
         .collect();
     fs::write(&input, raw(&packets)).unwrap();
-    let output = program(&[
-        "report",
-        input.to_str().unwrap(),
-        "--html",
-        html.to_str().unwrap(),
-    ]);
+    let output = program(
+        &[
+            "report",
+            input.to_str().unwrap(),
+            "--html",
+            html.to_str().unwrap(),
+        ],
+        b"",
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let document = parse(&fs::read_to_string(html).unwrap());
     assert!(select(&document, "img, iframe, object, [onerror]").is_empty());
@@ -328,13 +328,13 @@ fn the_input_is_not_overwritten_and_mistakes_are_told() {
     let capture = raw(&Connection::v4().exchange());
     fs::write(&input, &capture).unwrap();
     let input = input.to_str().unwrap();
-    let output = program(&["report", input, "--html", input]);
+    let output = program(&["report", input, "--html", input], b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("would overwrite"));
     assert_eq!(fs::read(input).unwrap(), capture);
-    assert_eq!(program(&["report", input]).status.code(), Some(2));
+    assert_eq!(program(&["report", input], b"").status.code(), Some(2));
     let missing = folder.path().join("missing/out.html");
-    let output = program(&["report", input, "--html", missing.to_str().unwrap()]);
+    let output = program(&["report", input, "--html", missing.to_str().unwrap()], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(
         stderr(&output).contains("cannot write"),
@@ -382,7 +382,7 @@ fn a_full_disk_leaves_no_half_page() {
 fn a_pipe_is_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let html = folder.path().join("out.html");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_localack-pcap"))
+    let mut child = Command::new(PROGRAM)
         .args([
             "report",
             "-",
@@ -414,6 +414,7 @@ fn traced(frames: &[Timed], top: usize, sort: Sort) -> (Traces, String) {
         options: &options,
         top,
         sort,
+        what_if: None,
     };
     let html = Page::new(&content).unwrap().html;
     (traces, html)
@@ -481,4 +482,175 @@ fn a_long_conversation_is_thinned_out_and_the_page_says_so() {
     );
     let shapes = select(&document, "#plot-flow-1-up-sequence .layer.data polyline").len();
     assert!((500..=2000).contains(&shapes), "{shapes}");
+}
+
+/// The page about the sample with what is foretold, and the answer of the command that foretells.
+fn foretold(more: &[&str]) -> (Html, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let [html, svg] = ["out.html", "svg"].map(|name| folder.path().join(name));
+    let [page, plots] = [&html, &svg].map(|path| path.to_str().unwrap());
+    let args = ["report", "--html", page, "--svg", plots, "--what-if"];
+    let shared = ["--seeds", "3", "--top", "2"];
+    let output = program(&[&args[..], &shared, more].concat(), b"");
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(0), "")
+    );
+    let document = parse(&fs::read_to_string(&html).unwrap());
+    for figure in select(&document, ".what-if figure") {
+        let name = figure.attr("id").unwrap().strip_prefix("plot-").unwrap();
+        let svg = fs::read_to_string(svg.join(format!("{name}.svg"))).unwrap();
+        roxmltree::Document::parse(&svg).unwrap();
+    }
+    let more: Vec<_> = more
+        .iter()
+        .map(|word| {
+            word.strip_prefix("--path-")
+                .map_or((*word).to_owned(), |word| format!("--{word}"))
+        })
+        .collect();
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    let json = program(&[&["what-if", "--json"], &shared[..], &more].concat(), b"").stdout;
+    (document, serde_json::from_slice(&json).unwrap())
+}
+
+#[test]
+fn what_is_foretold_is_what_the_command_foretells() {
+    let (document, json) = foretold(&[]);
+    let sections = select(&document, ".flow");
+    let flows = json["flows"].as_array().unwrap();
+    assert_eq!((sections.len(), flows.len()), (2, 2));
+    for (section, flow) in sections.iter().zip(flows) {
+        let inside = |selector: &str| -> Vec<ElementRef<'_>> {
+            section
+                .select(&Selector::parse(selector).unwrap())
+                .collect()
+        };
+        assert!(text(inside("h3")[0]).contains(flow["client"].as_str().unwrap()));
+        let mark = inside(".what-if .trust")[0].attr("data-trust");
+        let trusted = flow["trustworthy"].as_bool().unwrap();
+        assert_eq!(mark, Some(if trusted { "yes" } else { "no" }));
+        let rows: Vec<Vec<_>> = inside(".what-if tbody tr")
+            .into_iter()
+            .map(|row| row.child_elements().collect())
+            .collect();
+        let of = |figure: &Value| Some(figure.as_u64().unwrap());
+        assert_eq!(number(rows[0][1]), of(&flow["captured"]["completion_us"]));
+        for (row, runs) in [(&rows[1], &flow["reproduced"]), (&rows[2], &flow["engine"])] {
+            let times = &runs["completion_us"];
+            assert_eq!(number(row[1]), of(&times["p50"]));
+            let spread =
+                ["data-from", "data-to"].map(|name| row[2].attr(name).unwrap().parse().ok());
+            assert_eq!(spread, ["p10", "p90"].map(|name| of(&times[name])));
+        }
+        let custody = &flow["engine"]["peak_custody_octets"]["p90"];
+        assert_eq!(number(rows[2][5]), of(custody));
+        let notes: Vec<_> = inside(".what-if li").into_iter().map(text).collect();
+        let told: Vec<_> = flow["notes"].as_array().unwrap().iter().collect();
+        assert_eq!(serde_json::json!(notes), serde_json::json!(told));
+        assert_eq!(inside(".what-if figure").len(), 2);
+    }
+    let summary = text(select(&document, "#what-if")[0]);
+    assert!(
+        summary.contains("Closed loop") && summary.contains("2 conversations"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn curves_of_what_is_foretold_end_where_its_figures_are() {
+    let (document, json) = foretold(&[]);
+    let flow = &json["flows"][0];
+    let layers = |name: &str| -> Vec<Value> {
+        let script = select(&document, &format!("#plot-flow-1-{name} script"));
+        let numbers: Value = serde_json::from_str(&text(script[0])).unwrap();
+        numbers["layers"].as_array().unwrap().clone()
+    };
+    let of = |layers: &[Value], class: &str| -> Vec<Value> {
+        let layer = layers.iter().find(|layer| layer["class"] == class).unwrap();
+        layer["marks"].as_array().unwrap().clone()
+    };
+    let completion = layers("completion");
+    for (class, runs) in [
+        ("reproduced", &flow["reproduced"]),
+        ("engine", &flow["engine"]),
+    ] {
+        let times = &runs["completion_us"];
+        let expected = [
+            ("min", 0),
+            ("p10", 1000),
+            ("p50", 5000),
+            ("p90", 9000),
+            ("max", 10_000),
+        ]
+        .map(|(name, share)| serde_json::json!([times[name], share]));
+        assert_eq!(of(&completion, class), expected);
+    }
+    let progress = layers("progress");
+    let total = flow["octets"][0].as_u64().unwrap();
+    for (class, took) in [
+        ("captured", &flow["captured"]["completion_us"]),
+        ("reproduced", &flow["reproduced"]["completion_us"]["p50"]),
+        ("engine", &flow["engine"]["completion_us"]["p50"]),
+    ] {
+        let marks = of(&progress, class);
+        let last = marks.last().unwrap();
+        assert_eq!(last[1], total, "{class}");
+        let (at, took) = (last[0].as_f64().unwrap(), took.as_f64().unwrap());
+        // The few octets of the other direction arrive last.
+        assert!(
+            (0.85..1.001).contains(&(at / took)),
+            "{class}: {at} of {took}"
+        );
+        assert!(
+            marks
+                .windows(2)
+                .all(|pair| pair[0][1].as_u64() < pair[1][1].as_u64())
+        );
+    }
+}
+
+#[test]
+fn what_is_known_of_the_path_is_used_for_what_is_foretold() {
+    let told = [
+        "--path-rtt",
+        "100",
+        "--path-rate",
+        "10",
+        "--path-loss",
+        "0",
+        "--place",
+        "middle",
+    ];
+    let (document, json) = foretold(&told);
+    let page = text(select(&document, ".what-if details")[0]);
+    assert!(
+        page.contains("100.00 ms") && page.contains("10.00 Mbit/s") && page.contains("told"),
+        "{page}"
+    );
+    assert_eq!(json["settings"]["place"], "middle");
+    assert!(text(select(&document, "#what-if")[0]).contains("in the middle"));
+    let shown = select(&document, ".what-if tbody tr:nth-child(3) td")[0];
+    let times = &json["flows"][0]["engine"]["completion_us"];
+    assert_eq!(number(shown), times["p50"].as_u64());
+}
+
+#[test]
+fn nothing_is_foretold_unless_it_is_asked_for() {
+    let (document, ..) = sample();
+    assert!(select(&document, ".what-if, #what-if").is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    let html = folder.path().join("out.html");
+    let html = html.to_str().unwrap();
+    for (args, part) in [
+        (&["--path-rtt", "100"][..], "--what-if"),
+        (&["--place", "middle"], "--what-if"),
+        (&["-", "--what-if"], "read only once"),
+        (&["--what-if", "--path-loss", "51"], "50 percent"),
+    ] {
+        let output = program(&[&["report", "--html", html], args].concat(), b"");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        assert!(!Path::new(html).exists());
+    }
 }

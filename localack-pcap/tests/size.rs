@@ -2,36 +2,24 @@
 
 mod common;
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use common::*;
 use localack_tun::config::Settings;
+use program::{program, stderr};
 use serde_json::Value;
 
-fn program(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_localack-pcap"))
-        .arg("size")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not read it may have ended.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
+fn sized(args: &[&str], input: &[u8]) -> Output {
+    program(&[&["size"], args].concat(), input)
 }
 
 fn json(args: &[&str], input: &[u8]) -> Value {
-    let output = program(&[args, &["--json"]].concat(), input);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = sized(&[args, &["--json"]].concat(), input);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -68,7 +56,7 @@ fn a_gateway_takes_the_settings() {
         settings.engine.buffer,
         recommended["buffer_bytes"].as_u64().unwrap()
     );
-    let text = program(&["-"], &uploads(5)).stdout;
+    let text = sized(&["-"], &uploads(5)).stdout;
     let text = String::from_utf8(text).unwrap();
     assert!(text.ends_with(&format!("{toml}\n")), "{text}");
     // The text above the settings is none.
@@ -121,7 +109,7 @@ fn captures_follow_one_another() {
         both["custody_bytes"]["peak"],
         alone["custody_bytes"]["peak"]
     );
-    let missing = program(&[one.to_str().unwrap(), "missing.pcap"], b"");
+    let missing = sized(&[one.to_str().unwrap(), "missing.pcap"], b"");
     assert_eq!((missing.status.code(), missing.stdout.len()), (Some(1), 0));
 }
 
@@ -132,7 +120,7 @@ fn want_of_room_is_told() {
     let missing =
         ["table_full", "handshakes_evicted"].map(|name| uncounted[name].as_u64().unwrap());
     assert!(missing.iter().sum::<u64>() > 0, "{uncounted}");
-    let text = program(&["-", "--flows", "2"], &uploads(5)).stdout;
+    let text = sized(&["-", "--flows", "2"], &uploads(5)).stdout;
     let text = String::from_utf8(text).unwrap();
     assert!(
         text.contains("Not in these figures:") && text.contains("more --flows"),
@@ -142,8 +130,8 @@ fn want_of_room_is_told() {
     let uncounted = &size["uncounted"];
     assert_eq!(uncounted["buffer_reached"], true, "{uncounted}");
     let damaged = uploads(2);
-    let output = program(&["-", "--json"], &damaged[..damaged.len() - 3]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("warning"));
+    let output = sized(&["-", "--json"], &damaged[..damaged.len() - 3]);
+    assert!(stderr(&output).contains("warning"));
     let size: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(size["captures"][0]["cut_at_offset"].as_u64().is_some());
 }
@@ -155,7 +143,7 @@ fn headroom_is_as_asked_and_nothing_needs_little() {
         size["recommended"]["headroom_percent"].as_u64().unwrap()
     };
     assert_eq!([flows("0"), flows("50")], [0, 50]);
-    assert_eq!(program(&["--headroom", "x"], b"").status.code(), Some(2));
+    assert_eq!(sized(&["--headroom", "x"], b"").status.code(), Some(2));
     let empty = json(&["-"], &raw(&[]));
     assert_eq!(
         (&empty["flows"]["peak"], &empty["recommended"]["flows"]),

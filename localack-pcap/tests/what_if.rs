@@ -277,6 +277,33 @@ fn random_losses_are_told_from_those_of_a_full_queue() {
 }
 
 #[test]
+fn a_path_that_is_never_filled_is_found_from_bursts_or_the_rate_is_a_lower_bound() {
+    let case = Case {
+        loss: 10_000,
+        octets: 2_000_000,
+        ..CASE
+    };
+    let options = Options {
+        seeds: 1,
+        ..Options::default()
+    };
+    let mut found = 0;
+    for seed in 1..=8 {
+        let answer = ask(case.captured(seed).0, &options);
+        let flow = only(&answer);
+        let path = &flow.path;
+        let is_near = near(path.rate_mbit.value, 20.0, 0.15);
+        assert!(is_near || path.rate_is_lower_bound, "{seed}: {path:?}");
+        let said = flow.notes.iter().any(|note| note.contains("lower bound"));
+        assert_eq!(said, path.rate_is_lower_bound);
+        found += u32::from(is_near && !path.rate_is_lower_bound);
+    }
+    assert!(found >= 4, "only {found} of 8 rates were found");
+    let answer = ask(Case { loss: 0, ..case }.captured(1).0, &options);
+    assert!(!only(&answer).path.rate_is_lower_bound);
+}
+
+#[test]
 fn the_callers_word_counts() {
     let options = Options {
         told: Told {

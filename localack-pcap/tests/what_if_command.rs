@@ -1,41 +1,22 @@
 //! `localack-pcap what-if` itself, and captures that other people published.
 
-use std::io::Write;
+#[path = "common/program.rs"]
+mod program;
+
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use localack_pcap::sample::SAMPLE;
+use program::{code, program, stderr, stdout};
 use serde_json::Value;
 
-fn program(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_localack-pcap"))
-        .arg("what-if")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not read its input is no error.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+fn what_if(args: &[&str], input: &[u8]) -> Output {
+    program(&[&["what-if"], args].concat(), input)
 }
 
 #[test]
 fn the_sample_is_asked_about_without_a_file() {
-    let output = program(&["--seeds", "3", "--top", "2"], &[]);
+    let output = what_if(&["--seeds", "3", "--top", "2"], &[]);
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
     let text = stdout(&output);
     for part in [
@@ -57,7 +38,7 @@ fn the_answer_as_json_says_what_it_is() {
     let arguments = [
         "-", "--json", "--seeds", "3", "--top", "1", "--place", "middle",
     ];
-    let output = program(&arguments, SAMPLE);
+    let output = what_if(&arguments, SAMPLE);
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["schema"], "localack-what-if/1");
@@ -73,7 +54,7 @@ fn the_answer_as_json_says_what_it_is() {
 #[test]
 fn what_the_caller_says_is_used_and_nonsense_refused() {
     let told = ["--rtt", "100", "--rate", "10mbit", "--loss", "0", "--json"];
-    let answer = program(&told, &[]);
+    let answer = what_if(&told, &[]);
     let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
     let path = &answer["flows"][0]["path"];
     assert_eq!(path["rtt_ms"]["value"], 100.0);
@@ -90,7 +71,7 @@ fn what_the_caller_says_is_used_and_nonsense_refused() {
         ["--sender", "bbr"],
         ["--buffer", "2G"],
     ] {
-        let output = program(&bad, &[]);
+        let output = what_if(&bad, &[]);
         assert_eq!(code(&output), 2, "{bad:?}");
         let said = stderr(&output);
         assert!(said.starts_with("localack-pcap: "), "{said}");
@@ -110,7 +91,7 @@ fn what_cannot_be_simulated_is_told_in_one_line() {
         ),
         (["/nowhere/at/all.pcap"], &[], "/nowhere/at/all.pcap"),
     ] {
-        let output = program(&arguments, input);
+        let output = what_if(&arguments, input);
         assert_eq!((code(&output), stdout(&output).as_str()), (1, ""));
         let said = stderr(&output);
         assert!(said.contains(part) && said.lines().count() == 1, "{said}");
@@ -131,7 +112,7 @@ fn damaged_captures_are_survived() {
             let at = 24 + (state >> 33) as usize % (capture.len() - 24);
             capture[at] = (state >> 25) as u8;
         }
-        let output = program(&["-", "--seeds", "1", "--top", "3"], &capture);
+        let output = what_if(&["-", "--seeds", "1", "--top", "3"], &capture);
         assert!([0, 1].contains(&code(&output)), "{round}: {output:?}");
     }
 }
@@ -160,7 +141,7 @@ fn published_captures_are_understood() {
             "--top",
             "1",
         ];
-        let output = program(&arguments, &[]);
+        let output = what_if(&arguments, &[]);
         assert_eq!(code(&output), 0, "{name}: {}", stderr(&output));
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         let flow = &answer["flows"][0];

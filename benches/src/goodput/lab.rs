@@ -5,10 +5,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
-use localack_core::{Config, Engine, FlowConfig, Instant, PacketMeta, Port};
+use localack_core::{Config, Engine, FlowConfig, Instant, PacketMeta};
 use localack_testkit::memory::Memory;
 use localack_testkit::sim::{
-    BareBox, Delay, Links, LinuxConfig, LinuxHost, Loss, Middle, Path, Random, Rate, Wire, World,
+    BareBox, Between, Delay, Links, LinuxConfig, LinuxHost, Loss, Path, Random, Rate, World,
 };
 
 use super::cell::{Cell, Contender, Scenario};
@@ -43,19 +43,10 @@ pub(super) fn memory(cell: &Cell) -> Option<Memory> {
     has_engine.then(|| Memory::new(FLOWS, octets / BLOCK_SIZE, BLOCK_SIZE))
 }
 
-/// An engine or a piece of wire.
-#[derive(Debug)]
-enum Between<'m> {
-    Wire(Wire),
-    Engine(Box<BareBox<'m, FlowConfig>>),
-}
-
-impl<'m> Between<'m> {
-    fn new(cell: &Cell, memory: Option<&'m mut Memory>) -> Self {
-        let controller = cell.contender.controller(cell.rate());
-        let (Some(controller), Some(memory)) = (controller, memory) else {
-            return Self::Wire(Wire);
-        };
+/// The engine of `cell`, or a piece of wire.
+fn between<'m>(cell: &Cell, memory: Option<&'m mut Memory>) -> Between<'m, FlowConfig> {
+    let controller = cell.contender.controller(cell.rate());
+    let engine = controller.zip(memory).map(|(controller, memory)| {
         let mut config = Config::new([7, 11]);
         config.mtu = [1500; 2];
         let mut policy = FlowConfig::inner_local_ack();
@@ -64,32 +55,9 @@ impl<'m> Between<'m> {
         policy.careful_resume = cell.scenario == Scenario::Resume;
         policy.buffer_limit = buffer_limit(cell);
         let engine = Engine::new(memory.storage(), config, policy).expect("it fits together");
-        let engine = BareBox::new(engine, PacketMeta::default()).measuring();
-        Self::Engine(Box::new(engine))
-    }
-}
-
-impl Middle for Between<'_> {
-    fn ingest(&mut self, now: Instant, port: Port, packet: Vec<u8>) -> Vec<(Port, Vec<u8>)> {
-        match self {
-            Self::Wire(wire) => wire.ingest(now, port, packet),
-            Self::Engine(engine) => engine.ingest(now, port, packet),
-        }
-    }
-
-    fn poll(&mut self, now: Instant) -> Vec<(Port, Vec<u8>)> {
-        match self {
-            Self::Wire(wire) => wire.poll(now),
-            Self::Engine(engine) => engine.poll(now),
-        }
-    }
-
-    fn next_at(&self) -> Option<Instant> {
-        match self {
-            Self::Wire(wire) => wire.next_at(),
-            Self::Engine(engine) => engine.next_at(),
-        }
-    }
+        BareBox::new(engine, PacketMeta::default()).measuring()
+    });
+    Between::new(engine)
 }
 
 fn links(cell: &Cell, seed: u64, meter: Meter) -> Links {
@@ -152,7 +120,7 @@ fn hosts(cell: &Cell, number: u16, octets: Option<u32>) -> [LinuxHost; 2] {
 /// A world in which connections of one cell run, one after the other.
 #[derive(Debug)]
 pub(super) struct Lab<'m> {
-    world: World<LinuxHost, LinuxHost, Between<'m>>,
+    world: World<LinuxHost, LinuxHost, Between<'m, FlowConfig>>,
     cell: Cell,
     dial: Rc<cell::Cell<Reading>>,
     connections: u16,
@@ -175,7 +143,7 @@ impl<'m> Lab<'m> {
         let links = links(&cell, seed, meter);
         let [sender, receiver] = hosts(&cell, 0, octets);
         Self {
-            world: World::new(sender, receiver, Between::new(&cell, memory), links),
+            world: World::new(sender, receiver, between(&cell, memory), links),
             cell,
             dial,
             connections: 1,
@@ -231,9 +199,9 @@ impl<'m> Lab<'m> {
 
     /// The most octets that were in custody.
     pub(super) const fn peak_custody(&self) -> Option<u32> {
-        match &self.world.middle {
-            Between::Wire(_) => None,
-            Between::Engine(engine) => Some(engine.most_debt()[0]),
+        match self.world.middle.engine() {
+            None => None,
+            Some(engine) => Some(engine.most_debt()[0]),
         }
     }
 
@@ -249,7 +217,7 @@ impl<'m> Lab<'m> {
     /// What hosts and engine found wrong.
     pub(super) fn into_faults(mut self) -> Vec<String> {
         self.note_faults();
-        if let Between::Engine(engine) = &self.world.middle {
+        if let Some(engine) = self.world.middle.engine() {
             let lost = engine.counters().octets_lost;
             if lost > 0 {
                 self.faults.push(format!("the engine lost {lost} octets"));

@@ -60,6 +60,10 @@ enum Failure {
     NothingToSimulate { name: String, reason: String },
     #[error("{}: {error}", path.display())]
     Create { path: PathBuf, error: io::Error },
+    #[error(
+        "--what-if reads the capture twice, and standard input can be read only once: give a file"
+    )]
+    ReadTwice,
     #[error("{}: would overwrite the capture that is read", path.display())]
     SameFile { path: PathBuf },
     #[error("{0}")]
@@ -94,9 +98,9 @@ pub fn run() -> ExitCode {
         Err(failure) => {
             complain(&failure.to_string());
             match failure {
-                Failure::Replay(ReplayError::Engine(_)) | Failure::SameFile { .. } => {
-                    ExitCode::from(USAGE)
-                }
+                Failure::Replay(ReplayError::Engine(_))
+                | Failure::SameFile { .. }
+                | Failure::ReadTwice => ExitCode::from(USAGE),
                 _ => ExitCode::from(UNREADABLE),
             }
         }

@@ -9,6 +9,7 @@ use localack_core::{Controller, Service};
 
 use crate::replay::{Checksums, Inner, Options};
 use crate::report::{Layout, Sort};
+use crate::whatif::ControllerChoice;
 
 /// How captures are replayed.
 #[derive(Debug, Args)]
@@ -23,9 +24,9 @@ pub(super) struct EngineArgs {
     /// Serve the data of both ends.
     #[arg(long)]
     both_directions: bool,
-    /// Who decides how much may be in flight toward the receivers.
-    #[arg(long, value_enum, default_value_t = ControllerArg::Cubic)]
-    controller: ControllerArg,
+    /// Who decides how much may be in flight toward the receivers [default: cubic].
+    #[arg(long, value_enum)]
+    controller: Option<ControllerArg>,
     /// Vouch for a rate instead, such as 20mbit, which all connections share; once each way.
     #[arg(long, value_name = "RATE", conflicts_with = "controller", value_parser = parse_rate)]
     rate: Option<u32>,
@@ -107,9 +108,9 @@ impl EngineArgs {
             },
             controller: match (self.rate, self.controller) {
                 (Some(rate), _) => Controller::provisioned(rate),
-                (None, ControllerArg::Reno) => Controller::Reno,
-                (None, ControllerArg::Cubic) => Controller::Cubic,
-                (None, ControllerArg::Bbr) => Controller::Bbr,
+                (None, Some(ControllerArg::Reno)) => Controller::Reno,
+                (None, Some(ControllerArg::Cubic) | None) => Controller::Cubic,
+                (None, Some(ControllerArg::Bbr)) => Controller::Bbr,
             },
             pacing: !self.no_pacing,
             flows: self.flows as usize,
@@ -119,6 +120,18 @@ impl EngineArgs {
                 ChecksumsArg::Verify => Checksums::Verify,
                 ChecksumsArg::Trust => Checksums::Trust,
             },
+        }
+    }
+}
+
+impl EngineArgs {
+    /// The same controller for a simulation, whose default is another.
+    pub(super) const fn simulated(&self) -> ControllerChoice {
+        match (self.rate, self.controller) {
+            (Some(_), _) => ControllerChoice::Provisioned,
+            (None, Some(ControllerArg::Reno)) => ControllerChoice::Reno,
+            (None, Some(ControllerArg::Cubic)) => ControllerChoice::Cubic,
+            (None, Some(ControllerArg::Bbr) | None) => ControllerChoice::Bbr,
         }
     }
 }

@@ -61,7 +61,7 @@ enum ControllerArg {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum PlaceArg {
+pub(super) enum PlaceArg {
     /// Beside the end that sends more.
     NearSender,
     /// Beside the end that receives more.
@@ -71,11 +71,30 @@ enum PlaceArg {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum SenderArg {
+pub(super) enum SenderArg {
     /// As in Linux, with HyStart.
     Cubic,
     /// RFC 5681.
     Reno,
+}
+
+impl PlaceArg {
+    pub(super) const fn place(self) -> Place {
+        match self {
+            Self::NearSender => Place::NearSender,
+            Self::NearReceiver => Place::NearReceiver,
+            Self::Middle => Place::Middle,
+        }
+    }
+}
+
+impl SenderArg {
+    pub(super) const fn choice(self) -> SenderChoice {
+        match self {
+            Self::Cubic => SenderChoice::Cubic,
+            Self::Reno => SenderChoice::Reno,
+        }
+    }
 }
 
 /// Simulates and reports; nothing can be violated.
@@ -143,15 +162,8 @@ impl WhatIfArgs {
                 ControllerArg::Bbr => ControllerChoice::Bbr,
                 ControllerArg::Provisioned => ControllerChoice::Provisioned,
             },
-            place: match self.place {
-                PlaceArg::NearSender => Place::NearSender,
-                PlaceArg::NearReceiver => Place::NearReceiver,
-                PlaceArg::Middle => Place::Middle,
-            },
-            sender: match self.sender {
-                SenderArg::Cubic => SenderChoice::Cubic,
-                SenderArg::Reno => SenderChoice::Reno,
-            },
+            place: self.place.place(),
+            sender: self.sender.choice(),
             seeds: self.seeds,
             top: self.top,
             buffer: self.buffer,
@@ -159,17 +171,17 @@ impl WhatIfArgs {
     }
 }
 
-fn parse_rtt(text: &str) -> Result<f64, String> {
+pub(super) fn parse_rtt(text: &str) -> Result<f64, String> {
     number(text, "ms", 0.01..=60_000.0)
         .ok_or_else(|| "not a time between 0.01 and 60000 milliseconds".to_owned())
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     number(text, "mbit", 0.01..=10_000.0)
         .ok_or_else(|| "not a rate between 0.01 and 10000 Mbit/s".to_owned())
 }
 
-fn parse_loss(text: &str) -> Result<f64, String> {
+pub(super) fn parse_loss(text: &str) -> Result<f64, String> {
     number(text, "%", 0.0..=50.0).ok_or_else(|| "not a share between 0 and 50 percent".to_owned())
 }
 

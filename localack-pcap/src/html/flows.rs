@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Content, Drawn, words};
+use super::{Content, Drawn, what_if, words};
 use crate::conversation::End;
 use crate::plot::{self, PlotError};
 use crate::report::units::{bytes, count, time, time_or_dash};
@@ -117,6 +117,7 @@ pub(super) struct Section<'r> {
     late: Option<u64>,
     traced: bool,
     graphs: Vec<Markup>,
+    what_if: Option<Markup>,
 }
 
 impl<'r> Section<'r> {
@@ -176,9 +177,15 @@ impl<'r> Section<'r> {
                 graphs.push(drawn.draw(waits, None)?);
             }
         }
+        let foretold = content
+            .what_if
+            .and_then(|chosen| chosen.flows.get(&index))
+            .map(|result| what_if::section(index, result, drawn))
+            .transpose()?;
         Ok(Self {
             index,
             flow,
+            what_if: foretold,
             late: trace
                 .filter(|trace| trace.late)
                 .map(|trace| trace.from.saturating_sub(begun)),
@@ -214,6 +221,7 @@ impl<'r> Section<'r> {
                     p { "It carries no data to draw." }
                 }
                 @for graph in &self.graphs { (graph) }
+                @if let Some(what_if) = &self.what_if { (what_if) }
             }
         }
     }

@@ -6,6 +6,7 @@
 mod figure;
 mod flows;
 mod summary;
+mod what_if;
 mod words;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -14,6 +15,7 @@ use crate::plot::{Plot, PlotError, waits};
 use crate::replay::Options;
 use crate::report::{Report, Sort};
 use crate::trace::Traces;
+use crate::whatif::Chosen;
 use figure::figure;
 use flows::Section;
 
@@ -43,6 +45,16 @@ pub struct Content<'r> {
     pub top: usize,
     /// Which ones come first.
     pub sort: Sort,
+    /// What is foretold of those that are drawn ([`Content::drawn`]), if that was asked for.
+    pub what_if: Option<&'r Chosen>,
+}
+
+impl Content<'_> {
+    /// Which of a report's conversations a page draws.
+    #[must_use]
+    pub fn drawn(report: &Report, top: usize, sort: Sort) -> Vec<usize> {
+        report.order(sort).take(top.min(DRAWN)).collect()
+    }
 }
 
 /// A page, and the plots in it.
@@ -71,11 +83,11 @@ impl Page {
             Some(engine),
         );
         let all_waits = all_waits.map(|plot| drawn.draw(plot, None)).transpose()?;
-        let count = content.top.min(DRAWN).min(order.len());
-        let sections = order
-            .iter()
-            .take(count)
-            .map(|&index| Section::new(content, index, &mut drawn));
+        let chosen = Content::drawn(report, content.top, content.sort);
+        let count = chosen.len();
+        let sections = chosen
+            .into_iter()
+            .map(|index| Section::new(content, index, &mut drawn));
         let sections = sections.collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<_> = order.iter().copied().take(ROWS).collect();
         let body = html! {

@@ -225,7 +225,8 @@
       const name = document.createElement("span");
       name.textContent = best.layer.name;
       if (y.unit === "share") {
-        head.textContent = `${quantity("share", high, 1)} waited ${quantity("time", time, 1)} or less`;
+        const within = best.layer.shape === "bars" ? "" : ` or less: ${quantity("share", high, 1)}`;
+        head.textContent = quantity("time", time, 3) + within;
       } else {
         const range = low === high ? whole(high) : `${whole(low)} to ${whole(high)} (${whole(high - low)} B)`;
         head.textContent = `${quantity("time", best.time ?? time, 6)}: ${range}`;

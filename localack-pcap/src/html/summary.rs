@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use localack_core::{Controller, Service};
 use maud::{Markup, html};
 
-use super::{Content, words};
+use super::{Content, what_if, words};
 use crate::replay::{Checksums, Inner, Options};
 use crate::report::units::{bytes, count, time, time_or_dash};
 use crate::report::{Report, WaitFigures, saved};
@@ -37,10 +37,13 @@ pub(super) fn summary(content: &Content<'_>) -> Markup {
                 strong { "Open loop. " }
                 "The engine is the real one and saw every packet at its captured time, but the captured senders did not react to its "
                 "acknowledgements. So this tells what the engine makes of each packet and how long each acknowledgement takes; "
-                "it does not tell how much faster a transfer would have been. The graphs of custody are of the captured pace, too: a sender "
+                "it does not tell how much faster a transfer would have been"
+                @if content.what_if.is_none() { " (" code { "--what-if" } " does)" }
+                ". The graphs of custody are of the captured pace, too: a sender "
                 "that is acknowledged sooner may send more."
             }
         }
+        @if let Some(chosen) = content.what_if { (what_if::summary(chosen)) }
         (notes(report))
     }
 }

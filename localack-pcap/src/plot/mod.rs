@@ -7,6 +7,7 @@
 mod axis;
 mod draw;
 mod of_flow;
+mod of_what_if;
 
 use plotters::style::RGBColor;
 
@@ -14,6 +15,7 @@ use crate::trace::Mark;
 
 pub use axis::{Axis, Unit};
 pub use of_flow::{custody, sequence, waits};
+pub use of_what_if::{completion, progress};
 
 /// Width and height of a plot, in pixels.
 pub type Size = (u32, u32);

@@ -285,17 +285,23 @@ impl Writer {
     }
 }
 
-/// From the leaving of the SYN that was answered to the last octet's reaching its receiver.
-fn took(trace: &Trace, round_trips: &RoundTrips) -> u64 {
-    let syn = trace
+/// When the SYN that was answered left the client, in the capture's microseconds.
+pub(super) fn began(trace: &Trace, round_trips: &RoundTrips) -> Option<i64> {
+    let answer = trace
         .records
         .iter()
         .filter(|record| record.from == Side::Server && record.flags.has(Flags::SYN))
         .map(|record| record.at)
-        .next_back();
-    let Some(answer) = syn else { return 0 };
+        .next_back()?;
     let syn = answer - round_trips.micros(Side::Server);
-    let began = syn - round_trips.micros(Side::Client) / 2;
+    Some(syn - round_trips.micros(Side::Client) / 2)
+}
+
+/// From the leaving of the SYN that was answered to the last octet's reaching its receiver.
+fn took(trace: &Trace, round_trips: &RoundTrips) -> u64 {
+    let Some(began) = began(trace, round_trips) else {
+        return 0;
+    };
     let ended = Side::BOTH.into_iter().filter_map(|side| {
         let reach = round_trips.micros(side.other());
         arrived(trace, side, reach)

@@ -30,7 +30,8 @@
 //! - `settings`: `controller`, `place`, `sender`, `seeds`, `buffer_octets`.
 //! - `flows[]`, the largest first: `client`, `server`, `data_sender`, `octets[client, server]`,
 //!   `bursts[client, server]`, `think_us[client, server]`, `path` with `rtt_ms`, `rate_mbit`,
-//!   `loss_pct` and `queue_octets`, each `{value, how, confidence}`, and `sender_rtt_ms`;
+//!   `loss_pct` and `queue_octets`, each `{value, how, confidence}`, `sender_rtt_ms` and
+//!   `rate_is_lower_bound`;
 //!   `endpoints[client, server]`; `captured` with `completion_us`, `throughput_bps`,
 //!   `retransmitted_segments`; `reproduced` and `engine` with percentiles
 //!   `{min, p10, p50, p90, max}` of `completion_us`, `throughput_bps`, `retransmitted_segments`,
@@ -43,16 +44,21 @@
 pub mod application;
 pub mod endpoint;
 pub mod estimate;
+mod progress;
 mod report;
 mod simulate;
 mod text;
 pub mod trace;
 
 pub use estimate::{Missing, Told};
+pub use progress::Progress;
 pub use report::{
     Captured, FlowWhatIf, Input, Percentiles, SCHEMA, Settings, Simulated, Skipped, Summary, WhatIf,
 };
 pub use text::write_text;
+pub(crate) use text::{place_in_words, rate};
+
+use std::collections::BTreeMap;
 
 use crate::source::Source;
 use endpoint::EndpointEstimate;
@@ -198,13 +204,15 @@ pub fn what_if(source: &mut Source, options: &Options, progress: &mut dyn FnMut(
     let (mut flows, mut skipped) = (Vec::new(), Vec::new());
     for trace in order {
         let result = if flows.len() < options.top {
-            flow(trace, options)
+            simulate(trace, options, false)
         } else {
-            Err("larger ones are simulated: see --top".to_owned())
+            Err(CannotSimulate(
+                "larger ones are simulated: see --top".to_owned(),
+            ))
         };
         match result {
-            Ok(flow) => flows.push(flow),
-            Err(reason) => skipped.push(Skipped::new(trace, reason)),
+            Ok(one) => flows.push(one.flow),
+            Err(reason) => skipped.push(Skipped::new(trace, reason.0)),
         }
     }
     WhatIf {
@@ -215,25 +223,81 @@ pub fn what_if(source: &mut Source, options: &Options, progress: &mut dyn FnMut(
             conversations: traces.all.len() as u64,
         },
         settings: Settings::of(options),
-        summary: Summary::of(&flows),
+        summary: Summary::of(flows.iter()),
         flows,
         skipped,
     }
 }
 
-/// Simulates one connection; or why it cannot be.
-fn flow(trace: &Trace, options: &Options) -> Result<FlowWhatIf, String> {
+/// Why a connection cannot be simulated, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotSimulate(String);
+
+impl From<Missing> for CannotSimulate {
+    fn from(missing: Missing) -> Self {
+        Self(missing.to_string())
+    }
+}
+
+/// One connection, and how its data arrived.
+#[derive(Debug)]
+pub struct Foretold {
+    /// Its figures.
+    pub flow: FlowWhatIf,
+    /// How its data arrived; nothing in it unless it was asked for.
+    pub progress: Progress,
+}
+
+/// Certain connections of a capture.
+#[derive(Debug)]
+pub struct Chosen {
+    /// What was asked.
+    pub settings: Settings,
+    /// What came of each, by its place among the capture's connections in the order of their first packets.
+    pub flows: BTreeMap<usize, Result<Foretold, CannotSimulate>>,
+    /// Those that were simulated, together.
+    pub summary: Summary,
+}
+
+/// As [`what_if`] for the connections at these places among the capture's, in the order of their first
+/// packets, whatever [`Options::top`] is; and how their data arrived.
+pub fn what_if_of(
+    source: &mut Source,
+    options: &Options,
+    chosen: &[usize],
+    progress: &mut dyn FnMut(u64),
+) -> Chosen {
+    let traces = trace::read(source, progress);
+    let one = |&place: &usize| {
+        let missing = || CannotSimulate("it is not in the capture".to_owned());
+        let trace = traces.all.get(place).ok_or_else(missing);
+        (
+            place,
+            trace.and_then(|trace| simulate(trace, options, true)),
+        )
+    };
+    let flows: BTreeMap<_, _> = chosen.iter().map(one).collect();
+    Chosen {
+        settings: Settings::of(options),
+        summary: Summary::of(flows.values().flatten().map(|one| &one.flow)),
+        flows,
+    }
+}
+
+/// Simulates one connection; `watched`: how its data arrived is told, too.
+fn simulate(trace: &Trace, options: &Options, watched: bool) -> Result<Foretold, CannotSimulate> {
     check(trace)?;
     let Estimates {
         path,
         round_trips,
         losses,
-    } = estimate::estimate(trace, &options.told).map_err(|missing| missing.to_string())?;
+    } = estimate::estimate(trace, &options.told)?;
     let application = application::reconstruct(trace, &round_trips);
     let ends =
         trace::Side::BOTH.map(|side| EndpointEstimate::of(trace, side, &round_trips, &application));
     let [Some(client), Some(server)] = ends else {
-        return Err("its SYNs were not captured".to_owned());
+        return Err(CannotSimulate("its SYNs were not captured".to_owned()));
     };
     let endpoints = [client, server];
     let scene = Scene {
@@ -249,7 +313,9 @@ fn flow(trace: &Trace, options: &Options) -> Result<FlowWhatIf, String> {
         let octets = trace.octets[side as usize];
         application.scripts[side as usize].octets() > octets + octets / 10 + MOST_MISSING
     }) {
-        return Err("too much of it is missing from the capture".to_owned());
+        return Err(CannotSimulate(
+            "too much of it is missing from the capture".to_owned(),
+        ));
     }
     let seeds = seeds(trace, &path, options.seeds);
     let runs = |controller| -> Vec<Outcome> {
@@ -258,15 +324,34 @@ fn flow(trace: &Trace, options: &Options) -> Result<FlowWhatIf, String> {
             .collect()
     };
     let octets = trace.octets.iter().max().copied().unwrap_or(0);
-    let reproduced = Simulated::of(&runs(None), octets);
-    let engine = Simulated::of(&runs(Some(options.controller)), octets);
-    Ok(FlowWhatIf::new(
+    let [(reproduced, without), (engine, with)] =
+        [None, Some(options.controller)].map(|controller| {
+            let outcomes = runs(controller);
+            let figures = Simulated::of(&outcomes, octets);
+            let progress = if watched {
+                progress::simulated(&scene, &outcomes, &figures, controller)
+            } else {
+                Vec::new()
+            };
+            (figures, progress)
+        });
+    let progress = Progress {
+        captured: if watched {
+            progress::captured(trace, &round_trips)
+        } else {
+            Vec::new()
+        },
+        reproduced: without,
+        engine: with,
+    };
+    let flow = FlowWhatIf::new(
         trace,
         &application,
         (path, &losses),
         endpoints,
         (reproduced, engine),
-    ))
+    );
+    Ok(Foretold { flow, progress })
 }
 
 /// With how many seeds a connection is simulated: without losses one run is as the other, and very
@@ -284,7 +369,7 @@ fn seeds(trace: &Trace, path: &PathEstimate, asked: u32) -> u32 {
 }
 
 /// Whether a connection can be simulated at all.
-fn check(trace: &Trace) -> Result<(), String> {
+fn check(trace: &Trace) -> Result<(), CannotSimulate> {
     /// Octets that a reconstruction is about at the most.
     const MOST: u64 = 1 << 40;
     let reason = if !trace.complete_handshake {
@@ -304,7 +389,7 @@ fn check(trace: &Trace) -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(reason.to_owned())
+    Err(CannotSimulate(reason.to_owned()))
 }
 
 /// Whether an estimate is worth a warning.

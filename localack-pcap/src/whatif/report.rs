@@ -265,12 +265,20 @@ impl FlowWhatIf {
             );
             notes.push(format!("{gone} of {all} runs with the engine did not end"));
         }
+        if self.path.rate_is_lower_bound {
+            notes.push(
+                "its rate is only a lower bound, for it never filled its path: with the engine it may be faster \
+                 than this says, unless the rate is told"
+                    .to_owned(),
+            );
+        }
         for (name, estimate) in [
             ("round trip", &self.path.rtt_ms),
             ("rate", &self.path.rate_mbit),
             ("loss", &self.path.loss_pct),
         ] {
-            if is_weak(estimate) {
+            let is_said = name == "rate" && self.path.rate_is_lower_bound;
+            if is_weak(estimate) && !is_said {
                 notes.push(format!("little is known of its {name}"));
             }
         }
@@ -329,11 +337,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(flows: &[FlowWhatIf]) -> Self {
+    pub(super) fn of<'f>(flows: impl Iterator<Item = &'f FlowWhatIf> + Clone) -> Self {
+        let all = flows.clone().count();
         let trusted = || {
-            flows
-                .iter()
-                .filter(|flow| flow.trustworthy && flow.speedup.is_some())
+            let flows = flows.clone();
+            flows.filter(|flow| flow.trustworthy && flow.speedup.is_some())
         };
         let sum =
             |figure: fn(&FlowWhatIf) -> u64| trusted().map(figure).fold(0, u64::saturating_add);
@@ -341,7 +349,7 @@ impl Summary {
         let engine_us = sum(|flow| flow.engine.median_us().unwrap_or(0));
         let custody = |flow: &FlowWhatIf| flow.engine.peak_custody_octets;
         Self {
-            flows: flows.len() as u64,
+            flows: all as u64,
             trustworthy: trusted().count() as u64,
             captured_us: sum(|flow| flow.captured.completion_us),
             reproduced_us,

@@ -3,13 +3,11 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use localack_core::{
-    Config, Controller, Engine, FlowConfig, Instant, PacketMeta, Port, TransmitKind,
-};
+use localack_core::{Config, Controller, Engine, FlowConfig, Instant, PacketMeta, TransmitKind};
 use localack_testkit::memory::Memory;
 use localack_testkit::sim::{
-    BareBox, Delay, Links, LinuxConfig, LinuxCongestion, LinuxHost, Loss, Middle, Path, Random,
-    Rate, Wire, World,
+    BareBox, Between, Delay, Links, LinuxConfig, LinuxCongestion, LinuxHost, Loss, Path, Random,
+    Rate, World,
 };
 
 use super::application::{Application, Script};
@@ -17,6 +15,7 @@ use super::endpoint::{EndpointEstimate, buffer};
 use super::estimate::PathEstimate;
 use super::trace::{Side, Trace};
 use super::{ControllerChoice, Place, SenderChoice};
+use crate::trace::Mark;
 
 /// Events of one run; one that needs more is given up.
 pub(super) const MOST_EVENTS: u64 = 20_000_000;
@@ -24,6 +23,10 @@ pub(super) const MOST_EVENTS: u64 = 20_000_000;
 const FAST: u64 = 1_250_000_000;
 const FAST_QUEUE: u64 = 256 << 20;
 const BLOCK_SIZE: usize = 2048;
+/// Steps in which arrivals are told.
+const ARRIVALS: u64 = 256;
+
+type Play<'m> = World<LinuxHost, LinuxHost, Between<'m, FlowConfig>>;
 
 /// What is simulated.
 #[derive(Debug)]
@@ -51,70 +54,71 @@ pub(super) struct Outcome {
     pub(super) peak_custody: u64,
 }
 
-/// An engine or a piece of wire.
-#[derive(Debug)]
-enum Between<'m> {
-    Wire(Wire),
-    Engine(Box<BareBox<'m, FlowConfig>>),
-}
-
-impl Middle for Between<'_> {
-    fn ingest(&mut self, now: Instant, port: Port, packet: Vec<u8>) -> Vec<(Port, Vec<u8>)> {
-        match self {
-            Self::Wire(wire) => wire.ingest(now, port, packet),
-            Self::Engine(engine) => engine.ingest(now, port, packet),
-        }
-    }
-
-    fn poll(&mut self, now: Instant) -> Vec<(Port, Vec<u8>)> {
-        match self {
-            Self::Wire(wire) => wire.poll(now),
-            Self::Engine(engine) => engine.poll(now),
-        }
-    }
-
-    fn next_at(&self) -> Option<Instant> {
-        match self {
-            Self::Wire(wire) => wire.next_at(),
-            Self::Engine(engine) => engine.next_at(),
-        }
-    }
-}
-
 impl Scene<'_> {
     /// Runs it, with an engine if there is a controller for one.
     pub(super) fn run(&self, seed: u64, controller: Option<ControllerChoice>) -> Outcome {
+        self.watched(seed, controller, |_| ()).0
+    }
+
+    /// Runs it; when how many octets of the sender's had arrived, in microseconds since the SYN.
+    pub(super) fn arrivals(&self, seed: u64, controller: Option<ControllerChoice>) -> Vec<Mark> {
+        let all = self.script(self.trace.sender()).octets();
+        let arrived = |world: &Play<'_>| {
+            let mut marks: Vec<Mark> = Vec::new();
+            for step in 1..=ARRIVALS {
+                let octets = (u128::from(all) * u128::from(step) / u128::from(ARRIVALS)) as u64;
+                let Some(at) = world.outer.received_at(octets.max(1)) else {
+                    break;
+                };
+                let octets = i64::try_from(octets).unwrap_or(i64::MAX);
+                marks.push(Mark {
+                    time: at.as_micros(),
+                    low: octets,
+                    high: octets,
+                });
+            }
+            marks
+        };
+        self.watched(seed, controller, arrived).1
+    }
+
+    /// Runs it, and looks at the world at its end.
+    fn watched<T>(
+        &self,
+        seed: u64,
+        controller: Option<ControllerChoice>,
+        look: impl FnOnce(&Play<'_>) -> T,
+    ) -> (Outcome, T) {
         let octets = self.buffer as usize * 3 / 2;
         let blocks = (octets / BLOCK_SIZE).max(64);
         let mut memory = controller.map(|_| Memory::new(4, blocks, BLOCK_SIZE));
-        let middle = memory
+        let engine = memory
             .as_mut()
             .zip(controller)
-            .and_then(|(memory, controller)| self.engine(memory, controller))
-            .map_or(Between::Wire(Wire), |engine| {
-                Between::Engine(Box::new(engine))
-            });
+            .and_then(|(memory, controller)| self.engine(memory, controller));
         let sender = self.trace.sender();
         let [inner, outer] = [sender, sender.other()].map(|side| self.host(side));
-        let mut world = World::new(inner, outer, middle, self.links(seed));
+        let mut world = World::new(inner, outer, Between::new(engine), self.links(seed));
         let took = self.play(&mut world);
         let again = |host: &LinuxHost| host.stats().segments_retransmitted;
-        let (engine_retransmissions, peak_custody) = match &world.middle {
-            Between::Wire(_) => (0, 0),
-            Between::Engine(engine) => (
-                engine.counters().transmitted(TransmitKind::Retransmission),
-                engine.most_debt()[0].into(),
-            ),
-        };
-        Outcome {
+        let (engine_retransmissions, peak_custody) =
+            world.middle.engine().map_or((0, 0), |engine| {
+                (
+                    engine.counters().transmitted(TransmitKind::Retransmission),
+                    engine.most_debt()[0].into(),
+                )
+            });
+        let outcome = Outcome {
             took_us: took,
             retransmissions: again(&world.inner) + again(&world.outer),
             engine_retransmissions,
             peak_custody,
-        }
+        };
+        let seen = look(&world);
+        (outcome, seen)
     }
 
-    fn play(&self, world: &mut World<LinuxHost, LinuxHost, Between<'_>>) -> Option<u64> {
+    fn play(&self, world: &mut Play<'_>) -> Option<u64> {
         let sender = self.trace.sender();
         let expected = |side: Side| self.script(side).octets();
         let (up, down) = (expected(sender), expected(sender.other()));

@@ -29,7 +29,7 @@ pub fn write_text(out: &mut dyn Write, name: &str, answer: &WhatIf) -> io::Resul
         out,
         "  Closed loop: an engine with {} {}, senders with {}.",
         settings.controller,
-        place(settings.place),
+        place_in_words(settings.place),
         settings.sender,
     )?;
     writeln!(out)?;
@@ -40,7 +40,8 @@ pub fn write_text(out: &mut dyn Write, name: &str, answer: &WhatIf) -> io::Resul
     summary(out, answer)
 }
 
-fn place(place: &str) -> &str {
+/// Where the engine is, by the name of its place.
+pub(crate) fn place_in_words(place: &str) -> &str {
     match place {
         "near-sender" => "near the sender",
         "near-receiver" => "near the receiver",
@@ -149,7 +150,8 @@ fn write_runs(
     )
 }
 
-fn rate(bits: u64) -> String {
+/// Bits per second, for people.
+pub(crate) fn rate(bits: u64) -> String {
     match bits {
         0..100_000 => format!("{}.{} kbit/s", bits / 1000, bits % 1000 / 100),
         _ => format!(

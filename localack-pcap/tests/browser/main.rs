@@ -28,6 +28,7 @@ fn the_report_works_in_a_browser() {
     let status = Command::new(env!("CARGO_BIN_EXE_localack-pcap"))
         .args(["report", "--html"])
         .arg(&html)
+        .args(["--what-if", "--seeds", "3"])
         .status()
         .unwrap();
     assert!(status.success());
@@ -36,6 +37,7 @@ fn the_report_works_in_a_browser() {
     browser.open(&html, 1280, false);
     sorts(&mut browser);
     reads_out(&mut browser);
+    foretells(&mut browser);
     zooms(&mut browser);
     hides(&mut browser);
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -141,6 +143,20 @@ fn middle(browser: &mut Browser, expression: &str) -> (f64, f64) {
     (at(0), at(1))
 }
 
+/// A place on a line, scrolled into view.
+fn half_way(browser: &mut Browser, selector: &str) -> (f64, f64) {
+    let place = browser.value(&format!(
+        "(() => {{
+            const line = document.querySelector('{selector}');
+            line.closest('figure').scrollIntoView({{ block: 'center' }});
+            const point = line.getPointAtLength(line.getTotalLength() / 2).matrixTransform(line.getScreenCTM());
+            return [point.x, point.y];
+        }})()"
+    ));
+    let at = |index: usize| place[index].as_f64().unwrap();
+    (at(0), at(1))
+}
+
 fn readout(browser: &mut Browser) -> String {
     let text =
         browser.value("document.querySelector('#plot-flow-1-up-sequence .readout').textContent");
@@ -158,6 +174,40 @@ fn reads_out(browser: &mut Browser) {
     );
     browser.mouse("mouseMoved", (2.0, 2.0));
     assert_eq!(readout(browser), "");
+}
+
+/// What is foretold is drawn, answers to the pointer, and says whether it can be trusted.
+fn foretells(browser: &mut Browser) {
+    let marks = browser.value("document.querySelectorAll('.what-if .trust').length");
+    assert!(marks.as_u64().unwrap() >= 4, "{marks}");
+    for (plot, expected) in [("progress", "s: "), ("completion", "or less: ")] {
+        let plot = format!("#plot-flow-1-{plot}");
+        assert_eq!(
+            browser.value(&format!(
+                "document.querySelector('{plot}').classList.contains('live')"
+            )),
+            true
+        );
+        let legend = browser.value(&format!(
+            "document.querySelector('{plot} .legend').textContent"
+        ));
+        let legend = legend.as_str().unwrap();
+        assert!(
+            legend.contains("with the engine") && legend.contains("as captured"),
+            "{legend}"
+        );
+        let strokes = browser.value(&format!(
+            "new Set([...document.querySelectorAll('{plot} .layer')].map((layer) => getComputedStyle(layer).stroke)).size"
+        ));
+        assert_eq!(strokes, 3, "each curve has a colour of its own");
+        let place = half_way(browser, &format!("{plot} .layer.engine polyline"));
+        browser.mouse("mouseMoved", place);
+        let told = browser.value(&format!(
+            "document.querySelector('{plot} .readout').textContent"
+        ));
+        assert!(told.as_str().unwrap().contains(expected), "{told}");
+        browser.mouse("mouseMoved", (2.0, 2.0));
+    }
 }
 
 fn zooms(browser: &mut Browser) {

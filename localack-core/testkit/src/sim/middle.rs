@@ -1,6 +1,7 @@
 //! What stands between the two links: the engine, or nothing.
 
 mod bare;
+mod between;
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,7 @@ use localack_core::{
 };
 
 pub use bare::BareBox;
+pub use between::Between;
 
 use crate::laws::{Modes, Origin, Witness};
 use crate::packet::{Decoded, Packet};

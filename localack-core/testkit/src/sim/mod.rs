@@ -28,7 +28,7 @@ pub use linux::{
     Content, Fault, FaultKind, LinuxConfig, LinuxCongestion, LinuxHost, LinuxStats, Listening,
     Write,
 };
-pub use middle::{BareBox, EngineBox, Middle, Wire};
+pub use middle::{BareBox, Between, EngineBox, Middle, Wire};
 pub use node::{
     BurstLoss, CoDel, CoDelSettings, Corrupt, Delay, Duplicate, Loss, Mtu, Outage, Rate, Reorder,
 };

@@ -92,6 +92,8 @@ pub struct PathEstimate {
     pub sender_rtt_ms: f64,
     /// Rate of the bottleneck toward the data's receiver, in Mbit/s of IP packets.
     pub rate_mbit: Estimate,
+    /// Whether that is only a lower bound: nothing shows that the sender ever filled its path.
+    pub rate_is_lower_bound: bool,
     /// Loss of data packets that no full queue explains, in percent.
     pub loss_pct: Estimate,
     /// What the queue at the bottleneck holds, in octets of IP packets.
@@ -128,8 +130,14 @@ pub fn estimate(trace: &Trace, told: &Told) -> Result<Estimates, Missing> {
         None => captured.ok_or(Missing::Rtt)?,
     };
     let losses = Losses::of(trace, sender, &round_trips);
-    let rate_mbit = match told.rate_mbit {
-        Some(rate) => Estimate::told(rate, "--rate"),
+    let rate::Found {
+        rate: rate_mbit,
+        is_lower_bound,
+    } = match told.rate_mbit {
+        Some(rate) => rate::Found {
+            rate: Estimate::told(rate, "--rate"),
+            is_lower_bound: false,
+        },
         None => {
             let waits = Side::BOTH.map(|side| round_trips.above(side, 50));
             let rtt_us = (rtt_ms.value * 1000.0) as i64;
@@ -151,6 +159,7 @@ pub fn estimate(trace: &Trace, told: &Told) -> Result<Estimates, Missing> {
             sender_rtt_ms: sender_rtt_ms.min(rtt_ms.value),
             rtt_ms,
             rate_mbit,
+            rate_is_lower_bound: is_lower_bound,
             loss_pct,
             queue_octets,
         },

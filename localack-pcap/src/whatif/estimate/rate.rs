@@ -7,8 +7,14 @@
 //! the two counts.
 //!
 //! A stretch spans ten milliseconds and a dozen segments at least without a long pause, and counts
-//! octets after its first event. So it does not matter whether an event stands for one packet, or for a super-segment that
-//! an offload has put together (GRO, TSO), or for an acknowledgement of many.
+//! octets after its first event. So it does not matter whether an event stands for one packet, or for a
+//! super-segment that an offload has put together (GRO, TSO), or for an acknowledgement of many.
+//!
+//! A sender that loses much never fills its path, and then most stretches tell how little it sends. So where
+//! packets did not queue, stretches are looked for that the path drew out: their data passed the capture point
+//! in less time than its acknowledgements took. Only a bottleneck does that, and it does it to the
+//! bursts of slow start and to those after a loss. If too few such stretches agree, the rate that was found is
+//! a lower bound, and said to be one.
 
 use super::{Confidence, Estimate, side_records};
 use crate::ranges::RangeSet;
@@ -35,6 +41,22 @@ const SUPPORT: usize = 6;
 const FAR_FEWER: usize = 3;
 const FAR_FEWER_IDLE: usize = 30;
 
+/// Stretches that the path drew out may be shorter: that they are drawn out speaks for them.
+const DRAWN_OUT_SPAN: i64 = 3_000;
+const DRAWN_OUT_SEGMENTS: i64 = 8;
+/// The share of the time on this side of the bottleneck, at most.
+const DRAWN_OUT: f64 = 0.8;
+
+/// One of so many of them may be faster than the bottleneck, at most.
+const FASTER: usize = 5;
+
+/// A rate, and whether the path's may be higher.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) rate: Estimate,
+    pub(super) is_lower_bound: bool,
+}
+
 /// What else is known of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flow {
@@ -49,7 +71,7 @@ type Event = (i64, i64);
 
 /// Estimates the rate toward the receiver of `sender`'s data, in Mbit/s of IP packets; `flow` says
 /// what else is known.
-pub(super) fn estimate(trace: &Trace, sender: Side, flow: Flow) -> Option<Estimate> {
+pub(super) fn estimate(trace: &Trace, sender: Side, flow: Flow) -> Option<Found> {
     let mss = i64::from(trace.segment_size());
     let passing = passing(trace, sender);
     let acknowledged = acknowledged(trace, sender);
@@ -65,14 +87,60 @@ pub(super) fn estimate(trace: &Trace, sender: Side, flow: Flow) -> Option<Estima
         .filter_map(|(peak, name)| peak.map(|peak| (peak, name)))
         .min_by(|one, other| one.0.rate.total_cmp(&other.0.rate))?;
     let rate = peak.rate.max(average);
-    Some(Estimate {
-        value: rate * headers * 8.0,
-        how: format!(
-            "trains of {name}: {} of {} stretches agree",
-            peak.agreeing, peak.stretches
-        ),
-        confidence: peak.confidence(),
+    let found = |rate: f64, how: String, confidence: Confidence, is_lower_bound: bool| Found {
+        rate: Estimate {
+            value: rate * headers * 8.0,
+            how,
+            confidence,
+        },
+        is_lower_bound,
+    };
+    let agree = |peak: Peak| format!("{} of {} stretches agree", peak.agreeing, peak.stretches);
+    let trains = format!("trains of {name}: {}", agree(peak));
+    if flow.is_queued {
+        return Some(found(rate, trains, peak.confidence(), false));
+    }
+    Some(match drawn_out(&passing, &acknowledged, mss) {
+        Some(burst) if burst.rate > rate => {
+            let how = format!("bursts that the path drew out: {}", agree(burst));
+            found(burst.rate, how, burst.confidence(), false)
+        }
+        Some(_) => found(rate, trains, peak.confidence(), false),
+        None => {
+            let how =
+                format!("{trains}, but nothing shows that they filled the path: at least so much");
+            found(rate, how, Confidence::Low, true)
+        }
     })
+}
+
+/// The rate of stretches that took longer to be acknowledged than to pass the capture point, if enough agree.
+fn drawn_out(passing: &[Event], acknowledged: &[Event], mss: i64) -> Option<Peak> {
+    let passed = |octets: i64| {
+        let at = passing.partition_point(|event| event.1 < octets);
+        passing.get(at).map(|event| event.0)
+    };
+    let drawn = |&(first, last): &(Event, Event)| {
+        let time = passed(first.1).zip(passed(last.1));
+        time.is_some_and(|(begin, end)| {
+            ((end - begin) as f64) < (last.0 - first.0) as f64 * DRAWN_OUT
+        })
+    };
+    let stretches = stretches(acknowledged, DRAWN_OUT_SEGMENTS * mss, DRAWN_OUT_SPAN);
+    let rates: Vec<f64> = stretches
+        .iter()
+        .filter(|both| drawn(both))
+        .map(rate)
+        .collect();
+    let flow = Flow {
+        rtt_us: 0,
+        is_queued: true,
+    };
+    let peak = (!rates.is_empty()).then(|| agreed(rates.clone(), true, flow))?;
+    // Nothing passes a bottleneck faster; a few acknowledgements may have come together.
+    let faster = rates.iter().filter(|&&rate| rate > peak.rate * AGREE);
+    let is_top = faster.count() * FASTER <= rates.len();
+    (peak.agreeing >= SUPPORT && is_top).then_some(peak)
 }
 
 /// Distinct octets as they pass the capture point.
@@ -172,7 +240,16 @@ fn is_dense(events: &[Event]) -> bool {
 
 /// The rates of all dense stretches of at least so many octets and microseconds.
 fn rates(events: &[Event], octets: i64, micros: i64) -> Vec<f64> {
-    let mut rates = Vec::new();
+    stretches(events, octets, micros).iter().map(rate).collect()
+}
+
+fn rate((first, last): &(Event, Event)) -> f64 {
+    (last.1 - first.1) as f64 / (last.0 - first.0) as f64
+}
+
+/// The first and the last event of each.
+fn stretches(events: &[Event], octets: i64, micros: i64) -> Vec<(Event, Event)> {
+    let mut found = Vec::new();
     let mut end = 0;
     for (start, first) in events.iter().enumerate() {
         end = end.max(start);
@@ -183,7 +260,7 @@ fn rates(events: &[Event], octets: i64, micros: i64) -> Vec<f64> {
         };
         loop {
             match reaches(end) {
-                None => return rates,
+                None => return found,
                 Some(false) => end += 1,
                 Some(true) => break,
             }
@@ -191,10 +268,9 @@ fn rates(events: &[Event], octets: i64, micros: i64) -> Vec<f64> {
         if !is_dense(&events[start..=end]) {
             continue;
         }
-        let last = events[end];
-        rates.push((last.1 - first.1) as f64 / (last.0 - first.0) as f64);
+        found.push((*first, events[end]));
     }
-    rates
+    found
 }
 
 /// The highest rate on which enough of `rates` agree, and not far fewer than on any other; or else the
@@ -285,6 +361,46 @@ mod tests {
             (peak.rate / (1448.0 / 500.0) - 1.0).abs() < 0.03,
             "{peak:?}"
         );
+    }
+
+    #[test]
+    fn bursts_that_the_path_draws_out_tell_its_rate() {
+        // Bursts of 20 packets, 50 us apart, leave the bottleneck 500 us apart.
+        let sent = trains(2, 20, 50, 100_000);
+        let delayed = |events: Vec<Event>| -> Vec<Event> {
+            events
+                .into_iter()
+                .map(|(at, octets)| (at + 40_000, octets))
+                .collect()
+        };
+        let back = delayed(trains(2, 20, 500, 100_000));
+        let peak = drawn_out(&sent, &back, MSS).unwrap();
+        assert!(
+            (peak.rate / (1448.0 / 500.0) - 1.0).abs() < 0.01,
+            "{peak:?}"
+        );
+        // What comes back as it was sent tells of the sender only; nor do acknowledgements that
+        // were put together.
+        let slow = trains(2, 20, 500, 100_000);
+        assert_eq!(drawn_out(&slow, &delayed(slow.clone()), MSS), None);
+        assert_eq!(drawn_out(&slow, &delayed(sent), MSS), None);
+    }
+
+    #[test]
+    fn what_many_bursts_exceed_is_no_bottleneck() {
+        // Each burst comes back at another rate, and the slowest is the only one that several have.
+        let mut back = Vec::new();
+        for (burst, gap) in (0..).zip([200, 240, 290, 350, 420, 900, 900, 900]) {
+            back.extend((0..20).map(|packet| {
+                let octets = (burst * 20 + packet + 1) * MSS;
+                (burst * 100_000 + packet * gap + 40_000, octets)
+            }));
+        }
+        let sent = trains(8, 20, 50, 100_000);
+        assert_eq!(drawn_out(&sent, &back, MSS), None);
+        // Alone it would be one.
+        let slowest: Vec<Event> = back.split_off(100);
+        assert!(drawn_out(&sent, &slowest, MSS).is_some());
     }
 
     #[test]
