@@ -114,7 +114,8 @@ fn operation(input: &mut Input<'_>) -> Option<Operation> {
         30 if bit => Operation::Drain,
         30 => Operation::Crowd,
         _ if bit => Operation::GiveUp,
-        _ => Operation::Forget,
+        _ if hop.inward => Operation::Forget,
+        _ => Operation::Succeed,
     })
 }
 
@@ -165,6 +166,10 @@ pub(crate) fn lives() -> Vec<(String, Vec<u8>)> {
             with([0, 0, 0x68, 0], &[30, 30, 0, 255, 0x71, 30, 0, 255]),
         ),
         ("forgotten", with(plain, &[0x71, 31, 0, 100, 0x71])),
+        (
+            "succession",
+            with(both, &[0, 250, 10, 0x5f, 0x20, 60, 0x5f, 0x71]),
+        ),
         (
             "clock",
             with(plain, &[0, 250, 22, 9, 9, 0x97, 19, 99, 0x17, 0x71]),

@@ -78,6 +78,7 @@ fn event() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::ClockStill(false)),
         2 => Just(Operation::Crowd),
         2 => Just(Operation::Forget),
+        4 => Just(Operation::Succeed),
         1 => (4000..30_000_u32).prop_map(Operation::Wait),
         1 => Just(Operation::Drain),
         1 => Just(Operation::GiveUp),

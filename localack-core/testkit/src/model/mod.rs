@@ -39,7 +39,8 @@
 //! | 30 services off | `goes_on`, `leaves_made` |
 //!
 //! Rules of their own: H7.1 and H7.3 ([`Setup::third_lost`]), H7.6 ([`Operation::Reboot`] and [`Setup::again`]: `judge_end`,
-//! and that the next connection lives), H11.3 ([`Operation::Mark`]: `check_echo`, `laws`), H5.8 ([`Operation::Urgent`]:
+//! and that the next connection lives), H13.1 ([`Operation::Succeed`]: nothing is told from an
+//! engine that goes on), H11.3 ([`Operation::Mark`]: `check_echo`, `laws`), H5.8 ([`Operation::Urgent`]:
 //! `judge_end`).
 //!
 //! Not here: 18 (keepalives: whether an answer was owed is not visible; scripts `t21`, `regress_ages_keepalive`,
@@ -147,7 +148,7 @@ fn live_telling(
     script: Script,
     told: &mut String,
 ) -> Ending {
-    let mut memories = [(); 2].map(|()| Memory::new(8, setup.blocks.into(), BLOCK_SIZE));
+    let mut memories = [(); 3].map(|()| Memory::new(8, setup.blocks.into(), BLOCK_SIZE));
     let storages = memories.iter_mut().map(Memory::storage).collect();
     let mut world = World::new(setup, storages, script);
     let lived = catch_unwind(AssertUnwindSafe(|| {

@@ -166,6 +166,8 @@ pub enum Operation {
     Crowd,
     /// The engine loses its state, if by the rules that may make no difference.
     Forget,
+    /// Another engine takes its memory over.
+    Succeed,
 }
 
 /// The controllers by number.

@@ -97,7 +97,7 @@ pub(super) enum Claim {
 pub(super) struct World<'e> {
     pub(super) setup: Setup,
     pub(super) engine: Engine<'e, FlowConfig>,
-    /// Memory for an engine that knows nothing.
+    /// Memory for engines that know nothing: one, and one that stands in while another is replaced.
     pub(super) spare: Vec<Storage<'e>>,
     pub(super) tape: Tape,
     pub(super) witness: Witness,

@@ -137,6 +137,7 @@ impl World<'_> {
             }
             Operation::Crowd => return self.crowds(),
             Operation::Forget => return self.forgets(),
+            Operation::Succeed => return self.succeeds(),
         }
         Ok(())
     }
@@ -430,6 +431,9 @@ impl World<'_> {
         if busy || Port::BOTH.into_iter().any(owes) {
             return Ok(());
         }
+        if self.spare.len() < 2 {
+            return Ok(());
+        }
         let Some(storage) = self.spare.pop() else {
             return Ok(());
         };
@@ -439,6 +443,33 @@ impl World<'_> {
         (self.flow, self.forgot) = (None, true);
         self.crowd.is_forgotten();
         Ok(())
+    }
+}
+
+impl World<'_> {
+    /// Rule H13.1: an engine that takes over between two calls finds all as it was, and goes on.
+    fn succeeds(&mut self) -> Checked {
+        let Some(spare) = self.spare.pop() else {
+            return Ok(());
+        };
+        self.note("another engine takes the memory over");
+        let before: Vec<_> = self.engine.flows().collect();
+        let stand_in = Engine::new(spare, config(), self.setup.policy()).expect("as before");
+        let (storage, config, policy) = core::mem::replace(&mut self.engine, stand_in).into_parts();
+        let (engine, report) =
+            Engine::attach(storage, config, policy).map_err(|error| error.to_string())?;
+        let (spare, ..) = core::mem::replace(&mut self.engine, engine).into_parts();
+        self.spare.push(spare);
+        if report.interrupted || report.ruined + report.forgotten > 0 {
+            return Err(format!(
+                "a flow is lost on the way: {report:?} (rule H13.1)"
+            ));
+        }
+        let after: Vec<_> = self.engine.flows().collect();
+        if before != after {
+            return Err(format!("before {before:#?}, then {after:#?} (rule H13.1)"));
+        }
+        self.poll()
     }
 }
 
