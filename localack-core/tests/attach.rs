@@ -9,15 +9,17 @@
     reason = "a test that goes wrong here should stop"
 )]
 
+use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::panic::{catch_unwind, resume_unwind};
 
 use localack_core::{
-    AttachError, AttachReport, Config, Controller, Direction, Engine, Event, FlowConfig, Instant,
-    PacketMeta, Poll, Port, Service, Sink, SinkFull, Transmit, Verdict,
+    AttachError, AttachReport, Config, Controller, Custody, Direction, Engine, Event, FlowConfig,
+    FlowId, FlowState, Instant, PacketMeta, Poll, Port, Service, Sink, SinkFull, Transmit, Verdict,
 };
 use localack_testkit::memory::Memory;
+use localack_testkit::packet::{Flags, IpFields, Layout, Options, Packet};
 use localack_testkit::sim::{
     Delay, Links, LinuxConfig, LinuxHost, Loss, Middle, Path, Random, Rate, World, seeds,
 };
@@ -31,20 +33,24 @@ struct MortalSink {
     events: Vec<Event>,
     /// Packets until then.
     fuse: Option<u32>,
+    /// Whether the packet has left when it happens.
+    has_left: bool,
+    /// The flow in whose work that was.
+    victim: Option<FlowId>,
 }
 
 impl Sink for MortalSink {
     fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
-        match &mut self.fuse {
-            Some(0) => {
-                self.fuse = None;
-                resume_unwind(Box::new(Death));
-            }
-            Some(left) => *left -= 1,
-            None => {}
+        let dies = self.fuse == Some(0);
+        self.fuse = self.fuse.and_then(|left| left.checked_sub(1));
+        if !dies || self.has_left {
+            let octets = packet.slices().flatten().copied().collect();
+            self.made.push((packet.port(), octets));
         }
-        let octets = packet.slices().flatten().copied().collect();
-        self.made.push((packet.port(), octets));
+        if dies {
+            self.victim = Some(packet.flow());
+            resume_unwind(Box::new(Death));
+        }
         Ok(())
     }
 
@@ -66,6 +72,9 @@ struct Dynasty<'e> {
     successions: u32,
     ruined: u32,
     interrupted: u32,
+    /// Octets that engines owed for certain to those in whose work they died, and those that they held for
+    /// them: the last acknowledgement may have left.
+    owed: [u64; 2],
 }
 
 impl<'e> Dynasty<'e> {
@@ -76,6 +85,8 @@ impl<'e> Dynasty<'e> {
                 made: Vec::new(),
                 events: Vec::new(),
                 fuse: None,
+                has_left: false,
+                victim: None,
             },
             random: Random::new(seed),
             reign,
@@ -84,6 +95,7 @@ impl<'e> Dynasty<'e> {
             successions: 0,
             ruined: 0,
             interrupted: 0,
+            owed: [0; 2],
         };
         dynasty.light_fuse();
         dynasty
@@ -92,10 +104,20 @@ impl<'e> Dynasty<'e> {
     fn light_fuse(&mut self) {
         self.calls = 1 + self.random.below(self.reign);
         self.sink.fuse = self.violence.then(|| 1 + self.random.below(self.reign));
+        self.sink.has_left = self.random.chance(500_000);
     }
 
     fn succeed(&mut self) {
         let engine = self.engine.take().expect("there is always one");
+        let victim = self.sink.victim.take();
+        let victim = victim.and_then(|flow| engine.flow(flow));
+        if let Some(flow) = victim.filter(|flow| flow.state != FlowState::Tombstone) {
+            for direction in Direction::BOTH.map(|direction| flow.direction(direction)) {
+                let held = direction.rcv_nxt.octets_past(direction.snd_una);
+                self.owed[0] += u64::from(direction.debt);
+                self.owed[1] += u64::from(direction.debt.max(held));
+            }
+        }
         let (storage, config, policy) = engine.into_parts();
         let (engine, report) =
             Engine::attach(storage, config, policy).expect("an engine has lived here");
@@ -233,7 +255,7 @@ fn h13_1_an_engine_that_takes_over_between_two_calls_carries_on() {
 /// every octet that a host was told had arrived has, or is counted as lost.
 #[test]
 fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
-    let mut ruined = 0;
+    let (mut ruined, mut lost) = (0, 0);
     let seeds = seeds(60);
     // One that is replayed proves nothing about how many there are.
     let enough = if seeds.len() > 1 { 20 } else { 0 };
@@ -248,6 +270,11 @@ fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
         let hosts = [&world.inner, &world.outer];
         let received = hosts.map(LinuxHost::received);
         if dynasty.ruined == 0 {
+            let [least, _] = dynasty.owed;
+            assert_eq!(
+                least, 0,
+                "seed {seed}: what was owed is not told to be lost"
+            );
             assert!(done && received == [OCTETS; 2], "seed {seed}: {received:?}");
             continue;
         }
@@ -265,6 +292,13 @@ fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
             .sum();
         let engine = dynasty.engine.as_ref().expect("there is always one");
         assert_eq!(engine.counters().octets_lost, given_up, "seed {seed}");
+        // What was owed where an engine died is told to be lost, and no more than it can have owed.
+        let [least, most] = dynasty.owed;
+        assert!(
+            (least..=most).contains(&given_up),
+            "seed {seed}: {given_up} octets told to be lost, of {least} to {most}"
+        );
+        lost += given_up;
         for (sender, receiver) in [(hosts[0], hosts[1]), (hosts[1], hosts[0])] {
             // What was acknowledged and has not arrived was told to be lost.
             let missing = sender.acknowledged().saturating_sub(receiver.received());
@@ -280,9 +314,80 @@ fn h8_7_an_engine_that_dies_at_work_loses_nothing_in_silence() {
         }
     }
     assert!(
-        ruined >= enough,
-        "hardly any engine has died at work: {ruined}"
+        ruined >= enough && (lost > 0 || enough == 0),
+        "hardly any engine has died at work: {ruined}, {lost} octets lost"
     );
+}
+
+/// A segment between two hosts: who sends it, its flags, its sequence and acknowledgement numbers.
+fn segment(from: Port, flags: Flags, seq: u32, ack: u32, octets: usize) -> Vec<u8> {
+    let (inner, outer) = (
+        SocketAddr::from(([192, 0, 2, 1], 40_000)),
+        SocketAddr::from(([203, 0, 113, 1], 443)),
+    );
+    let (source, destination) = match from {
+        Port::Inner => (inner, outer),
+        Port::Outer => (outer, inner),
+    };
+    let packet = Packet {
+        source,
+        destination,
+        ip: IpFields::default(),
+        flags,
+        seq,
+        ack,
+        window: 60_000,
+        urgent: 0,
+        options: Options::default(),
+        payload: vec![7; octets],
+    };
+    packet.encode(Layout::Aligned)
+}
+
+/// An engine that dies when an acknowledgement has left, and before it has written that down, may have told
+/// more than it knows: all of that counts as lost.
+#[test]
+fn h8_7_an_acknowledgement_that_nobody_has_written_down_counts() {
+    let mut told = 0;
+    for fuse in 0..4 {
+        let mut memory = Memory::new(4, 64, 2048);
+        let mut policy = policy(Controller::Cubic);
+        policy.custody = Custody::AfterHandshake;
+        let engine = Engine::new(memory.storage(), Config::new([1, 2]), policy);
+        let engine = engine.expect("memory that fits");
+        let mut dynasty = Dynasty::new(engine, 1000, true, 1);
+        dynasty.sink.fuse = None;
+        let (inner, outer) = (Port::Inner, Port::Outer);
+        let now = Instant::from_micros(1_000_000);
+        for (from, flags, seq, ack) in [
+            (inner, Flags::SYN, 99, 0),
+            (outer, Flags::SYN | Flags::ACK, 499, 100),
+            (inner, Flags::ACK, 100, 500),
+        ] {
+            dynasty.ingest(now, from, segment(from, flags, seq, ack, 0));
+        }
+        dynasty.sink.fuse = Some(fuse);
+        dynasty.sink.has_left = true;
+        let mut left = dynasty.ingest(now, inner, segment(inner, Flags::ACK, 100, 500, 1000));
+        left.extend(dynasty.poll(now));
+        if dynasty.ruined == 0 {
+            continue;
+        }
+        let acknowledged = left.iter().filter(|(port, _)| *port == inner);
+        let acknowledged = acknowledged.filter_map(|(_, octets)| {
+            let packet = Packet::decode(octets).expect("a segment").packet;
+            (!packet.flags.has(Flags::RST)).then_some(packet.ack - 100)
+        });
+        let acknowledged = acknowledged.max().unwrap_or(0);
+        told = told.max(acknowledged);
+        let engine = dynasty.engine.as_ref().expect("there is always one");
+        let lost = engine.counters().octets_lost;
+        assert!(
+            lost >= acknowledged.into(),
+            "{acknowledged} acknowledged, {lost} told to be lost"
+        );
+    }
+    assert_eq!(told, 1000, "no engine has died of an acknowledgement");
 }
 
 /// Memory that no engine of this build has lived in, or that was cut otherwise, is not taken over, and not

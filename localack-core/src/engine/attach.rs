@@ -188,7 +188,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         let fate = self.fate(slot, suspect);
         match fate {
             Fate::GoesOn => {}
-            Fate::Ruined => self.condemn(slot),
+            Fate::Ruined => self.condemn(slot, suspect),
             Fate::Forgotten => {
                 if self.id_of(slot).is_some() {
                     report.forgotten = report.forgotten.saturating_add(1);
@@ -250,15 +250,16 @@ impl<'a, P: Policy> Engine<'a, P> {
             Err(Unsound::Shared(owner)) => {
                 let other = slot_of(owner);
                 if other != slot {
-                    self.condemn(other);
+                    self.condemn(other, false);
                 }
                 Fate::Ruined
             }
         }
     }
 
-    /// What a flow holds is given up; its hosts are told at the next poll.
-    fn condemn(&mut self, slot: u32) {
+    /// What a flow holds is given up; its hosts are told at the next poll. One that was written to when its
+    /// engine stopped may have said more than it has written down.
+    fn condemn(&mut self, slot: u32, suspect: bool) {
         let Storage {
             head,
             flows,
@@ -271,7 +272,7 @@ impl<'a, P: Policy> Engine<'a, P> {
             .ok()
             .and_then(|slot| flows.get_mut(slot));
         if let Some(flow) = flow {
-            flow.condemn(slot, &mut pool);
+            flow.condemn(slot, suspect, &mut pool);
         }
     }
 
@@ -332,6 +333,9 @@ impl<'a, P: Policy> Engine<'a, P> {
                 .min(now.after(self.config.handshake_time));
             self.storage.head.wheel.arm(self.storage.flows, slot, due);
             return;
+        }
+        if let Some(flow) = self.slot_mut(slot) {
+            flow.await_answers(now);
         }
         self.work_once(slot, now, 0, &mut Quiet, |work| work.resume_service());
         if self.slot(slot).is_some_and(|flow| is_held(flow).is_some()) {

@@ -3,13 +3,18 @@
 //! Sound is a stream of which everything is stored that its sender was told is there. What else may be
 //! wrong in it costs time, not octets: wherever that is cheaper than to check it, it is forgotten.
 
+use core::time::Duration;
+
 use super::phase::Phase;
 use super::stream::{Stream, StreamFlags};
 use super::{FlowFlags, FlowSlot};
 use crate::pool::{Chain, Owner, Pool, Unsound};
 use crate::recovery::lost::Lost;
-use crate::time::{Due, Stamp};
+use crate::time::{Due, Instant, Stamp};
 use crate::timer::{ReadyLink, TimerLink};
+
+/// How long an answer is waited for whose timer is lost (RFC 6298 section 2.1).
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 impl FlowSlot {
     /// Takes the flow out of every list, whose heads are forgotten.
@@ -51,16 +56,28 @@ impl FlowSlot {
         served.map(held).fold(0, u32::saturating_add)
     }
 
+    /// Sees that somebody waits for the answer to what was sent, whatever the memory says.
+    pub(crate) fn await_answers(&mut self, now: Instant) {
+        for stream in &mut self.streams {
+            stream.await_answer(now);
+        }
+    }
+
     /// Whether the flow's hosts have yet to be told that what it held is given up.
     pub(crate) fn is_ruined(&self) -> bool {
         self.phase() == Phase::Tombstone && self.flags.has(FlowFlags::RESET_DUE)
     }
 
     /// Gives up what the flow in `slot` holds, because nobody can rely on it. What its hosts were told stays
-    /// known, so that they can be told how much of it is lost.
-    pub(crate) fn condemn(&mut self, slot: u32, pool: &mut Pool<'_>) {
+    /// known, so that they can be told how much of it is lost: no less than that, and if the flow is `suspect`,
+    /// because it was written to when its engine stopped, all that can have been acknowledged in that moment.
+    pub(crate) fn condemn(&mut self, slot: u32, suspect: bool, pool: &mut Pool<'_>) {
         let most = self.buffer_limit.saturating_mul(2).max(1 << 16);
         for (number, stream) in (0..).zip(&mut self.streams) {
+            if suspect && stream.acks_early() {
+                // An acknowledgement leaves before it is written down.
+                stream.recv.ack_sent = stream.recv.ack_sent.latest(stream.rcv_nxt());
+            }
             pool.disclaim(&mut stream.chain, owner(slot, number));
             stream.condemn(most);
         }
@@ -85,8 +102,13 @@ pub(crate) const fn slot_of(owner: Owner) -> u32 {
 impl Stream {
     fn claim(&mut self, pool: &mut Pool<'_>, owner: Owner) -> Result<(), Unsound> {
         if !self.is_active() {
-            // Nothing is stored of what is only watched.
+            // Nothing is stored of what is only watched, and it waits for nothing but its promotion.
             self.chain.abandon();
+            self.flags.clear(StreamFlags::HELD);
+            self.recv.ack_due = Stamp::NEVER;
+            self.recv.window_due = Stamp::NEVER;
+            self.send.timer = Stamp::NEVER;
+            self.send.pace_due = Stamp::NEVER;
             return Ok(());
         }
         if !self.is_covered() {
@@ -121,6 +143,19 @@ impl Stream {
             self.send.lost = Lost::nothing_from(una);
         }
         self.send.catch_up();
+    }
+
+    /// A direction with something on its way, or behind a closed window, has a timer (RFC 6298 section 5,
+    /// RFC 9293 section 3.8.6.1), unless its path does that for it.
+    fn await_answer(&mut self, now: Instant) {
+        let send = &self.send;
+        let end = self.chain.end();
+        let is_shut = end.after(send.snd_nxt) && send.wnd_edge.at_or_before(send.snd_nxt);
+        let waits = self.is_active() && (send.snd_nxt.after(send.snd_una) || is_shut);
+        let has_timer = send.timer.is_set() || send.pace_due.is_set();
+        if waits && !has_timer && !self.flags.has(StreamFlags::HELD) {
+            self.send.timer = Stamp::at(now.after(FIRST_WAIT));
+        }
     }
 
     fn condemn(&mut self, most: u32) {

@@ -1,0 +1,138 @@
+//! The engine that is cut, in a process of its own: it stops itself before and after each thing that happens.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::io::Write as _;
+
+use localack_core::{
+    Config, Custody, Direction, Engine, Event, FlowConfig, FlowId, Geometry, Instant, PacketMeta,
+    Poll, Port, Sink, SinkFull, Storage, Transmit, Verdict,
+};
+use localack_testkit::packet::Packet;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::gettid;
+
+use super::hosts::{CONNECTIONS, connection_of, index, told};
+use super::story::{Act, story};
+
+/// Octets of a block.
+const BLOCK_SIZE: usize = 512;
+pub(crate) const GEOMETRY: Geometry = Geometry {
+    flows: CONNECTIONS,
+    index: 2 * CONNECTIONS,
+    blocks: 32,
+    arena: 32 * BLOCK_SIZE,
+    paths: 2,
+};
+/// When the story begins, in microseconds.
+pub(crate) const BEGINNING: u64 = 5_000_000;
+/// With this word in front a line says where things are.
+pub(crate) const ANNOUNCEMENT: &str = "to-be-cut";
+
+pub(crate) const fn config() -> Config {
+    Config::new([1, 2])
+}
+
+pub(crate) fn policy() -> FlowConfig {
+    let mut policy = FlowConfig::both_local_ack();
+    policy.custody = Custody::AfterHandshake;
+    policy
+}
+
+/// What senders were told, by connection and sender, and behind it what was told to be lost: it has left the
+/// process.
+pub(crate) type Told = [AtomicU32; 4 * CONNECTIONS];
+
+/// What an event says of octets that are lost.
+pub(crate) const fn loss(event: &Event) -> Option<(FlowId, Direction, u32)> {
+    match *event {
+        Event::GivenUp {
+            flow,
+            direction,
+            lost,
+        } => Some((flow, direction, lost)),
+        Event::Reset { flow, from, lost } => {
+            Some((flow, Direction::arriving_on(from.other()), lost))
+        }
+        _ => None,
+    }
+}
+
+/// A sink whose packets are outside as soon as it has them.
+struct Outside<'t>(&'t Told);
+
+impl Outside<'_> {
+    fn leaves(&self, port: Port, octets: &[u8]) {
+        let packet = Packet::decode(octets).expect("a segment").packet;
+        if let Some(ack) = told(port, &packet) {
+            let place = 2 * connection_of(port, &packet) + index(port);
+            self.0[place].fetch_max(ack, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Sink for Outside<'_> {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        let octets: Vec<u8> = packet.slices().flatten().copied().collect();
+        self.leaves(packet.port(), &octets);
+        Ok(())
+    }
+
+    fn event(&mut self, _: Instant, event: Event) {
+        if let Some((flow, direction, octets)) = loss(&event) {
+            // Connections have come in the order of their slots.
+            let place = 2 * (CONNECTIONS + flow.slot() as usize) + index(direction.source());
+            self.0[place].fetch_add(octets, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Lives through the story, and lets the parent stop it.
+pub(crate) fn live() {
+    let octets = GEOMETRY.octets().expect("a small engine");
+    let mut memory = vec![0_u64; octets / 8];
+    let told: Box<Told> = Box::default();
+    ptrace::traceme().expect("the parent watches");
+    writeln!(
+        std::io::stdout(),
+        "\n{ANNOUNCEMENT} {} {} {}",
+        gettid(),
+        memory.as_ptr().addr(),
+        told.as_ptr().addr()
+    )
+    .expect("the parent listens");
+    raise(Signal::SIGSTOP).expect("a signal");
+    let storage =
+        Storage::cut(bytemuck::cast_slice_mut(&mut memory), &GEOMETRY).expect("memory that fits");
+    let mut engine = Engine::new(storage, config(), policy()).expect("memory that fits");
+    let mut outside = Outside(&told);
+    let mut now_us = BEGINNING;
+    for (name, act) in story() {
+        let segment = match act {
+            Act::Segment(say) => Some((say.from, say.octets())),
+            Act::Wait(ms) => {
+                now_us += ms * 1_000;
+                None
+            }
+            Act::Drain => None,
+        };
+        if name.is_some() {
+            raise(Signal::SIGSTOP).expect("a signal");
+        }
+        let now = Instant::from_micros(now_us);
+        if let Some((port, mut packet)) = segment {
+            let meta = PacketMeta::default();
+            let verdict = engine.ingest(port, now, &mut packet, meta, &mut outside);
+            if let Verdict::Pass(_) | Verdict::Forward = verdict {
+                outside.leaves(port.other(), &packet);
+            }
+        } else if matches!(act, Act::Drain) {
+            engine.drain(now);
+        }
+        while let Poll::More = engine.poll(now, 8, &mut outside) {}
+        if name.is_some() {
+            raise(Signal::SIGSTOP).expect("a signal");
+        }
+        now_us += 1_000;
+    }
+}
