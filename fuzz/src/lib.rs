@@ -10,8 +10,10 @@
 //! | [`rewrite`] | edits and a packet | only what was edited changes; right stays right, wrong wrong |
 //! | [`ingest`] | a life of two hosts | bounded, exact, in memory: see [`operation`] |
 //! | [`model`] | what happens to a connection | every invariant that can be seen from outside |
+//! | [`attach`] | damage to an engine's memory, and what happens next | bounded; nothing is acknowledged that is not there; whom damage does not reach goes on |
 //! | [`pcap_reader`] | a capture | frames lie in their records; pieces are read as the whole |
 
+mod attach;
 mod captures;
 mod input;
 mod life;
@@ -23,6 +25,7 @@ mod rewrite;
 pub mod seeds;
 mod wire_parse;
 
+pub use attach::attach;
 pub use life::ingest;
 pub use model::model;
 pub use options::options;
@@ -34,12 +37,13 @@ pub use wire_parse::wire_parse;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("wire_parse", wire_parse),
     ("options", options),
     ("rewrite", rewrite),
     ("ingest", ingest),
     ("model", model),
+    ("attach", attach),
     ("pcap_reader", pcap_reader),
 ];
 

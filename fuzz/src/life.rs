@@ -1,23 +1,26 @@
 //! A life of two hosts with an engine between them.
 
+mod books;
 mod host;
 
 use core::time::Duration;
 
 use localack_core::wire::{self, Parsed, checksum};
 use localack_core::{
-    Checksum, Config, Counters, Custody, Direction, Engine, FlowConfig, Instant, PacketMeta, Poll,
-    Port, Service, Sink, SinkFull, Transmit, Verdict,
+    Checksum, Config, Counters, Custody, Direction, Engine, FlowConfig, FlowInfo, FlowState,
+    Instant, PacketMeta, Poll, Port, Service, Sink, SinkFull, Transmit, Verdict,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Packet, packet_too_big};
 
 use crate::input::Input;
 use crate::operation::{Operation, Setup, controller};
-use host::{Hosts, octet_at};
+use books::Books;
+pub(crate) use host::Hosts;
+use host::octet_at;
 
 /// Octets of a block.
-const BLOCK_SIZE: usize = 512;
+pub(crate) const BLOCK_SIZE: usize = 512;
 /// Packets that one ingested packet may push.
 const MOST_PUSHED: usize = 3;
 /// Packets that one call of `poll` may send.
@@ -28,6 +31,8 @@ const MOST_POLLS: usize = 2_000;
 const MOST_DEADLINES: usize = 64;
 /// Operations of one input; more only repeat what fewer can do.
 const MOST_OPERATIONS: usize = 512;
+/// When lives begin, in microseconds.
+const BEGINNING: u64 = 1_000_000;
 
 /// Lives the life that `octets` describe: two octets of set-up, then operations.
 ///
@@ -46,22 +51,10 @@ pub fn ingest(octets: &[u8]) {
 fn live(setup: Setup, mut operations: Input<'_>) -> Counters {
     let blocks = if setup.has(Setup::TIGHT) { 8 } else { 64 };
     let mut memory = Memory::new(4, blocks, BLOCK_SIZE);
-    let engine = Engine::new(memory.storage(), Config::new([3, 5]), policy(setup))
-        .expect("the memory fits together");
-    let mut life = Life {
-        engine,
-        hosts: Hosts::new(setup),
-        now: 1_000_000,
-        sink: Outlet {
-            made: Vec::new(),
-            refusals: 0,
-        },
-        capacity: blocks * BLOCK_SIZE,
-        honest: true,
-    };
-    for (port, packet) in life.hosts.handshake() {
-        life.arrives(port, packet, Checksum::Verify);
-    }
+    let engine =
+        Engine::new(memory.storage(), config(), policy(setup)).expect("the memory fits together");
+    let mut life = Life::new(engine, vec![Hosts::new(setup)], blocks);
+    life.shakes_hands();
     for _ in 0..MOST_OPERATIONS {
         let Some(operation) = Operation::read(&mut operations) else {
             break;
@@ -71,7 +64,11 @@ fn live(setup: Setup, mut operations: Input<'_>) -> Counters {
     *life.engine.counters()
 }
 
-fn policy(setup: Setup) -> FlowConfig {
+pub(crate) const fn config() -> Config {
+    Config::new([3, 5])
+}
+
+pub(crate) fn policy(setup: Setup) -> FlowConfig {
     let mut policy = if setup.has(Setup::BOTH) {
         FlowConfig::both_local_ack()
     } else {
@@ -88,16 +85,23 @@ fn policy(setup: Setup) -> FlowConfig {
     policy
 }
 
-struct Life<'e> {
-    engine: Engine<'e, FlowConfig>,
-    hosts: Hosts,
+/// An engine and those who speak to it.
+pub(crate) struct Life<'e> {
+    pub(crate) engine: Engine<'e, FlowConfig>,
+    /// The hosts of each connection.
+    pub(crate) hosts: Vec<Hosts>,
+    /// The connection that the next operation is about.
+    pub(crate) about: usize,
     /// In microseconds.
-    now: u64,
+    pub(crate) now: u64,
     sink: Outlet,
     /// Octets that the pool can hold.
     capacity: usize,
     /// Nothing has arrived so far but what the hosts sent.
-    honest: bool,
+    pub(crate) honest: bool,
+    /// The engine has taken over from another, with what that owed.
+    pub(crate) is_heir: bool,
+    books: Books,
 }
 
 /// Keeps what the engine sends, or refuses it.
@@ -120,8 +124,40 @@ impl Sink for Outlet {
     }
 }
 
-impl Life<'_> {
-    fn happens(&mut self, operation: Operation) {
+impl<'e> Life<'e> {
+    /// A life that begins, with a pool of `blocks`.
+    pub(crate) fn new(engine: Engine<'e, FlowConfig>, hosts: Vec<Hosts>, blocks: usize) -> Self {
+        Self {
+            engine,
+            hosts,
+            about: 0,
+            now: BEGINNING,
+            sink: Outlet {
+                made: Vec::new(),
+                refusals: 0,
+            },
+            capacity: blocks * BLOCK_SIZE,
+            honest: true,
+            is_heir: false,
+            books: Books::default(),
+        }
+    }
+
+    /// The hosts that operations are about open their connection.
+    pub(crate) fn shakes_hands(&mut self) {
+        for (port, packet) in self.hosts[self.about].handshake() {
+            self.arrives(port, packet, Checksum::Verify);
+        }
+    }
+
+    /// The flow that operations are about, if there is one.
+    fn flow(&self) -> Option<FlowInfo> {
+        self.engine.flows().nth(self.about)
+    }
+
+    /// Does one thing.
+    pub(crate) fn happens(&mut self, operation: Operation) {
+        self.books.open(&self.engine);
         match operation {
             Operation::Segment {
                 outer,
@@ -130,7 +166,7 @@ impl Life<'_> {
             } => {
                 let port = side(outer);
                 self.honest &= shape.damage.is_empty();
-                let packet = self.hosts.segment(port, &shape);
+                let packet = self.hosts[self.about].segment(port, &shape);
                 self.arrives(
                     port,
                     packet,
@@ -160,7 +196,7 @@ impl Life<'_> {
                     Service::Bypass
                 };
                 let direction = Direction::arriving_on(side(outer));
-                let flow = self.engine.flows().next().map(|flow| flow.id);
+                let flow = self.flow().map(|flow| flow.id);
                 if let Some(flow) = flow {
                     let answer = self
                         .engine
@@ -171,7 +207,7 @@ impl Life<'_> {
             }
             Operation::Controller(outer, number) => {
                 let direction = Direction::arriving_on(side(outer));
-                let flow = self.engine.flows().next().map(|flow| flow.id);
+                let flow = self.flow().map(|flow| flow.id);
                 if let Some(flow) = flow {
                     let chosen = controller(number);
                     let now = self.instant();
@@ -182,7 +218,7 @@ impl Life<'_> {
             }
             Operation::TooBig(outer, mtu) => {
                 let port = side(outer);
-                if let Some(packet) = self.hosts.last(port) {
+                if let Some(packet) = self.hosts[self.about].last(port) {
                     let error = packet_too_big(packet, mtu.into());
                     self.arrives(port.other(), error, Checksum::Verify);
                 }
@@ -197,7 +233,7 @@ impl Life<'_> {
         self.audit();
     }
 
-    fn instant(&self) -> Instant {
+    pub(crate) const fn instant(&self) -> Instant {
         Instant::from_micros(self.now)
     }
 
@@ -246,13 +282,25 @@ impl Life<'_> {
             Verdict::Absorb(_) | Verdict::Drop(_) => {}
         }
         if matches!(verdict, Verdict::Pass(_) | Verdict::Forward) {
-            self.hosts.hears(port.other(), &octets);
+            self.hear(port.other(), &octets);
+        }
+        if verdict == Verdict::Forward {
+            let decoded = Packet::decode(&octets).expect("an edited segment is one");
+            self.books
+                .check(&self.engine, port.other(), &decoded.packet);
         }
         self.rest();
     }
 
+    /// The host on `port` hears a packet, whichever connection it is of.
+    fn hear(&mut self, port: Port, octets: &[u8]) {
+        for hosts in &mut self.hosts {
+            hosts.hears(port, octets);
+        }
+    }
+
     /// Polls until nothing is left to do now, and looks at all that was sent.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         let now = self.instant();
         let mut calls = 0;
         let rest = loop {
@@ -261,10 +309,23 @@ impl Life<'_> {
                 break poll;
             }
             calls += 1;
-            assert!(calls < MOST_POLLS, "poll does not come to rest");
+            assert!(
+                calls < MOST_POLLS,
+                "poll does not come to rest: {} packets, {:#?}",
+                self.sink.made.len(),
+                self.engine.flows().collect::<Vec<_>>()
+            );
         };
-        if rest == Poll::Idle && self.engine.next_deadline().is_none() {
-            self.nothing_waits();
+        if rest == Poll::Idle {
+            let due = self.engine.next_deadline();
+            assert!(
+                due.is_none_or(|at| at > now),
+                "idle, and yet a deadline is due: {due:?} at {now:?}"
+            );
+            // Where memory was damaged, what waits may wait for ever.
+            if due.is_none() && (self.honest || !self.is_heir) {
+                self.nothing_waits();
+            }
         }
         let mut payload = 0;
         for (port, octets) in core::mem::take(&mut self.sink.made) {
@@ -276,7 +337,7 @@ impl Life<'_> {
             );
             payload += decoded.packet.payload.len();
             assert!(
-                !self.honest || self.hosts.has_room(port, &decoded.packet),
+                !self.honest || self.has_room(port, &decoded.packet),
                 "octets beyond every window (rule H1.1)"
             );
             if self.honest {
@@ -285,12 +346,19 @@ impl Life<'_> {
                     assert_eq!(octet, octet_at(seq), "an octet was invented (invariant 12)");
                 }
             }
-            self.hosts.hears(port, &octets);
+            self.books.check(&self.engine, port, &decoded.packet);
+            self.hear(port, &octets);
         }
         assert!(
             payload <= 2 * self.capacity,
             "{payload} octets of payload sent at once"
         );
+    }
+
+    /// Whether a segment toward `port` fits its host.
+    fn has_room(&self, port: Port, packet: &Packet) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|hosts| hosts.owns(port, packet) && hosts.has_room(port, packet))
     }
 
     /// The engine waits for nothing: then nothing may wait for the engine.
@@ -307,13 +375,14 @@ impl Life<'_> {
     }
 
     /// Nothing beyond the memory, nothing promised that is not held (invariants 1 and 23).
-    fn audit(&self) {
+    pub(crate) fn audit(&self) {
         let mut held = 0;
         for flow in self.engine.flows() {
             for direction in Direction::BOTH {
                 let info = flow.direction(direction);
                 assert!(
-                    info.debt <= info.custody,
+                    info.debt <= info.custody
+                        || (self.is_heir && flow.state == FlowState::Tombstone),
                     "{} promised, {} held",
                     info.debt,
                     info.custody

@@ -18,6 +18,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "rewrite" => edits(),
         "ingest" => lives(),
         "model" => crate::model::lives(),
+        "attach" => crate::attach::seeds(),
         "pcap_reader" => crate::captures::captures(),
         _ => panic!("no target is called {target}"),
     }

@@ -39,14 +39,19 @@ pub(super) const fn octet_at(seq: u32) -> u8 {
 
 /// Both ends.
 #[derive(Clone, Debug)]
-pub(super) struct Hosts {
+pub(crate) struct Hosts {
     inner: Host,
     outer: Host,
     setup: Setup,
 }
 
 impl Hosts {
-    pub(super) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: Setup) -> Self {
+        Self::numbered(setup, 0)
+    }
+
+    /// The same two on another connection.
+    pub(crate) fn numbered(setup: Setup, number: u16) -> Self {
         let host = |v4: [u8; 4], v6: u16, port, isn, clock| Host {
             address: SocketAddr::new(
                 if setup.has(Setup::V6) {
@@ -68,7 +73,7 @@ impl Hosts {
             high => u32::MAX - u32::from(u8::MAX - high) * 16,
         };
         Self {
-            inner: host([192, 0, 2, 1], 1, 40_000, isn, 100),
+            inner: host([192, 0, 2, 1], 1, 40_000 + number, isn, 100),
             outer: host(
                 [203, 0, 113, 1],
                 2,
@@ -78,6 +83,12 @@ impl Hosts {
             ),
             setup,
         }
+    }
+
+    /// Whether a packet toward `port` is for the host there.
+    pub(super) fn owns(&self, port: Port, packet: &Packet) -> bool {
+        let (to, from) = (self.of(port).address, self.of(port.other()).address);
+        (packet.destination, packet.source) == (to, from)
     }
 
     /// SYN, SYN-ACK and ACK, with the ports they arrive on.
@@ -218,10 +229,10 @@ impl Hosts {
             return;
         };
         let packet = decoded.packet;
-        let host = self.of_mut(port);
-        if !decoded.checksum_ok || packet.destination != host.address {
+        if !decoded.checksum_ok || !self.owns(port, &packet) {
             return;
         }
+        let host = self.of_mut(port);
         let end = packet.seq.wrapping_add(packet.seq_len());
         if packet.flags.has(Flags::SYN) || end.wrapping_sub(host.rcv_nxt).cast_signed() > 0 {
             host.rcv_nxt = end;
