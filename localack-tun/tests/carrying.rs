@@ -79,6 +79,8 @@ fn a_file_crosses_the_gateway_acknowledged_on_the_way() {
     let settings = Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
     let gateway = Gateway::start(Setup {
         hand_over: None,
+        standby: None,
+        inheritance: None,
         devices: vec![devices],
         layer: Layer::Ip,
         settings,

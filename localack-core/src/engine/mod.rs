@@ -3,6 +3,8 @@
 mod attach;
 mod connect;
 mod info;
+#[cfg(feature = "bytemuck")]
+mod mirror;
 mod queues;
 mod slots;
 mod work;

@@ -14,6 +14,7 @@ use localack_tun::config::{
     ControllerName, Flags, LoadError, Rate, ServiceChoice, Settings, custody,
 };
 use localack_tun::control::{self, Observer};
+use localack_tun::gateway::replica::{self, Address, FollowError, Inheritance, Standby};
 use localack_tun::gateway::{Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver};
 use localack_tun::metrics;
 use localack_tun::steer::InterfaceName;
@@ -91,6 +92,23 @@ pub(super) struct Run {
 
     #[command(flatten)]
     steering: SteeringArgs,
+
+    /// Let a second gateway follow this one here, which goes on with all connections when this one is gone: an
+    /// address and port on a network that only the two use, for everything goes over it in the clear, or the
+    /// path of a Unix socket.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Standby")]
+    standby: Option<Address>,
+
+    /// Do not wait for the standby's word before packets leave: it costs no time then, and what the standby does not
+    /// know yet when this one dies is lost.
+    #[arg(long, requires = "standby", help_heading = "Standby")]
+    unconfirmed: bool,
+
+    /// Follow the gateway that waits for a standby there, and take its place when it is gone: it does not answer
+    /// for a second. Nothing is steered before. The settings of connections must be alike; whatever leads
+    /// packets to this machine instead is yours to change.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Standby")]
+    follow: Option<Address>,
 
     /// Wait for the death of the process that has started this one, and then for another gateway.
     #[arg(long = "watch", hide = true)]
@@ -207,10 +225,24 @@ impl Run {
                 warn!("an earlier run was killed; what it left is undone: {left}");
             }
         }
+        let mut inheritance = match &self.follow {
+            Some(address) => match follow_until_gone(address, &settings, &notices)? {
+                Some(inheritance) => Some(inheritance),
+                None => return Ok(()),
+            },
+            None => None,
+        };
         loop {
             let set_level = Arc::clone(&set_level);
-            let Next::Become(program) =
-                self.serve(&place, settings.clone(), set_level, &notify, &notices)?
+            let inheritance = inheritance.take();
+            let Next::Become(program) = self.serve(
+                &place,
+                settings.clone(),
+                inheritance,
+                set_level,
+                &notify,
+                &notices,
+            )?
             else {
                 return Ok(());
             };
@@ -229,12 +261,22 @@ impl Run {
         &self,
         place: &Place,
         settings: Settings,
+        inheritance: Option<Inheritance>,
         set_level: Arc<SetLevel>,
         notify: &Sender<Notice>,
         notices: &Receiver<Notice>,
     ) -> Result<Next, Failure> {
         let keeps = settings.engine.state.is_some();
-        let gateway = start(place, settings, self.source(), set_level, Some(notify))?;
+        let start = Start {
+            place,
+            source: self.source(),
+            standby: self.standby.clone().map(|address| Standby {
+                address,
+                confirms: !self.unconfirmed,
+            }),
+            inheritance,
+        };
+        let gateway = start.with(settings, set_level, Some(notify))?;
         let handle = gateway.handle();
         let listeners = Listeners::start(&handle)?;
         let taken = place.take(&self.steering.state)?;
@@ -292,7 +334,13 @@ impl Run {
         }
         error!("no other gateway has come: the connections end");
         let set_level: Arc<SetLevel> = Arc::new(Box::new(|_| {}));
-        let gateway = start(place, settings, self.source(), set_level, None)?;
+        let start = Start {
+            place,
+            source: self.source(),
+            standby: None,
+            inheritance: None,
+        };
+        let gateway = start.with(settings, set_level, None)?;
         let handle = gateway.handle();
         let taken = place.take(&self.steering.state)?;
         let outcome = give_up(&handle);
@@ -321,49 +369,74 @@ enum Next {
     Become(PathBuf),
 }
 
-/// Starts a gateway, which goes on with the connections of an earlier one if it keeps a state and there are
-/// any.
-fn start(
-    place: &Place,
-    settings: Settings,
-    source: Source,
-    set_level: Arc<SetLevel>,
-    notify: Option<&Sender<Notice>>,
-) -> Result<Gateway, Failure> {
-    let tell = |notice: fn(PathBuf) -> Notice| {
-        let notify = notify.cloned();
-        move |program| {
-            // Nobody listens any more once the end was asked for.
-            if let Some(notify) = &notify {
-                let _ = notify.send(notice(program));
-            }
-        }
-    };
-    let on_end = tell(|_| Notice::WorkerEnded);
-    let hand_over = tell(Notice::HandOver);
-    let gateway = Gateway::start(Setup {
-        mtu: place.mtu()?,
-        devices: place.open_devices(settings.engine.queues)?,
-        layer: place.layer(),
-        settings,
-        source,
-        set_level: Box::new(move |level| set_level(level)),
-        hand_over: Some(Box::new(hand_over)),
-        on_end: Arc::new(move || on_end(PathBuf::new())),
-    })
-    .map_err(Failure::runtime)?;
-    let found = gateway.taken_over();
-    if found != TakenOver::default() {
-        warn!(
-            connections = found.flows,
-            handshakes = found.handshakes,
-            octets_held = found.octets_held,
-            connections_reset = found.ruined,
-            octets_given_up = found.octets_given_up,
-            "the connections of an earlier gateway go on"
-        );
+/// Follows another gateway until it is gone; nothing if this one was told to stop before.
+fn follow_until_gone(
+    address: &Address,
+    settings: &Settings,
+    notices: &Receiver<Notice>,
+) -> Result<Option<Inheritance>, Failure> {
+    info!(%address, "standing by");
+    let is_over = || matches!(notices.try_recv(), Ok(Notice::Signal(SIGINT | SIGTERM)));
+    match replica::follow(address, settings, is_over) {
+        Ok(inheritance) => Ok(Some(inheritance)),
+        Err(FollowError::Stopped) => Ok(None),
+        Err(error) => Err(Failure::runtime(error)),
     }
-    Ok(gateway)
+}
+
+/// What a gateway is started with besides its settings.
+struct Start<'p> {
+    place: &'p Place,
+    source: Source,
+    standby: Option<Standby>,
+    inheritance: Option<Inheritance>,
+}
+
+impl Start<'_> {
+    /// Starts a gateway, which goes on with the connections of an earlier one if there are any.
+    fn with(
+        self,
+        settings: Settings,
+        set_level: Arc<SetLevel>,
+        notify: Option<&Sender<Notice>>,
+    ) -> Result<Gateway, Failure> {
+        let tell = |notice: fn(PathBuf) -> Notice| {
+            let notify = notify.cloned();
+            move |program| {
+                // Nobody listens any more once the end was asked for.
+                if let Some(notify) = &notify {
+                    let _ = notify.send(notice(program));
+                }
+            }
+        };
+        let on_end = tell(|_| Notice::WorkerEnded);
+        let hand_over = tell(Notice::HandOver);
+        let gateway = Gateway::start(Setup {
+            mtu: self.place.mtu()?,
+            devices: self.place.open_devices(settings.engine.queues)?,
+            layer: self.place.layer(),
+            settings,
+            source: self.source,
+            set_level: Box::new(move |level| set_level(level)),
+            hand_over: Some(Box::new(hand_over)),
+            standby: self.standby,
+            inheritance: self.inheritance,
+            on_end: Arc::new(move || on_end(PathBuf::new())),
+        })
+        .map_err(Failure::runtime)?;
+        let found = gateway.taken_over();
+        if found != TakenOver::default() {
+            warn!(
+                connections = found.flows,
+                handshakes = found.handshakes,
+                octets_held = found.octets_held,
+                connections_reset = found.ruined,
+                octets_given_up = found.octets_given_up,
+                "the connections of an earlier gateway go on"
+            );
+        }
+        Ok(gateway)
+    }
 }
 
 /// What operators and monitors speak to, until it is dropped.

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use localack_core::{Counters, Direction, Engine, FlowId, FlowInfo, Instant, Service, UnknownFlow};
 
 use super::outlet::DeviceCounters;
+use super::replica::Feed;
 use crate::policy::{Change, Policies, Subject};
 
 /// Flow slots that one turn of a worker looks at, so that packets need not wait for long.
@@ -24,6 +25,8 @@ pub(super) enum Command {
     Switch(Policies, Sender<Switched>),
     /// Hand all flows back, and tell by [`Held`](super::watch::Held) what is left to do.
     Drain,
+    /// Tell a standby everything from now on.
+    Follow(Box<Feed>),
     /// Give up what could not be delivered.
     Abandon(Sender<Abandoned>),
     /// End.

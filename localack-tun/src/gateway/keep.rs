@@ -273,6 +273,27 @@ impl Keep {
         Ok(keep)
     }
 
+    /// Makes the file anew for connections that come from elsewhere, whose engines' clocks were at zero so long
+    /// ago.
+    pub(super) fn begin_anew(
+        path: &Path,
+        settings: &EngineSettings,
+        keys: [[u64; 2]; 2],
+        since: Duration,
+    ) -> Result<Self, KeepError> {
+        let mut keep = Self::open(path, settings, || Ok(keys))?;
+        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        [keep.title.engine_key, keep.title.spread_key] = keys;
+        keep.title.began_ns = now_ns().saturating_sub(since);
+        keep.title.began_unix_ns = unix_ns().saturating_sub(since);
+        keep.left = Left::Connections;
+        keep.write_title().map_err(|error| KeepError::System {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(keep)
+    }
+
     /// Has the system set the memory aside, so that there is enough when it is written to.
     fn reserve(&self) -> io::Result<()> {
         // What a start that was interrupted has left.

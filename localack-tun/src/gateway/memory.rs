@@ -99,6 +99,11 @@ impl Memory {
             .map_err(|error| MemoryError::Refused { needed, error })
     }
 
+    /// Takes over all that another of the same size holds.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.map.copy_from_slice(&other.map);
+    }
+
     /// Lends it.
     pub(super) fn storage(&mut self) -> Result<Storage<'_>, Misfit> {
         Storage::cut(&mut self.map, &self.geometry)

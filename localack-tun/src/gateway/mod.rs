@@ -22,12 +22,14 @@ mod ethernet;
 mod exchange;
 mod frame;
 mod handle;
+mod held_back;
 mod hops;
 mod journal;
 mod keep;
 mod mailbox;
 mod memory;
 mod outlet;
+pub mod replica;
 mod source;
 mod spread;
 mod watch;
@@ -54,6 +56,7 @@ use journal::Journal;
 use keep::{Keep, Left};
 use mailbox::Wakers;
 use memory::Memory;
+use replica::{Hello, Inheritance, Standby};
 use spread::Spread;
 use watch::Held;
 use worker::{Parts, Worker};
@@ -101,6 +104,9 @@ pub enum GatewayError {
     /// The connections of an earlier gateway cannot be gone on with.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// No standby can be waited for.
+    #[error(transparent)]
+    Standby(#[from] replica::ServerError),
     /// An engine does not take over what is in its memory.
     #[error("the connections of an earlier gateway cannot be gone on with: {0}")]
     Attach(AttachError),
@@ -149,6 +155,10 @@ pub struct Setup {
     pub set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
     /// Makes way for another program at that path, which goes on with the connections; nothing if it cannot.
     pub hand_over: Option<Box<dyn Fn(PathBuf) + Send + Sync>>,
+    /// Where a second gateway may follow this one, if anywhere, and whether packets wait for its word.
+    pub standby: Option<Standby>,
+    /// The connections of a gateway that is gone, to go on with.
+    pub inheritance: Option<Inheritance>,
     /// Is called, in its thread, when a worker ends, whyever.
     pub on_end: Arc<dyn Fn() + Send + Sync>,
 }
@@ -171,6 +181,8 @@ pub struct Gateway {
     workers: Vec<JoinHandle<Ended>>,
     keep: Option<Keep>,
     taken_over: TakenOver,
+    /// Speaks to a standby.
+    server: Option<replica::Server>,
 }
 
 /// What a gateway has found of an earlier one whose connections it goes on with.
@@ -215,6 +227,8 @@ impl Gateway {
             mtu,
             set_level,
             hand_over,
+            standby,
+            inheritance,
             on_end,
         } = setup;
         let queues = settings.engine.queues;
@@ -226,15 +240,20 @@ impl Gateway {
             memories,
             keep,
             clock,
-            keys: [engine_key, spread_key],
-        } = Ground::prepare(&settings.engine)?;
+            keys,
+            goes_on,
+        } = match inheritance {
+            Some(inheritance) => inheritance.0.kept(&settings.engine)?,
+            None => Ground::prepare(&settings.engine)?,
+        };
+        let [engine_key, spread_key] = keys;
         let left = keep.as_ref().map_or(Left::Nothing, |keep| keep.left);
         let policies = Policies::new(&settings);
         let wakers = Wakers::new(devices.len())?;
         let spread = Spread::new(queues, spread_key);
         let mut exchanges = Exchange::among(&wakers, spread).into_iter();
-        let mut config = settings.engine.config(engine_key, mtu);
-        config.super_segment = SUPER_SEGMENT;
+        let config = engine_config(&settings.engine, engine_key, mtu);
+        let hello = Hello::new(&settings, keys, mtu);
         let flows = settings.engine.per_queue().flows;
         let leads = || (layer == Layer::Ethernet).then(|| Leads::new(flows));
         let mut leads: Vec<_> = (0..queues).map(|_| leads()).collect();
@@ -262,7 +281,7 @@ impl Gateway {
                 reporter: journal.reporter(queue),
                 leads: leads.pop().flatten(),
                 routed: layer == Layer::Ip,
-                goes_on: left != Left::Nothing,
+                goes_on,
             };
             let on_end = Arc::clone(&on_end);
             let journal = Arc::clone(&journal);
@@ -278,6 +297,12 @@ impl Gateway {
             });
         }
         drop(journal);
+        let server = standby
+            .map(|standby| {
+                let (workers, wakers) = (commands.clone(), wakers.clone());
+                replica::Server::start(&standby, hello, workers, wakers, clock.clone())
+            })
+            .transpose()?;
         let handle = Handle::new(Ends {
             workers: commands,
             wakers,
@@ -297,6 +322,7 @@ impl Gateway {
             workers: Vec::new(),
             keep,
             taken_over: TakenOver::default(),
+            server,
         };
         let (ready, started) = channel();
         for seed in seeds {
@@ -352,6 +378,7 @@ impl Gateway {
     }
 
     fn join(&mut self) -> Result<Vec<Counts>, GatewayError> {
+        self.server = None;
         self.handle.stop();
         let mut counted = Vec::new();
         let mut outcome = Ok(());
@@ -441,9 +468,29 @@ struct Ground {
     clock: Clock,
     /// The secrets of the engines' tables and of the choice among queues.
     keys: [[u64; 2]; 2],
+    /// Whether there may be connections in the memory to go on with.
+    goes_on: bool,
 }
 
 impl Ground {
+    /// The same in a state file, if there is to be one.
+    fn kept(self, settings: &EngineSettings) -> Result<Self, GatewayError> {
+        let Some(path) = &settings.state else {
+            return Ok(self);
+        };
+        let since = self.clock.now();
+        let keep = Keep::begin_anew(path, settings, self.keys, since)?;
+        let mut memories = keep.memories(settings.prefault)?;
+        for (own, theirs) in memories.iter_mut().zip(self.memories) {
+            own.copy_from(&theirs);
+        }
+        Ok(Self {
+            memories,
+            keep: Some(keep),
+            ..self
+        })
+    }
+
     fn prepare(settings: &EngineSettings) -> Result<Self, GatewayError> {
         let Some(path) = &settings.state else {
             return Ok(Self {
@@ -451,6 +498,7 @@ impl Ground {
                 keep: None,
                 clock: Clock::start(),
                 keys: random_keys()?,
+                goes_on: false,
             });
         };
         let keep = Keep::open(path, settings, random_keys)?;
@@ -458,9 +506,17 @@ impl Ground {
             memories: keep.memories(settings.prefault)?,
             clock: keep.clock(),
             keys: keep.keys(),
+            goes_on: keep.left != Left::Nothing,
             keep: Some(keep),
         })
     }
+}
+
+/// The configuration of one queue's engine.
+fn engine_config(settings: &EngineSettings, key: [u64; 2], mtu: [u16; 2]) -> Config {
+    let mut config = settings.config(key, mtu);
+    config.super_segment = SUPER_SEGMENT;
+    config
 }
 
 fn random_keys() -> io::Result<[[u64; 2]; 2]> {

@@ -10,8 +10,10 @@ use tun_rs::SyncDevice;
 
 use super::ethernet::{Lead, Leads, MOST_LEAD};
 use super::frame::{self, FRAME_HEADER};
+use super::held_back::HeldBack;
 use super::hops;
 use super::journal::Reporter;
+use super::replica::Outcome;
 
 /// Most pieces of one packet: what the kernel is told, the headers and blocks of the pool.
 const MOST_PIECES: usize = 64;
@@ -54,6 +56,10 @@ pub(super) struct Outlet {
     /// Whether the kernel takes a hop for forwarding a packet to here, and another.
     pub(super) routed: bool,
     gather: Vec<u8>,
+    /// What becomes of the engine's packets, where a standby is told.
+    pub(super) outcome: Option<Outcome>,
+    /// What waits for a standby's word, where that is waited for.
+    pub(super) held_back: Option<HeldBack>,
 }
 
 impl Outlet {
@@ -70,6 +76,8 @@ impl Outlet {
             counters: DeviceCounters::default(),
             reporter,
             // What it takes is known: a super-segment and its headers.
+            outcome: None,
+            held_back: None,
             gather: Vec::with_capacity(usize::from(u16::MAX) + FRAME_HEADER + MOST_LEAD),
         }
     }
@@ -101,9 +109,32 @@ impl Outlet {
     /// Sends a packet of a host's on.
     pub(super) fn pass(&mut self, port: Port, header: &[u8; FRAME_HEADER], packet: &[u8]) -> Sent {
         let pieces = [IoSlice::new(header), IoSlice::new(packet)];
-        let sent = judge(writev(self.fd(port), &pieces));
+        let sent = match &mut self.held_back {
+            Some(held_back) => taken(held_back.take(port, &pieces)),
+            None => judge(writev(self.fd(port), &pieces)),
+        };
         self.count(sent);
         sent
+    }
+
+    /// Sends what has waited for a standby that has `confirmed` records now. Whether the kernel had no room
+    /// for something.
+    pub(super) fn release(&mut self, confirmed: u64) -> bool {
+        let Some(mut held_back) = self.held_back.take() else {
+            return false;
+        };
+        let mut is_full = false;
+        while let Some(held) = held_back.ready(confirmed) {
+            let sent = judge(writev(self.fd(held.port), &[IoSlice::new(&held.octets)]));
+            self.count(sent);
+            if sent == Sent::Full {
+                is_full = true;
+                break;
+            }
+            held_back.gone();
+        }
+        self.held_back = Some(held_back);
+        is_full
     }
 
     const fn count(&mut self, sent: Sent) {
@@ -127,8 +158,12 @@ impl Outlet {
             *cell = IoSlice::new(octets);
             count += 1;
         }
+        let port = packet.port();
+        if let (Some(held_back), true) = (&mut self.held_back, count < MOST_PIECES) {
+            return taken(held_back.take(port, pieces.get(..count).unwrap_or_default()));
+        }
         let [inner, outer] = &self.devices;
-        let device = match packet.port() {
+        let device = match port {
             Port::Inner => inner,
             Port::Outer => outer,
         };
@@ -139,8 +174,17 @@ impl Outlet {
         for octets in all() {
             self.gather.extend_from_slice(octets);
         }
-        judge(writev(device, &[IoSlice::new(&self.gather)]))
+        let gathered = [IoSlice::new(&self.gather)];
+        match &mut self.held_back {
+            Some(held_back) => taken(held_back.take(port, &gathered)),
+            None => judge(writev(device, &gathered)),
+        }
     }
+}
+
+/// Whether there was room for it to wait.
+const fn taken(is_taken: bool) -> Sent {
+    if is_taken { Sent::Yes } else { Sent::Full }
 }
 
 fn judge(written: nix::Result<usize>) -> Sent {
@@ -154,8 +198,9 @@ fn judge(written: nix::Result<usize>) -> Sent {
     }
 }
 
-impl Sink for Outlet {
-    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+impl Outlet {
+    /// Sends a packet of the engine's.
+    fn send(&mut self, packet: &Transmit<'_>) -> Result<(), SinkFull> {
         let mut room = [0; MOST_HEADERS];
         let given = packet.header();
         let Some(headers) = room.get_mut(..given.len()) else {
@@ -184,7 +229,7 @@ impl Sink for Outlet {
             gso_size => frame::to_be_cut(headers, lead.len(), gso_size),
         };
         let sent = match frame {
-            Some(frame) => self.write(&frame, lead, headers, &packet),
+            Some(frame) => self.write(&frame, lead, headers, packet),
             None => Sent::Refused,
         };
         self.count(sent);
@@ -193,6 +238,16 @@ impl Sink for Outlet {
             // As if it was lost on the way: it will be repeated.
             Sent::Yes | Sent::Refused => Ok(()),
         }
+    }
+}
+
+impl Sink for Outlet {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        let sent = self.send(&packet);
+        if let Some(outcome) = &mut self.outcome {
+            outcome.note(sent.is_err());
+        }
+        sent
     }
 
     fn event(&mut self, _: Instant, event: Event) {

@@ -19,11 +19,13 @@ use super::command::{Abandoned, Command, Counts, Tasks};
 use super::ethernet::{self, Leads};
 use super::exchange::{Exchange, Parcel};
 use super::frame;
+use super::held_back::HeldBack;
 use super::hops;
 use super::journal::Reporter;
 use super::mailbox::Wakers;
 use super::memory::Memory;
 use super::outlet::{Outlet, Sent};
+use super::replica::{Feed, Outcome};
 use super::watch::{Held, Watch, debt};
 use crate::clock::Clock;
 use crate::policy::Policies;
@@ -31,7 +33,7 @@ use crate::policy::Policies;
 /// Packets taken from one device before the other has its turn.
 const BURST: usize = 64;
 /// Packets that one call of the engine's `poll` may send.
-const BUDGET: usize = 64;
+pub(super) const BUDGET: usize = 64;
 /// Calls of `poll` before the devices have their turn again.
 const MOST_POLLS: usize = 16;
 /// How long connections are reset at the end if a device takes nothing.
@@ -86,6 +88,12 @@ pub(super) struct Worker<'m> {
     /// While it drains.
     watch: Option<Watch>,
     held: Arc<Held>,
+    /// While a standby follows.
+    feed: Option<Box<Feed>>,
+    /// The packet in hand as it came in, where a standby is told of it.
+    as_it_came: Vec<u8>,
+    /// The kernel had no room for a packet that has the standby's word.
+    cannot_release: bool,
 }
 
 impl<'m> Worker<'m> {
@@ -120,6 +128,9 @@ impl<'m> Worker<'m> {
             tasks: Tasks::new(),
             watch: None,
             held: parts.held,
+            feed: None,
+            as_it_came: Vec::new(),
+            cannot_release: false,
         };
         Ok((worker, report))
     }
@@ -170,9 +181,10 @@ impl<'m> Worker<'m> {
 
     /// Does what is due. How long nothing will be; `None`: until a packet comes.
     fn settle(&mut self) -> Option<Duration> {
+        self.look_after_standby();
         for _ in 0..MOST_POLLS {
             let now = self.now();
-            match self.engine.poll(now, BUDGET, &mut self.outlet) {
+            match self.poll(now) {
                 Poll::More => {}
                 Poll::Blocked => return Some(RETRY),
                 Poll::Idle => {
@@ -184,6 +196,76 @@ impl<'m> Worker<'m> {
         Some(Duration::ZERO)
     }
 
+    /// Lets a standby go that is lost, and sees that one that is there has what this engine has.
+    fn look_after_standby(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            if feed.is_lost() {
+                self.feed = None;
+            } else if feed.wants_copy() {
+                feed.copy(&self.engine);
+            }
+        }
+        // What has waited for the word of a standby that is gone need not wait any longer.
+        let confirmed = self.feed.as_ref().map_or(u64::MAX, |feed| feed.confirmed());
+        self.cannot_release = self.outlet.release(confirmed);
+        let has_left = self
+            .outlet
+            .held_back
+            .as_ref()
+            .is_none_or(HeldBack::is_empty);
+        if has_left && self.feed.as_ref().is_none_or(|feed| !feed.confirms()) {
+            self.outlet.held_back = None;
+        }
+    }
+
+    /// Whether a standby is told of what comes now. Packets that it makes wait for the standby's word.
+    fn begin_to_tell(&mut self) -> bool {
+        let Some(feed) = self.feed.as_ref() else {
+            return false;
+        };
+        let is_told = !feed.wants_copy();
+        if feed.confirms() {
+            let held_back = self.outlet.held_back.get_or_insert_default();
+            held_back.needs = feed.said() + u64::from(is_told);
+        }
+        self.outlet.outcome = is_told.then(Outcome::default);
+        is_told
+    }
+
+    fn poll(&mut self, now: Instant) -> Poll {
+        self.begin_to_tell();
+        let polled = self.engine.poll(now, BUDGET, &mut self.outlet);
+        if let (Some(feed), Some(outcome)) = (&mut self.feed, self.outlet.outcome.take()) {
+            feed.poll(now, outcome);
+        }
+        polled
+    }
+
+    /// Lets the engine decide about the packet in hand.
+    fn ingest(&mut self, now: Instant, meta: PacketMeta) -> Verdict {
+        let port = self.parcel.port;
+        let is_told = self.begin_to_tell();
+        let packet = self.parcel.packet();
+        if is_told {
+            self.as_it_came.clear();
+            self.as_it_came.extend_from_slice(packet);
+        }
+        let verdict = self
+            .engine
+            .ingest(port, now, packet, meta, &mut self.outlet);
+        if let (Some(feed), Some(outcome)) = (&mut self.feed, self.outlet.outcome.take()) {
+            feed.ingest(port, now, &self.as_it_came, meta, outcome);
+        }
+        verdict
+    }
+
+    /// The engine is told something that a standby is not.
+    fn lose_track(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            feed.lose_track();
+        }
+    }
+
     /// How long to wait for packets, if the engine need not be asked for `wait`.
     fn until_next(&self, wait: Option<Duration>) -> Option<Duration> {
         if self.has_mail || !self.tasks.is_empty() {
@@ -191,7 +273,8 @@ impl<'m> Worker<'m> {
         }
         let watch = self.watch.as_ref();
         let look = watch.map(|watch| watch.due().since(self.now()));
-        [wait, look].into_iter().flatten().min()
+        let again = self.cannot_release.then_some(RETRY);
+        [wait, look, again].into_iter().flatten().min()
     }
 
     fn wait(&self, wait: Option<Duration>) -> Result<Ready, WorkerError> {
@@ -226,12 +309,20 @@ impl<'m> Worker<'m> {
                     let _ = reply.send(self.counts());
                 }
                 Command::Show(viewer) => self.tasks.show(viewer),
+                Command::Follow(feed) => self.feed = Some(feed),
                 Command::Serve(flow, direction, service, reply) => {
+                    self.lose_track();
                     let answer = self.engine.set_service(flow, direction, service, now);
                     let _ = reply.send(answer);
                 }
-                Command::Switch(policies, reply) => self.tasks.switch(policies, reply),
+                Command::Switch(policies, reply) => {
+                    if let Some(feed) = &self.feed {
+                        feed.let_go();
+                    }
+                    self.tasks.switch(policies, reply);
+                }
                 Command::Drain => {
+                    self.lose_track();
                     if self.watch.is_none() {
                         self.engine.drain(now);
                         self.watch = Some(Watch::new(now));
@@ -260,6 +351,7 @@ impl<'m> Worker<'m> {
 
     /// Resets the connections that still owe something, at both ends, and says what is lost.
     pub(super) fn abandon(&mut self) -> Abandoned {
+        self.lose_track();
         let owes = |flow: &FlowInfo| debt(flow) > 0 || flow.state == FlowState::Resetting;
         let owing = self.engine.flows().filter(owes);
         let owing: Vec<(FlowId, u64)> = owing.map(|flow| (flow.id, debt(&flow))).collect();
@@ -337,18 +429,15 @@ impl<'m> Worker<'m> {
         let now = self.now();
         let port = self.parcel.port;
         let header = self.parcel.header;
-        let packet = self.parcel.packet();
         let goes_on = match frame::meta(&header) {
-            Some(meta) => goes_on(
-                self.engine
-                    .ingest(port, now, packet, meta, &mut self.outlet),
-            ),
+            Some(meta) => goes_on(self.ingest(now, meta)),
             None => {
                 self.outlet.counters.odd = self.outlet.counters.odd.saturating_add(1);
                 true
             }
         };
         if goes_on {
+            let packet = self.parcel.packet();
             if self.outlet.routed {
                 hops::give_back(packet);
             }
@@ -365,9 +454,7 @@ impl<'m> Worker<'m> {
             Some(meta) if !packet.is_empty() => {
                 let key = ethernet::key(port, packet, link);
                 let meta = PacketMeta { link, ..meta };
-                let verdict = self
-                    .engine
-                    .ingest(port, now, packet, meta, &mut self.outlet);
+                let verdict = self.ingest(now, meta);
                 let is_broken = verdict == Verdict::Pass(PassReason::BadChecksum);
                 if let (Some(key), false, Some(leads)) = (key, is_broken, &mut self.outlet.leads)
                     && let Some(flow) = self.engine.find_flow(&key)

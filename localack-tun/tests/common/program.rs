@@ -69,6 +69,13 @@ impl Running {
 
     /// The same in a namespace, with arguments that say where it is to sit.
     pub(crate) fn start_in(namespace: &str, test: &str, config: &Scratch, arguments: &str) -> Self {
+        let running = Self::spawn_in(namespace, test, config, arguments);
+        running.wait_for(" TCP passes the engine", 1);
+        running
+    }
+
+    /// The same without waiting for anything.
+    pub(crate) fn spawn_in(namespace: &str, test: &str, config: &Scratch, arguments: &str) -> Self {
         let state = Scratch::new(&format!("{test}.state"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_localack-tun"));
         command
@@ -93,13 +100,11 @@ impl Running {
             log.lock().unwrap().ended = true;
             changed.notify_all();
         });
-        let running = Self {
+        Self {
             child: Mutex::new(child),
             log,
             state,
-        };
-        running.wait_for(" TCP passes the engine", 1);
-        running
+        }
     }
 
     pub(crate) fn state(&self) -> &Path {

@@ -9,12 +9,13 @@ use std::thread;
 
 use localack_core::LAYOUT;
 use localack_tun::clock::Clock;
-use localack_tun::control::protocol::{Request, Upgrade};
+use localack_tun::control::protocol::{FlowEntry, Request, Upgrade};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
 
 use crate::common::{Scratch, privileged};
 use crate::content::{Received, receive, send};
+use crate::gateway::PATIENCE;
 use crate::world::{BOTH_WAYS, World, carry_both_ways, number, until};
 
 /// How often the program dies.
@@ -125,6 +126,17 @@ fn connections_outlive_a_gateway_that_is_killed_again_and_again() {
         (whole + reset) / 50
     };
     assert!(reset <= most, "{whole} whole, {reset} reset");
+    let owes = |flow: &FlowEntry| flow.directions().iter().any(|direction| direction.debt > 0);
+    let clock = Clock::start();
+    while world.flows().iter().any(owes) {
+        let left: Vec<_> = world.flows().into_iter().filter(owes).collect();
+        assert!(
+            clock.now() < PATIENCE,
+            "still owed: {left:#?}\n{}",
+            world.log()
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
     world.end();
     assert!(!world.kept().exists());
 }

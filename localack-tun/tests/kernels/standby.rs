@@ -1,0 +1,218 @@
+//! Two gateways, of which one follows the other, and addresses that move.
+
+use core::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use localack_tun::clock::Clock;
+use localack_tun::control::Client;
+use localack_tun::control::protocol::Request;
+use localack_tun::netns;
+use nix::sys::signal::Signal;
+
+use crate::common::{Namespace, Scratch, ip, privileged};
+use crate::program::Running;
+use crate::world::{carry_both_ways, patient};
+
+/// A client and two gateways on one network, the gateways and a router on another, and a server behind a long
+/// link from the router.
+struct Pair {
+    client: Namespace,
+    gateways: [Namespace; 2],
+    server: Namespace,
+    _router: Namespace,
+    _switch: Namespace,
+    link: Child,
+}
+
+const INNER: &str = "192.0.2.1/24";
+const OUTER: &str = "198.51.100.1/24";
+const SERVER: &str = "203.0.113.2";
+
+impl Pair {
+    fn new(test: &str, settings: &str) -> Self {
+        let name = |role: &str| Namespace::new(&format!("{test}{role}"));
+        let [client, server, router, switch] = ["c", "s", "r", "w"].map(name);
+        let gateways = ["g", "h"].map(name);
+        for (number, bridge) in ["near", "far"].into_iter().enumerate() {
+            ip(&format!(
+                "-n {} link add name {bridge} type bridge",
+                switch.0
+            ));
+            ip(&format!("-n {} link set {bridge} up", switch.0));
+            let [first, second] = &gateways;
+            let own = if number == 0 { "in0" } else { "out0" };
+            let end = if number == 0 { &client } else { &router };
+            for (port, (host, device)) in [(first, own), (second, own), (end, "eth0")]
+                .into_iter()
+                .enumerate()
+            {
+                let port = format!("{bridge}{port}");
+                ip(&format!(
+                    "link add name {port} netns {} type veth peer name {device} netns {}",
+                    switch.0, host.0
+                ));
+                ip(&format!(
+                    "-n {} link set {port} master {bridge} up",
+                    switch.0
+                ));
+                ip(&format!("-n {} link set {device} up", host.0));
+            }
+        }
+        ip(&format!("-n {} addr add 192.0.2.2/24 dev eth0", client.0));
+        ip(&format!("-n {} route add default via 192.0.2.1", client.0));
+        ip(&format!(
+            "-n {} addr add 198.51.100.254/24 dev eth0",
+            router.0
+        ));
+        ip(&format!(
+            "-n {} route add 192.0.2.0/24 via 198.51.100.1",
+            router.0
+        ));
+        for namespace in gateways.iter().chain([&router]) {
+            netns::within(&namespace.0, || {
+                fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+            })
+            .unwrap()
+            .unwrap();
+        }
+        let mut link = Command::new(env!("CARGO_BIN_EXE_localack-tun"))
+            .args(["emulate", "--left", &format!("sat0@{}", router.0)])
+            .args(["--right", &format!("sat0@{}", server.0)])
+            .args(settings.split_whitespace())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(link.stderr.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
+        ip(&format!("-n {} addr add 203.0.113.1/30 dev sat0", router.0));
+        ip(&format!("-n {} addr add {SERVER}/30 dev sat0", server.0));
+        ip(&format!(
+            "-n {} route add default via 203.0.113.1",
+            server.0
+        ));
+        let pair = Self {
+            client,
+            gateways,
+            server,
+            _router: router,
+            _switch: switch,
+            link,
+        };
+        pair.give_addresses(0);
+        pair
+    }
+
+    /// From now on this gateway has the addresses by which others reach it.
+    fn give_addresses(&self, gateway: usize) {
+        let gateway = &self.gateways[gateway].0;
+        ip(&format!("-n {gateway} addr add {INNER} dev in0"));
+        ip(&format!("-n {gateway} addr add {OUTER} dev out0"));
+        ip(&format!(
+            "-n {gateway} route add default via 198.51.100.254"
+        ));
+        for host in [&self.client, &self._router] {
+            ip(&format!("-n {} neigh flush dev eth0", host.0));
+        }
+    }
+
+    /// The network sees no more of it.
+    fn cut_off(&self, gateway: usize) {
+        for device in ["in0", "out0"] {
+            ip(&format!(
+                "-n {} link set {device} down",
+                self.gateways[gateway].0
+            ));
+        }
+    }
+
+    fn connect(&self) -> [TcpStream; 2] {
+        let listener = netns::within(&self.server.0, || TcpListener::bind((SERVER, 0)));
+        let listener = listener.unwrap().unwrap();
+        let address = listener.local_addr().unwrap();
+        let near = netns::within(&self.client.0, || TcpStream::connect(address));
+        let (far, _) = listener.accept().unwrap();
+        patient([near.unwrap().unwrap(), far])
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = self.link.kill();
+        let _ = self.link.wait();
+    }
+}
+
+#[test]
+fn a_standby_goes_on_with_every_connection_of_a_gateway_that_is_gone() {
+    const OCTETS: u64 = 3 << 20;
+    if !privileged() {
+        return;
+    }
+    let pair = Pair::new("pair", "--delay 50ms --rate 50mbit");
+    let [config, other, meeting, socket] =
+        ["pair1.toml", "pair2.toml", "pair.sock", "pair2.sock"].map(Scratch::new);
+    let settings = "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n\
+         [log]\nlevel = \"debug\"\n[default]\nouter_to_inner = \"local-ack\"\n";
+    fs::write(
+        &config.0,
+        format!("{settings}[control]\nsocket = \"off\"\n"),
+    )
+    .unwrap();
+    let path = socket.0.display();
+    fs::write(
+        &other.0,
+        format!("{settings}[control]\nsocket = \"{path}\"\n"),
+    )
+    .unwrap();
+    let between = format!("--ipv4-only --inner in0 --outer out0");
+    let meeting = meeting.0.display();
+    let [first, second] = &pair.gateways;
+    let arguments = format!("{between} --standby {meeting}");
+    let leader = Running::start_in(&first.0, "pair1", &config, &arguments);
+    let early = pair.connect();
+    let arguments = format!("{between} --follow {meeting}");
+    let standby = Running::spawn_in(&second.0, "pair2", &other, &arguments);
+    let connections: Vec<_> = (0..20).map(|_| pair.connect()).chain([early]).collect();
+    thread::scope(|scope| {
+        let carriers: Vec<_> = connections
+            .iter()
+            .map(|connection| scope.spawn(move || carry_both_ways(connection, OCTETS)))
+            .collect();
+        standby.wait_for("level with the gateway", 1);
+        thread::sleep(Duration::from_millis(1500));
+        let log = standby.log();
+        assert!(!log.contains("not level"), "{log}");
+        pair.cut_off(0);
+        leader.signal(Signal::SIGKILL);
+        leader.died();
+        let log = standby.wait_for(" TCP passes the engine", 1);
+        assert!(
+            log.contains("the connections of an earlier gateway go on connections=21"),
+            "{log}"
+        );
+        assert!(log.contains("connections_reset=0"), "{log}");
+        pair.give_addresses(1);
+        let clock = Clock::start();
+        while !carriers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(100));
+            if clock.now() > Duration::from_secs(60) {
+                let mut client = Client::connect(&socket.0).unwrap();
+                let wanted = Request::Flows(serde_json::from_str("{}").unwrap());
+                panic!("not done: {:#?}\n{}", client.ask(wanted), standby.log());
+            }
+        }
+        for carrier in carriers {
+            carrier.join().unwrap();
+        }
+    });
+    standby.signal(Signal::SIGTERM);
+    let log = standby.ended(0);
+    assert!(log.contains("octets_lost=0"), "{log}");
+}
