@@ -210,13 +210,16 @@ impl SlotList {
     };
 
     /// The list as it begins when slots are looked through whose list is not believed: none is free, none
-    /// in use. The one that `old` would have taken next may have been taken already.
+    /// in use. The one that `old` would have taken next may have been taken already, and if `old` is damaged
+    /// others behind it.
     pub(crate) fn rebuilt<T: FreeNode>(nodes: &[T], old: &Self) -> Self {
         let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-        let taken = node(nodes, old.watermark).is_some_and(is_live);
-        let watermark = old.watermark.saturating_add(u32::from(taken));
+        let mut watermark = old.watermark.min(count);
+        while node(nodes, watermark).is_some_and(is_live) {
+            watermark = watermark.saturating_add(1);
+        }
         Self {
-            watermark: watermark.min(count),
+            watermark,
             ..Self::EMPTY
         }
     }

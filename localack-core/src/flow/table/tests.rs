@@ -241,6 +241,20 @@ fn starting_up_touches_no_slot() {
 }
 
 #[test]
+fn slots_in_use_are_found_wherever_a_damaged_list_says_that_they_end() {
+    let (mut list, mut nodes) = (SlotList::EMPTY, [UNUSED; 6]);
+    for _ in 0..4 {
+        list.alloc(&mut nodes).unwrap();
+    }
+    for damaged in [0, 2, 4, u32::MAX] {
+        list.watermark = damaged;
+        let found = SlotList::rebuilt(&nodes, &list);
+        assert!(found.watermark() >= 4, "{damaged}: {}", found.watermark());
+        assert!(found.watermark() as usize <= nodes.len());
+    }
+}
+
+#[test]
 fn a_damaged_free_list_loses_slots_but_gives_none_twice() {
     for next in [1, 2, 3, 77, u32::MAX] {
         let (mut list, mut nodes) = (SlotList::EMPTY, [UNUSED; 4]);
