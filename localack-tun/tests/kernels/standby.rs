@@ -171,7 +171,7 @@ fn a_standby_goes_on_with_every_connection_of_a_gateway_that_is_gone() {
         format!("{settings}[control]\nsocket = \"{path}\"\n"),
     )
     .unwrap();
-    let between = format!("--ipv4-only --inner in0 --outer out0");
+    let between = "--ipv4-only --inner in0 --outer out0";
     let meeting = meeting.0.display();
     let [first, second] = &pair.gateways;
     let arguments = format!("{between} --standby {meeting}");
