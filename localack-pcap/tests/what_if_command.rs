@@ -26,6 +26,7 @@ fn the_sample_is_asked_about_without_a_file() {
         "captured",
         "reproduced",
         "with engine",
+        "its rate is only a lower bound",
         "see --top",
         "2 conversations simulated",
     ] {
