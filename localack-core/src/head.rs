@@ -109,6 +109,15 @@ impl Clock {
         Instant::from_micros(now_us)
     }
 
+    /// Begins anew if it cannot be true: time that has run to its end does not go on.
+    pub(crate) fn mend(&mut self) {
+        /// Some hundred thousand years.
+        const FAR_US: u64 = 1 << 62;
+        if self.now_us.max(self.ahead_us) > FAR_US {
+            *self = Self::EMPTY;
+        }
+    }
+
     fn follow(&self, wall: Instant) -> u64 {
         let ahead = wall.as_micros().saturating_sub(self.ahead_us);
         ahead.max(self.now_us)
@@ -154,6 +163,19 @@ mod tests {
         );
         let late = Instant::from_micros(12_000_001);
         assert_eq!((clock.step(late), clock.now()), (None, at(11)));
+    }
+
+    #[test]
+    fn a_clock_at_the_end_of_time_begins_anew() {
+        for (now_us, ahead_us) in [(u64::MAX, 0), (5, u64::MAX)] {
+            let mut clock = Clock { now_us, ahead_us };
+            clock.mend();
+            assert_eq!(clock.leap(at(7), None), at(7));
+        }
+        let mut clock = Clock::EMPTY;
+        clock.leap(at(100), None);
+        clock.mend();
+        assert_eq!(clock.now(), at(100));
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl<'a, P: Policy> Engine<'a, P> {
 
     fn take_over(&mut self) -> AttachReport {
         let opened = self.storage.head.seal.opened();
+        self.storage.head.clock.mend();
         let rates = self.forget_derived();
         let mut report = AttachReport {
             interrupted: opened.is_some(),
