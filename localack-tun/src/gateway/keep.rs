@@ -349,13 +349,13 @@ impl Keep {
     }
 }
 
-/// Whether there are connections in a state file that no gateway looks after.
+/// The process that has left connections in a state file which no gateway looks after; `None` if there are none.
 #[must_use]
-pub fn is_orphaned(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else {
-        return false;
-    };
-    file.try_lock_shared().is_ok() && matches!(read_title(&file, path), Ok(Some(_)))
+pub fn orphaned_by(path: &Path) -> Option<u32> {
+    let file = File::open(path).ok()?;
+    file.try_lock_shared().ok()?;
+    let title = read_title(&file, path).ok()??;
+    Some(title.pid)
 }
 
 /// The connections in a state file that are served, as long as no gateway looks after it. The file stays as it

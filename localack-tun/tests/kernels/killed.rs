@@ -292,3 +292,28 @@ fn a_program_that_cannot_go_on_is_refused_and_nothing_happens() {
     carry_both_ways(&[near, far], 100_000);
     world.stop();
 }
+
+#[test]
+fn a_watchdog_counts_from_the_latest_death() {
+    if !privileged() {
+        return;
+    }
+    let mut world = World::bare_over("again", "--delay 20ms", "")
+        .that_keeps("2s")
+        .started();
+    let connection = world.connect(world.servers[0]);
+    // Each of them lives for less than it takes to be trusted.
+    for _ in 0..6 {
+        thread::sleep(Duration::from_millis(300));
+        world.kill();
+        thread::sleep(Duration::from_millis(400));
+        world.start();
+    }
+    carry_both_ways(&connection, 100_000);
+    let log = world.log();
+    assert!(
+        log.contains("the connections of an earlier gateway go on connections=1"),
+        "{log}"
+    );
+    world.stop();
+}

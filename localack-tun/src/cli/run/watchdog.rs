@@ -94,20 +94,29 @@ pub(super) fn wait_for_end() -> Ending {
     }
 }
 
-/// Waits as long as the connections in the state file may. Whether nobody has taken them over.
+/// Waits as long as the connections in the state file may. Whether nobody looks after them.
+///
+/// A successor may die as well, before it has settled: from then on its connections have that time again.
 pub(super) fn wait_for_successor(state: &Path, hold: Duration) -> bool {
     let clock = Clock::start();
     let mut owned_since = None;
+    let mut orphaned = None;
     loop {
         let now = clock.now();
-        if gateway::is_orphaned(state) {
+        if let Some(by) = gateway::orphaned_by(state) {
             owned_since = None;
-            if now >= hold {
+            let (last, since) = orphaned.unwrap_or((by, now));
+            let since = if last == by { since } else { now };
+            orphaned = Some((by, since));
+            if now.saturating_sub(since) >= hold {
                 return true;
             }
-        } else if !state.exists() || now.saturating_sub(*owned_since.get_or_insert(now)) >= SETTLED
-        {
-            return false;
+        } else {
+            orphaned = None;
+            let since = *owned_since.get_or_insert(now);
+            if !state.exists() || now.saturating_sub(since) >= SETTLED {
+                return false;
+            }
         }
         thread::sleep(LOOK);
     }

@@ -57,12 +57,12 @@ fn a_file_is_private_has_room_for_all_and_one_owner() {
     assert_eq!(about.permissions().mode() & 0o777, 0o600);
     assert!(about.blocks() * 512 >= 2 * memory::octets(&settings.per_queue()));
     assert_eq!(keep.memories(false).unwrap().len(), 2);
-    assert!(!is_orphaned(&scratch.0));
+    assert_eq!(orphaned_by(&scratch.0), None);
     let refusal = open(&scratch.0, &settings).unwrap_err();
     let own = std::process::id();
     assert!(matches!(refusal, KeepError::Running { pid, .. } if pid == own));
     drop(keep);
-    assert!(is_orphaned(&scratch.0));
+    assert_eq!(orphaned_by(&scratch.0), Some(own));
     let keep = open(&scratch.0, &settings).unwrap();
     assert_eq!(
         (keep.left, keep.keys()),
