@@ -20,6 +20,9 @@ use crate::gateway::mailbox::Wakers;
 /// Octets of memory in one record.
 const PIECE: usize = 1 << 16;
 
+/// Octets from which on records are not gathered any further.
+const BATCH: usize = 1 << 18;
+
 /// A standby that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standby {
@@ -332,8 +335,15 @@ impl Desk {
                     "it did not keep up, or the settings have changed",
                 ));
             }
-            let (record, weight) = parcel;
-            stream.write_all(&record)?;
+            // What has come meanwhile goes with it.
+            let (mut batch, mut weight) = parcel;
+            while batch.len() < BATCH
+                && let Ok((record, more)) = parcels.try_recv()
+            {
+                batch.extend_from_slice(&record);
+                weight += more;
+            }
+            stream.write_all(&batch)?;
             way.behind.fetch_sub(weight, Ordering::Relaxed);
         }
         Ok(())
