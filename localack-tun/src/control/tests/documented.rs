@@ -67,7 +67,7 @@ fn every_request_has_an_example_that_is_one() {
         names.insert(name(&value["request"]));
     }
     assert_eq!(names, all_requests());
-    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!(names.len(), 11, "{names:?}");
 }
 
 #[test]
