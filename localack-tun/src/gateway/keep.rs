@@ -201,7 +201,7 @@ impl Keep {
         if about.uid() != nix::unistd::geteuid().as_raw() || about.mode() & 0o077 != 0 {
             return Err(KeepError::Exposed(path.to_owned()));
         }
-        lock(&file, path)?;
+        lock(&file, path, File::try_lock)?;
         let title = read_title(&file, path)?;
         let Some(mut title) = title else {
             return Self::begin(path, file, settings, keys);
@@ -371,16 +371,8 @@ pub fn served_in(path: &Path) -> Result<Vec<FlowKey>, KeepError> {
     };
     let file = File::open(path).map_err(failed)?;
     let title = read_title(&file, path)?.ok_or_else(|| KeepError::Foreign(path.to_owned()))?;
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(KeepError::Running {
-                path: path.to_owned(),
-                pid: title.pid,
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
-    }
+    // A process that dies lets go of one file after the other.
+    lock(&file, path, File::try_lock_shared)?;
     let mut served = Vec::new();
     let memories = title.memories(&file, false, Sharing::Private);
     for mut memory in memories.map_err(failed)? {
@@ -411,10 +403,15 @@ pub fn served_in(path: &Path) -> Result<Vec<FlowKey>, KeepError> {
     Ok(served)
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), KeepError> {
+/// Takes a lock, with some patience.
+fn lock(
+    file: &File,
+    path: &Path,
+    try_to: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<(), KeepError> {
     let mut left = PATIENCE;
     loop {
-        match file.try_lock() {
+        match try_to(file) {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if left.is_zero() => {
                 let title = read_title(file, path).ok().flatten();
