@@ -172,18 +172,18 @@ const fn outer(shape: Shape) -> Operation {
     }
 }
 
-fn data() -> Shape {
+pub(crate) fn data() -> Shape {
     Shape::default()
 }
 
-fn ack() -> Shape {
+pub(crate) fn ack() -> Shape {
     Shape {
         payload: Some(0),
         ..Shape::default()
     }
 }
 
-fn flagged(flags: Flags) -> Shape {
+pub(crate) fn flagged(flags: Flags) -> Shape {
     Shape {
         flags: Some(u8::try_from(flags.0).expect("eight bits")),
         ..ack()

@@ -7,6 +7,7 @@ use localack_testkit::packet::Flags;
 
 use crate::life::{BLOCK_SIZE, Hosts, Life, config, policy};
 use crate::operation::{Operation, Setup, Shape};
+use crate::seeds::{ack, data, flagged};
 
 /// Flow slots and blocks of every scene.
 pub(super) const FLOWS: usize = 4;
@@ -72,24 +73,6 @@ fn segment(outer: bool, shape: Shape) -> Operation {
         outer,
         checksum: 0,
         shape,
-    }
-}
-
-fn data() -> Shape {
-    Shape::default()
-}
-
-fn ack() -> Shape {
-    Shape {
-        payload: Some(0),
-        ..Shape::default()
-    }
-}
-
-fn flagged(flags: Flags) -> Shape {
-    Shape {
-        flags: Some(u8::try_from(flags.0).expect("eight bits")),
-        ..ack()
     }
 }
 

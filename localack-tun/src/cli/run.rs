@@ -15,7 +15,9 @@ use localack_tun::config::{
 };
 use localack_tun::control::{self, Observer};
 use localack_tun::gateway::replica::{self, Address, FollowError, Inheritance, Standby};
-use localack_tun::gateway::{Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver};
+use localack_tun::gateway::{
+    Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver, orphaned_by,
+};
 use localack_tun::metrics;
 use localack_tun::steer::InterfaceName;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -225,12 +227,20 @@ impl Run {
                 warn!("an earlier run was killed; what it left is undone: {left}");
             }
         }
+        // Who has taken another's place already goes on with the connections it has, whatever it was started as.
+        let has_its_own = settings
+            .engine
+            .state
+            .as_deref()
+            .and_then(orphaned_by)
+            .is_some();
         let mut inheritance = match &self.follow {
-            Some(address) => match follow_until_gone(address, &settings, &notices)? {
+            Some(address) if !has_its_own => match follow_until_gone(address, &settings, &notices)?
+            {
                 Some(inheritance) => Some(inheritance),
                 None => return Ok(()),
             },
-            None => None,
+            _ => None,
         };
         loop {
             let set_level = Arc::clone(&set_level);

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Have a running gateway go on as this program, with every connection.
 ///
 /// To be run from the new build. The gateway needs a `state` in [engine] of its settings, which it reads anew. Its
-/// connections wait for some milliseconds, and nothing of them is lost. If the new build lays connections out
+/// connections wait for a moment, and nothing that was acknowledged is lost. If the new build lays connections out
 /// in memory in another way than the old one, the old one refuses, and goes on: drain it (SIGTERM), and start
 /// the new one.
 #[derive(Debug, Args)]

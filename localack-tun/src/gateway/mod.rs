@@ -374,6 +374,9 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`] if a worker has ended before, and why.
     pub fn leave(mut self) -> Result<Vec<Counts>, GatewayError> {
+        if let Some(server) = self.server.take() {
+            server.leave();
+        }
         self.join()
     }
 

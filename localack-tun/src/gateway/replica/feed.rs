@@ -177,6 +177,8 @@ impl Feed {
 #[derive(Debug)]
 pub(in crate::gateway) struct Server {
     ended: Arc<AtomicBool>,
+    /// Whether the standby is told not to take this gateway's place.
+    stays: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -189,6 +191,7 @@ struct Desk {
     wakers: Wakers,
     clock: Clock,
     ended: Arc<AtomicBool>,
+    stays: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -203,7 +206,7 @@ impl Server {
             address: standby.address.clone(),
             error,
         };
-        let ended = Arc::<AtomicBool>::default();
+        let (ended, stays) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let desk = Desk {
             confirms: standby.confirms,
             listener: Listener::bind(&standby.address).map_err(failed)?,
@@ -212,13 +215,20 @@ impl Server {
             wakers,
             clock,
             ended: Arc::clone(&ended),
+            stays: Arc::clone(&stays),
         };
         let thread = thread::Builder::new().name("standby".to_owned());
         let thread = thread.spawn(move || desk.work()).map_err(failed)?;
         Ok(Self {
             ended,
+            stays,
             thread: Some(thread),
         })
+    }
+
+    /// Ends, and tells the standby that somebody else goes on here.
+    pub(in crate::gateway) fn leave(self) {
+        self.stays.store(true, Ordering::Relaxed);
     }
 }
 
@@ -345,6 +355,9 @@ impl Desk {
             }
             stream.write_all(&batch)?;
             way.behind.fetch_sub(weight, Ordering::Relaxed);
+        }
+        if self.stays.load(Ordering::Relaxed) {
+            stream.write_all(&Record::Stay.framed())?;
         }
         Ok(())
     }

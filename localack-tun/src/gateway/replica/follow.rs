@@ -43,6 +43,8 @@ enum Break {
     Astray,
     #[error("its memory is not as ours: {0}")]
     Memory(#[from] AttachError),
+    #[error("it goes on as another program")]
+    Stays,
     #[error("told to stop")]
     Stopped,
 }
@@ -73,7 +75,7 @@ pub fn follow(
         hello: None,
         level: vec![false; settings.engine.queues.into()],
         clock: Clock::start(),
-        last: Duration::ZERO,
+        last: [Duration::ZERO; 2],
     };
     let mut told = String::new();
     loop {
@@ -85,25 +87,21 @@ pub fn follow(
             Err(error) => Err(error.into()),
         };
         let Err(error) = ended;
-        let is_gone = matches!(&error, Break::Stream(_));
         if matches!(error, Break::Stopped) {
             return Err(FollowError::Stopped);
         }
-        if is_gone && follower.is_level() {
-            // A connection that is cut may be the network's fault, or the other's who has let us go.
-            let is_there = Stream::connect(address, SILENCE).is_ok();
-            if !is_there {
-                warn!("the gateway at {address} is gone: {error}");
-                return Ok(follower.inherit());
-            }
+        let is_cut = matches!(error, Break::Stream(_));
+        // A connection that is cut may be the network's fault, or the other's who has let us go.
+        if is_cut && follower.is_level() && Stream::connect(address, SILENCE).is_err() {
+            warn!("the gateway at {address} is gone: {error}");
+            return Ok(follower.inherit());
         }
+        // From here on it does things that are not told here.
+        follower.level.fill(false);
         let reason = error.to_string();
         if reason != told {
             warn!("not level with the gateway at {address}: {reason}");
             told = reason;
-        }
-        if !is_gone {
-            follower.level.fill(false);
         }
         thread::sleep(PAUSE);
     }
@@ -116,9 +114,9 @@ struct Follower<'s> {
     hello: Option<Hello>,
     /// The queues whose engines are as those of the other.
     level: Vec<bool>,
-    /// Since the last record, and when that was there.
     clock: Clock,
-    last: Duration,
+    /// The other's time at the last record, and when that was here.
+    last: [Duration; 2],
 }
 
 impl Follower<'_> {
@@ -251,6 +249,7 @@ impl Follower<'_> {
                 })?;
                 echo.check()?;
             }
+            Record::Stay => return Err(Break::Stays),
             Record::Beat { now_us } => {
                 self.note(*now_us);
             }
@@ -272,8 +271,8 @@ impl Follower<'_> {
 
     /// Remembers the other's time.
     fn note(&mut self, now_us: u64) -> Instant {
-        self.last = self.last.max(Duration::from_micros(now_us));
-        self.clock = Clock::start();
+        let [theirs, _] = self.last;
+        self.last = [theirs.max(Duration::from_micros(now_us)), self.clock.now()];
         Instant::from_micros(now_us)
     }
 
@@ -296,9 +295,11 @@ impl Follower<'_> {
 
     /// What a gateway needs to go on.
     fn inherit(self) -> Inheritance {
+        let [theirs, ours] = self.last;
+        let since = self.clock.now().saturating_sub(ours);
         let keys = self.hello.map_or([[0; 2]; 2], |hello| hello.keys);
         Inheritance(Ground {
-            clock: Clock::started_before(self.last.saturating_add(self.clock.now())),
+            clock: Clock::started_before(theirs.saturating_add(since)),
             memories: self.memories,
             keep: None,
             keys,
@@ -338,4 +339,106 @@ impl Sink for Echo<'_> {
     }
 
     fn event(&mut self, _: Instant, _: Event) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::address::Listener;
+    use super::*;
+
+    /// How a gateway that is followed ends.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Ends {
+        /// At once.
+        Dies,
+        /// The connection is cut first, and it goes on for a while.
+        IsCutOff,
+        /// It says that it goes on as another program.
+        Stays,
+    }
+
+    fn accept(listener: &Listener) -> Stream {
+        let stream = loop {
+            if let Some(stream) = listener.accept().unwrap() {
+                break stream;
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
+        stream.be_patient(SILENCE, SILENCE).unwrap();
+        stream
+    }
+
+    /// Whether somebody who follows such a gateway takes its place.
+    fn is_followed_by(name: &str, ends: Ends) -> bool {
+        let path = std::env::temp_dir().join(format!("la-test-{name}-{}", std::process::id()));
+        let address = Address::Unix(path);
+        let mut settings = Settings::default();
+        settings.engine.flows = 4;
+        settings.engine.networks = 1;
+        settings.engine.buffer = 4 << 20;
+        let listener = Listener::bind(&address).unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let follower =
+                scope.spawn(|| follow(&address, &settings, || is_over.load(Ordering::Relaxed)));
+            let mut stream = accept(&listener);
+            let mut say = |record: &Record<'_>| stream.write_all(&record.framed()).unwrap();
+            let hello = Hello::new(&settings, [[1, 2], [3, 4]], [1500; 2]);
+            let config = engine_config(&settings.engine, [1, 2], [1500; 2]);
+            let mut memory = Memory::new(&settings.engine.per_queue(), false).unwrap();
+            let policies = Policies::new(&settings);
+            let engine = Engine::new(memory.storage().unwrap(), config, policies).unwrap();
+            say(&Record::Hello(hello));
+            say(&Record::Clear { queue: 0 });
+            // All else of an engine that has seen nothing is zeroes.
+            let [octets, ..] = engine.memory();
+            let (queue, part, offset) = (0, 0, 0);
+            say(&Record::Part {
+                queue,
+                part,
+                offset,
+                octets,
+            });
+            say(&Record::Begin { queue });
+            // It has heard all of that when it says so.
+            let mut words = [0; 4096];
+            while io::Read::read(&mut stream, &mut words).unwrap() == 0 {}
+            thread::sleep(Duration::from_millis(50));
+            match ends {
+                Ends::Dies => drop(listener),
+                Ends::IsCutOff => {
+                    stream.close();
+                    // Back again, to be told that it is there; then it dies.
+                    drop(accept(&listener));
+                    drop(accept(&listener));
+                    drop(listener);
+                }
+                Ends::Stays => {
+                    stream.write_all(&Record::Stay.framed()).unwrap();
+                    drop(listener);
+                }
+            }
+            drop(stream);
+            thread::sleep(Duration::from_millis(600));
+            is_over.store(true, Ordering::Relaxed);
+            follower.join().unwrap().is_ok()
+        })
+    }
+
+    #[test]
+    fn the_place_of_a_gateway_that_is_gone_is_taken() {
+        assert!(is_followed_by("gone", Ends::Dies));
+    }
+
+    #[test]
+    fn what_is_not_level_any_more_takes_nobodys_place() {
+        assert!(!is_followed_by("cut", Ends::IsCutOff));
+    }
+
+    #[test]
+    fn a_gateway_that_goes_on_as_another_program_keeps_its_place() {
+        assert!(!is_followed_by("stays", Ends::Stays));
+    }
 }

@@ -116,6 +116,8 @@ pub(super) enum Record<'r> {
         now_us: u64,
         outcome: Outcome,
     },
+    /// This gateway goes on by itself, as another program: nobody is to take its place.
+    Stay,
     /// Nothing, at this time.
     Beat {
         now_us: u64,
@@ -162,7 +164,7 @@ impl Record<'_> {
     /// The queue that it is about.
     pub(super) const fn queue(&self) -> Option<u16> {
         match self {
-            Self::Hello(_) | Self::Beat { .. } => None,
+            Self::Hello(_) | Self::Stay | Self::Beat { .. } => None,
             Self::Clear { queue }
             | Self::Part { queue, .. }
             | Self::Begin { queue }
