@@ -92,7 +92,7 @@ pub fn follow(
         }
         let is_cut = matches!(error, Break::Stream(_));
         // A connection that is cut may be the network's fault, or the other's who has let us go.
-        if is_cut && follower.is_level() && Stream::connect(address, SILENCE).is_err() {
+        if is_cut && follower.is_level() && !says_hello(address) {
             warn!("the gateway at {address} is gone: {error}");
             return Ok(follower.inherit());
         }
@@ -105,6 +105,25 @@ pub fn follow(
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Whether there is still somebody who speaks. That a connection can be made does not say so: a process that dies
+/// closes one file after the other.
+fn says_hello(address: &Address) -> bool {
+    let clock = Clock::start();
+    while clock.now() < SILENCE {
+        let Ok(mut stream) = Stream::connect(address, SILENCE) else {
+            return false;
+        };
+        let (mut inbox, mut record) = (Inbox::default(), Vec::new());
+        let heard = stream
+            .be_patient(SILENCE, SILENCE)
+            .and_then(|()| inbox.next(&mut stream, &mut record));
+        if heard.is_ok() {
+            return true;
+        }
+    }
+    false
 }
 
 struct Follower<'s> {
@@ -407,11 +426,19 @@ mod tests {
             while io::Read::read(&mut stream, &mut words).unwrap() == 0 {}
             thread::sleep(Duration::from_millis(50));
             match ends {
-                Ends::Dies => drop(listener),
+                Ends::Dies => {
+                    stream.close();
+                    // As long as it dies connections are made, and nobody says anything.
+                    drop(accept(&listener));
+                    drop(listener);
+                }
                 Ends::IsCutOff => {
                     stream.close();
                     // Back again, to be told that it is there; then it dies.
-                    drop(accept(&listener));
+                    let mut again = accept(&listener);
+                    again
+                        .write_all(&Record::Beat { now_us: 0 }.framed())
+                        .unwrap();
                     drop(accept(&listener));
                     drop(listener);
                 }
