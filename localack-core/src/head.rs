@@ -5,6 +5,7 @@ use crate::pacing::Shares;
 use crate::path::PathHead;
 use crate::pool::PoolHead;
 use crate::seal::Seal;
+use crate::shaping::Shapings;
 use crate::stats::Counters;
 use crate::time::Instant;
 use crate::timer::{ReadyList, TimerWheel};
@@ -30,6 +31,7 @@ pub struct EngineHead {
     pub(crate) eviction: u32,
     /// Blocks held by directions that make no progress (rule H12.4).
     pub(crate) stalled_blocks: u32,
+    pub(crate) shapings: Shapings,
     pub(crate) counters: Counters,
 }
 
@@ -54,6 +56,7 @@ impl EngineHead {
         draining: 0,
         eviction: 0,
         stalled_blocks: 0,
+        shapings: Shapings::EMPTY,
         counters: Counters::ZERO,
     };
 }

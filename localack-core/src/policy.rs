@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::congestion::Controller;
 use crate::flow::key::FlowKey;
 use crate::seq::{SeqNum, WindowScale};
+use crate::shaping::ShapingId;
 use crate::time::Instant;
 
 /// One of the two sides of the box.
@@ -84,6 +85,10 @@ pub enum Service {
     /// Nothing: its data and the acknowledgements for it pass as they are.
     #[default]
     Bypass,
+    /// Keep copies of its data as long as there is room, acknowledge nothing, and answer losses on the
+    /// receiver's side from the copies: the sender is spared the duplicate acknowledgements that the engine
+    /// answers (rule H13.3). For a lossy last hop whose ends must go on trusting only each other.
+    Snoop,
     /// Acknowledge its data at once, keep it in custody, and deliver it.
     LocalAck,
 }
@@ -156,6 +161,10 @@ pub struct FlowConfig {
     pub inner_to_outer: Service,
     /// The service for data that arrives on [`Port::Outer`].
     pub outer_to_inner: Service,
+    /// What else is done with packets that arrive on [`Port::Inner`].
+    pub inner_shaping: ShapingId,
+    /// The same of packets that arrive on [`Port::Outer`].
+    pub outer_shaping: ShapingId,
     /// When custody may begin.
     pub custody: Custody,
     /// Who decides how much may be in flight toward the receiver of data from the inner side.
@@ -205,6 +214,8 @@ impl FlowConfig {
         Self {
             inner_to_outer: Service::Bypass,
             outer_to_inner: Service::Bypass,
+            inner_shaping: ShapingId::NONE,
+            outer_shaping: ShapingId::NONE,
             custody: Custody::AfterProof,
             controller: Controller::DEFAULT,
             inward_controller: Controller::DEFAULT,
@@ -232,6 +243,25 @@ impl FlowConfig {
             Direction::InnerToOuter => self.controller,
             Direction::OuterToInner => self.inward_controller,
         }
+    }
+
+    /// What else is done with packets of one direction.
+    #[must_use]
+    pub const fn shaping(&self, direction: Direction) -> ShapingId {
+        match direction {
+            Direction::InnerToOuter => self.inner_shaping,
+            Direction::OuterToInner => self.outer_shaping,
+        }
+    }
+
+    /// The same with other shaping of one direction.
+    #[must_use]
+    pub const fn with_shaping(mut self, direction: Direction, shaping: ShapingId) -> Self {
+        match direction {
+            Direction::InnerToOuter => self.inner_shaping = shaping,
+            Direction::OuterToInner => self.outer_shaping = shaping,
+        }
+        self
     }
 
     /// The same with another service for one direction.

@@ -7,6 +7,7 @@ use crate::flow::id::FlowId;
 use crate::flow::key::FlowKey;
 use crate::policy::{Direction, Port, Service};
 use crate::seq::SeqNum;
+use crate::shaping::ShapingId;
 use crate::sink::TransmitKind;
 use crate::verdict::{AbsorbReason, DropReason, PassReason, Verdict};
 
@@ -205,6 +206,8 @@ pub enum DirectionMode {
     LocalAck,
     /// What was acknowledged is delivered; nothing more is acknowledged early.
     Draining,
+    /// Data and acknowledgements pass as they are; copies of the data answer losses.
+    Snoop,
 }
 
 /// A snapshot of one direction of a flow.
@@ -214,6 +217,8 @@ pub enum DirectionMode {
 pub struct DirectionInfo {
     /// The service that is asked for.
     pub service: Service,
+    /// What else is done with its packets.
+    pub shaping: ShapingId,
     /// What the direction is doing.
     pub mode: DirectionMode,
     /// First octet that the receiver has not acknowledged (SND.UNA toward the receiver).

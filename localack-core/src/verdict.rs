@@ -21,6 +21,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether the packet is sent on.
+    pub(crate) const fn goes_on(self) -> bool {
+        matches!(self, Self::Forward | Self::Pass(_))
+    }
+
     /// The same verdict, for another reason if the packet passes.
     pub(crate) const fn passing_for(self, reason: PassReason) -> Self {
         match self {
@@ -155,6 +160,10 @@ reasons! {
         AfterReset = 10 "after-reset",
         /// It could not be stored for want of memory; it was not acknowledged (rule H5.5).
         NoMemory = 11 "no-memory",
+        /// It asks for data that the engine sends again from a copy (rule H13.3).
+        Spared = 12 "spared",
+        /// It acknowledges what the next one acknowledges too, and its path back is narrow (RFC 3449).
+        Thinned = 13 "thinned",
     }
 }
 

@@ -57,6 +57,8 @@ scripts! {
     t21_keepalive = "t21";
     /// Section 3, H2.11, invariant 25.
     t22_demotion = "t22";
+    /// H13.3.
+    h13_3_snoop = "h13_snoop";
     /// H9.2, H9.3, H4.6.
     t23_one_way_view = "t23";
     /// H11.3, RFC 3168.

@@ -413,9 +413,10 @@ impl<P: Policy> Engine<'_, P> {
         };
         // The news that custody has begun must come after the news of the flow.
         let promote = |work: &mut Work<'_, Quiet>| {
-            Direction::BOTH
-                .into_iter()
-                .for_each(|d| work.try_promote(d))
+            Direction::BOTH.into_iter().for_each(|d| {
+                work.try_promote(d);
+                work.try_snoop(d);
+            })
         };
         self.work(slot, wall, 0, &mut Quiet, promote);
         let served = self.slot(slot).is_some_and(wants_service);
@@ -438,6 +439,20 @@ impl<P: Policy> Engine<'_, P> {
                 .is_some_and(|state| state.stream(direction).acks_early())
             {
                 sink.event(wall, Event::CustodyBegun { flow, direction });
+            }
+            if self
+                .slot(slot)
+                .is_some_and(|state| state.stream(direction).snoops())
+            {
+                let service = Service::Snoop;
+                let soft = false;
+                let changed = Event::ServiceChanged {
+                    flow,
+                    direction,
+                    service,
+                    soft,
+                };
+                sink.event(wall, changed);
             }
         }
         Ok(())

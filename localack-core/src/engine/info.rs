@@ -37,6 +37,7 @@ impl<P> Engine<'_, P> {
         let active = stream.is_active();
         DirectionInfo {
             service: stream.service(),
+            shaping: stream.shaping(),
             mode: stream.mode(),
             snd_una: send.snd_una,
             snd_nxt: send.snd_nxt,

@@ -19,6 +19,7 @@ use crate::flow::phase::Phase;
 use crate::flow::{FlowId, FlowKey, FlowSlot};
 use crate::policy::{Direction, Policy, Port, Service};
 use crate::pool::BlockSize;
+use crate::shaping::{Shaping, ShapingId};
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull};
 use crate::stats::{Counters, FlowInfo};
 use crate::storage::Storage;
@@ -217,19 +218,54 @@ impl<'a, P: Policy> Engine<'a, P> {
     ) -> Result<(), UnknownFlow> {
         self.advance(now);
         let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
+        self.ask_for(slot, direction, service).ok_or(UnknownFlow)
+    }
+
+    /// Asks for another service and other shaping of one direction of a flow at once. The shaping takes effect
+    /// with the next packet, the service as [`Engine::set_service`] says.
+    ///
+    /// # Errors
+    /// [`UnknownFlow`] if the flow is gone.
+    pub fn arrange(
+        &mut self,
+        flow: FlowId,
+        direction: Direction,
+        service: Service,
+        shaping: ShapingId,
+        now: Instant,
+    ) -> Result<(), UnknownFlow> {
+        self.advance(now);
+        let slot = self.live_slot(flow).ok_or(UnknownFlow)?;
+        let state = self.slot_mut(slot).ok_or(UnknownFlow)?;
+        state.stream_mut(direction).set_shaping(shaping);
+        self.ask_for(slot, direction, service).ok_or(UnknownFlow)
+    }
+
+    /// Lets a number mean another shaping from the next packet on, for every flow that names it. `false`, and
+    /// no change, for [`ShapingId::NONE`].
+    pub fn set_shaping(&mut self, id: ShapingId, shaping: &Shaping, now: Instant) -> bool {
+        self.advance(now);
+        self.storage.head.shapings.set(id, shaping)
+    }
+
+    /// What a number means.
+    #[must_use]
+    pub fn shaping(&self, id: ShapingId) -> Shaping {
+        self.storage.head.shapings.get(id)
+    }
+
+    fn ask_for(&mut self, slot: u32, direction: Direction, service: Service) -> Option<()> {
         let service = if self.storage.head.draining == 0 {
             service
         } else {
             Service::Bypass
         };
-        let Some(state) = self.slot_mut(slot) else {
-            return Err(UnknownFlow);
-        };
+        let state = self.slot_mut(slot)?;
         state.stream_mut(direction).set_service(service);
         if state.phase() == Phase::Open {
             self.look_after(slot);
         }
-        Ok(())
+        Some(())
     }
 
     /// The next poll looks at the flow, even if it waits for its turn at a vouched rate.

@@ -78,6 +78,7 @@ impl FlowSlot {
         for direction in Direction::BOTH {
             let stream = self.stream_mut(direction);
             stream.set_service(config.service(direction));
+            stream.set_shaping(config.shaping(direction));
             stream
                 .send
                 .congestion
@@ -98,6 +99,8 @@ impl FlowSlot {
             inward_controller: controller(Direction::OuterToInner),
             inner_to_outer: self.stream(Direction::InnerToOuter).service(),
             outer_to_inner: self.stream(Direction::OuterToInner).service(),
+            inner_shaping: self.stream(Direction::InnerToOuter).shaping(),
+            outer_shaping: self.stream(Direction::OuterToInner).shaping(),
             custody,
             pacing: !self.flags.has(FlowFlags::UNPACED),
             careful_resume: self.flags.has(FlowFlags::CAREFUL_RESUME),

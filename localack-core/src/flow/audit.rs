@@ -38,7 +38,7 @@ impl FlowSlot {
     /// Makes the streams' blocks ready for use, once all flows have claimed theirs.
     pub(crate) fn relink(&mut self, pool: &mut Pool<'_>) {
         for stream in &mut self.streams {
-            if stream.is_active() {
+            if stream.chain.has_quota() {
                 pool.relink(&mut stream.chain);
             }
         }
@@ -101,6 +101,19 @@ pub(crate) const fn slot_of(owner: Owner) -> u32 {
 
 impl Stream {
     fn claim(&mut self, pool: &mut Pool<'_>, owner: Owner) -> Result<(), Unsound> {
+        if self.snoops() && self.chain.has_quota() {
+            // Nobody relies on copies; what is said of them must fit them.
+            if self.chain.start().after(self.chain.end()) {
+                return Err(Unsound::Damaged);
+            }
+            pool.claim(&mut self.chain, owner)?;
+            let next = self.send.snd_nxt.latest(self.chain.start());
+            if !self.send.lost.lies_within(self.chain.start(), next) {
+                self.send.lost = Lost::nothing_from(self.chain.start());
+            }
+            self.send.catch_up();
+            return Ok(());
+        }
         if !self.is_active() {
             // Nothing is stored of what is only watched, and it waits for nothing but its promotion.
             self.chain.abandon();
@@ -151,7 +164,8 @@ impl Stream {
         let send = &self.send;
         let end = self.chain.end();
         let is_shut = end.after(send.snd_nxt) && send.wnd_edge.at_or_before(send.snd_nxt);
-        let waits = self.is_active() && (send.snd_nxt.after(send.snd_una) || is_shut);
+        let runs = self.is_active() || self.snoops();
+        let waits = runs && (send.snd_nxt.after(send.snd_una) || is_shut);
         let has_timer = send.timer.is_set() || send.pace_due.is_set();
         if waits && !has_timer && !self.flags.has(StreamFlags::HELD) {
             self.send.timer = Stamp::at(now.after(FIRST_WAIT));

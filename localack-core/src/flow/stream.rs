@@ -6,6 +6,7 @@ use crate::half::send::{SendFlags, SendHalf};
 use crate::policy::Service;
 use crate::pool::Chain;
 use crate::seq::{SeqNum, SeqRange};
+use crate::shaping::ShapingId;
 use crate::stats::DirectionMode;
 use crate::time::Stamp;
 
@@ -14,8 +15,9 @@ use crate::time::Stamp;
 #[repr(C)]
 #[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub(crate) struct Stream {
-    mode: u8,
-    service: u8,
+    /// A [`DirectionMode`] in the low half, a [`Service`] in the high half.
+    mode_and_service: u8,
+    shaping: u8,
     pub(crate) flags: StreamFlags,
     /// While draining: when patience ends. In `Bypass`: until when promotion waits. After a FIN:
     /// when the debt counts as slow.
@@ -109,8 +111,8 @@ impl StreamFlags {
 
 impl Stream {
     pub(crate) const EMPTY: Self = Self {
-        mode: 0,
-        service: 0,
+        mode_and_service: 0,
+        shaping: 0,
         flags: StreamFlags::NONE,
         patience: Stamp::NEVER,
         recv: RecvHalf::EMPTY,
@@ -119,36 +121,56 @@ impl Stream {
     };
 
     pub(crate) const fn mode(&self) -> DirectionMode {
-        match self.mode {
+        match self.mode_and_service & 0xf {
             1 => DirectionMode::StoreAndForward,
             2 => DirectionMode::LocalAck,
             3 => DirectionMode::Draining,
+            4 => DirectionMode::Snoop,
             _ => DirectionMode::Bypass,
         }
     }
 
     pub(crate) const fn set_mode(&mut self, mode: DirectionMode) {
-        self.mode = match mode {
+        let code = match mode {
             DirectionMode::Bypass => 0,
             DirectionMode::StoreAndForward => 1,
             DirectionMode::LocalAck => 2,
             DirectionMode::Draining => 3,
+            DirectionMode::Snoop => 4,
         };
+        self.mode_and_service = self.mode_and_service & 0xf0 | code;
     }
 
     /// The service that is asked for.
     pub(crate) const fn service(&self) -> Service {
-        match self.service {
+        match self.mode_and_service >> 4 {
             1 => Service::LocalAck,
+            2 => Service::Snoop,
             _ => Service::Bypass,
         }
     }
 
     pub(crate) const fn set_service(&mut self, service: Service) {
-        self.service = match service {
+        let code = match service {
             Service::Bypass => 0,
             Service::LocalAck => 1,
+            Service::Snoop => 2,
         };
+        self.mode_and_service = self.mode_and_service & 0xf | code << 4;
+    }
+
+    /// What else is done with the direction's packets.
+    pub(crate) const fn shaping(&self) -> ShapingId {
+        ShapingId::decode(self.shaping)
+    }
+
+    pub(crate) const fn set_shaping(&mut self, shaping: ShapingId) {
+        self.shaping = shaping.number();
+    }
+
+    /// Whether copies of the direction's data are kept, and nothing is acknowledged (rule H13.3).
+    pub(crate) const fn snoops(&self) -> bool {
+        matches!(self.mode(), DirectionMode::Snoop)
     }
 
     /// Lets the stream begin at `at`, with nothing in flight.
@@ -216,7 +238,7 @@ impl Stream {
 
     /// Whether the engine stores this direction's data and answers for it.
     pub(crate) const fn is_active(&self) -> bool {
-        !matches!(self.mode(), DirectionMode::Bypass)
+        !matches!(self.mode(), DirectionMode::Bypass | DirectionMode::Snoop)
     }
 
     /// Whether octets may be acknowledged before their receiver has them.

@@ -536,6 +536,33 @@ impl SendHalf {
         }
     }
 
+    /// Lets everything that is known of losses and repairs begin anew at `at`, whatever is in flight before
+    /// it: that concerns only its sender.
+    pub(crate) fn begin_copies(&mut self, at: SeqNum) {
+        self.lost = Lost::nothing_from(at);
+        self.sacked_to = at;
+        self.recover = at.retreat(1);
+        self.cwnd_full = at;
+        self.probe_end = at;
+        self.rack = Rack::EMPTY;
+        self.attempt = Attempt::EMPTY;
+        // What the hosts themselves have said stays.
+        self.flags = SendFlags(self.flags.0 & (SendFlags::ECHO | SendFlags::OVERRUNS));
+        self.path_mtu = PathMtu::SETTLED;
+        self.duplicate_acks = 0;
+        self.timer = Stamp::NEVER;
+        self.pace_due = Stamp::NEVER;
+        self.reset_backoff();
+    }
+
+    /// The window is what its hosts have in flight: they answer for it.
+    pub(crate) fn admit_all_in_flight(&mut self) {
+        let in_flight = self.in_flight();
+        if in_flight > self.congestion.cwnd() {
+            self.congestion.set_cwnd(in_flight);
+        }
+    }
+
     /// Nothing more is sent of what was stored.
     pub(crate) const fn stand_still(&mut self) {
         self.timer = Stamp::NEVER;

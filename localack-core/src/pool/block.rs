@@ -166,7 +166,7 @@ impl BlockSize {
     }
 
     /// Where a page begins, in octets from the base.
-    pub(super) const fn start_of(self, page: u32) -> u32 {
+    pub(crate) const fn start_of(self, page: u32) -> u32 {
         page.saturating_mul(self.0.get())
     }
 }

@@ -85,6 +85,12 @@ impl Chain {
         self.sacked
     }
 
+    /// Blocks that its quota lets it take beside those that it holds.
+    #[must_use]
+    pub(crate) const fn blocks_left(&self) -> u32 {
+        self.limit.saturating_sub(self.count)
+    }
+
     /// Whether the chain may store anything.
     #[must_use]
     pub(crate) const fn has_quota(&self) -> bool {

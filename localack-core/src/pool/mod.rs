@@ -43,6 +43,7 @@ pub use block::BlockSlot;
 pub(crate) use chain::Chain;
 pub(crate) use read::Payload;
 pub(crate) use rebuild::{Owner, Unsound};
+pub(crate) use release::Released;
 pub(crate) use sack::Run;
 pub(crate) use sent::{Expiry, Newest};
 

@@ -139,7 +139,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 }
 
 /// What the checksum field of a packet covers.
-const fn kind_of(meta: PacketMeta) -> ChecksumKind {
+pub(super) const fn kind_of(meta: PacketMeta) -> ChecksumKind {
     match meta.checksum {
         Checksum::Partial => ChecksumKind::Partial,
         Checksum::Verify | Checksum::Verified => ChecksumKind::Full,

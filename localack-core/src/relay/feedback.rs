@@ -23,6 +23,10 @@ pub(super) enum Feedback {
     Opened,
     /// It acknowledges octets that never passed here: it goes on with its own number (rule H4.6).
     WentRound,
+    /// It asks only for what the engine sends again from its copies (rule H13.3): its sender need not hear.
+    Spared,
+    /// News, but what it says of holes is the engine's business (rule H13.3).
+    Covered,
 }
 
 impl<S: Sink + ?Sized> Work<'_, S> {
@@ -52,8 +56,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if let Some(timestamps) = seg.options.timestamps.filter(|_| has_timestamps) {
             stream.recv.note_echo(timestamps.ecr);
         }
+        let (una, window) = (stream.send.snd_una, stream.send.window);
+        let edge = stream.send.wnd_edge;
+        let copies = self.hear_of_copies(echo, seg);
+        let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
-        let (una, window) = (send.snd_una, send.window);
         let echoed = send.flags.has(SendFlags::ECHO);
         let advances = seg.ack.after(una);
         let is_news = send.note_window(seg.seq, seg.ack, seg.window, scale, advances);
@@ -71,15 +78,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.watch_ack(seg.ack);
         let send = &stream.send;
         let same_echo = send.flags.has(SendFlags::ECHO) == echoed;
-        if send.snd_una != una
+        let is_news = send.snd_una != una
             || send.window != window
             || !seg.options.sack.is_empty()
-            || !same_echo
-        {
+            || !same_echo;
+        let same_window = send.wnd_edge == edge;
+        let plain = if is_news {
             Feedback::News
         } else {
             Feedback::Nothing
-        }
+        };
+        copies
+            .and_then(|news| self.answer_from_copies(echo, seg, same_window, news))
+            .unwrap_or(plain)
     }
 
     /// Feedback on data in custody.

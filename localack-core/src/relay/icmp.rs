@@ -16,6 +16,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return Verdict::Pass(PassReason::Icmp);
         };
         let stream = self.flow.stream(direction);
+        if stream.send.outstanding().contains(error.quoted.seq) {
+            self.outdate_copies(direction);
+        }
+        let stream = self.flow.stream(direction);
         // Anyone can forge an error; nobody off the path knows what is in flight (RFC 5927).
         if !stream.is_active() || !stream.send.outstanding().contains(error.quoted.seq) {
             return Verdict::Pass(PassReason::Icmp);

@@ -290,7 +290,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .flags
             .set(StreamFlags::RECOVERY.or(StreamFlags::FIRST_REPAIR));
         let before = send.lost.octets();
-        send.lost.lose_all(send.outstanding());
+        // What has no copy is not the engine's to repair.
+        let from = send.snd_una.latest(stream.chain.start());
+        send.lost.lose_all(SeqRange::new(from, send.snd_nxt.latest(from)));
         let newly = send.lost.octets().saturating_sub(before);
         send.on_lost(now, newly, None, in_flight, has_sack);
         send.sacked_to = send.snd_una;

@@ -25,6 +25,7 @@ mod resume;
 mod segment;
 mod service;
 mod settle;
+mod snoop;
 mod timeout;
 mod timers;
 mod vouched;

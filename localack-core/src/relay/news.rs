@@ -7,7 +7,7 @@ use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
 use crate::half::send::SendFlags;
 use crate::policy::Direction;
-use crate::pool::Newest;
+use crate::pool::{Newest, Released};
 use crate::recovery::undo::Undo;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::Sink;
@@ -48,6 +48,21 @@ pub(super) struct News {
 }
 
 impl News {
+    /// Whether it reports something as received twice.
+    pub(super) const fn reports_duplicate(&self) -> bool {
+        self.duplicate.is_some()
+    }
+
+    /// Whether it says nothing but that something is missing.
+    pub(super) const fn is_repeated_request(&self, sack: bool) -> bool {
+        let asks = if sack {
+            !self.is_repetition
+        } else {
+            self.is_duplicate
+        };
+        self.acked == 0 && asks
+    }
+
     fn deliver(&mut self, newest: Option<Newest>, lowest: Option<SeqNum>) {
         self.newest = match (self.newest, newest) {
             (Some(old), Some(new)) => Some(old.latest(new)),
@@ -81,6 +96,25 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
     }
 
+    /// Releases what is stored before `to`, which is not lost any more, through at most `pages` pages.
+    pub(super) fn release(&mut self, echo: Direction, to: SeqNum, pages: u32) -> Released {
+        let stream = self.flow.stream_mut(echo);
+        let watch = stream.send.lost.waiting();
+        let range = SeqRange::new(stream.send.snd_una.earliest(to), to);
+        let snd_nxt = stream.send.snd_nxt;
+        let released = self
+            .pool
+            .release(&mut stream.chain, to, snd_nxt, watch, pages);
+        let passed = watch.iter().fold(0_u32, |sum, waiting| {
+            sum.saturating_add(waiting.intersection(range).octets())
+        });
+        stream
+            .send
+            .lost
+            .forgive(passed.saturating_sub(released.sacked.watched));
+        released
+    }
+
     /// SND.UNA moves to `ack`.
     pub(super) fn take_ack(&mut self, echo: Direction, ack: SeqNum, news: &mut News) {
         let now = self.now;
@@ -93,13 +127,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.leave_dead_path(echo);
         }
         let stream = self.flow.stream_mut(echo);
-        let watch = stream.send.lost.waiting();
         // The FIN takes a sequence number but no octet of the store.
         let octets_to = stream.fin().map_or(ack, |fin| ack.earliest(fin));
-        let snd_nxt = stream.send.snd_nxt;
-        let released =
-            self.pool
-                .release(&mut stream.chain, octets_to, snd_nxt, watch, RELEASE_PAGES);
+        let released = self.release(echo, octets_to, RELEASE_PAGES);
+        let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
         // What went round the engine, or is not true at all, was not delivered by it: it earns no window
         // and no rate (rule H4.6).
@@ -110,12 +141,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             // Each duplicate stood for a segment (RFC 6937 section 3).
             u32::from(send.duplicate_acks).saturating_mul(send.mss().into())
         };
-        let range = SeqRange::new(send.snd_una, ack);
-        let passed = watch.iter().fold(0_u32, |sum, waiting| {
-            sum.saturating_add(waiting.intersection(range).octets())
-        });
-        send.lost
-            .forgive(passed.saturating_sub(released.sacked.watched));
         send.snd_una = ack;
         send.catch_up();
         send.duplicate_acks = 0;
@@ -213,9 +238,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.hear_of_tail_probe(echo, news);
         self.hear_echo(echo, news.echoes);
         let in_flight = self.pipe(echo);
-        let send = &mut self.flow.stream_mut(echo).send;
+        let stream = self.flow.stream_mut(echo);
+        let snoops = stream.snoops();
+        let send = &mut stream.send;
         if news.delivered > 0 || news.lost > 0 {
-            send.note_drained(news.delivered, now);
+            if !snoops {
+                send.note_drained(news.delivered, now);
+            }
             let newest = news.newest.as_ref().map(|newest| &newest.sent);
             let rate = send.on_delivered(now, news.delivered, newest);
             let ack = Ack {

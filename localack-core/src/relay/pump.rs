@@ -29,7 +29,8 @@ pub(super) struct Plan {
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Sends what windows and pace allow, until the room of this call is used up.
     pub(super) fn pump(&mut self, direction: Direction) {
-        if !self.flow.stream(direction).is_active() {
+        let stream = self.flow.stream(direction);
+        if !stream.is_active() && !stream.snoops() {
             return;
         }
         self.restart_after_idle(direction);
@@ -88,7 +89,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn has_to_send(&self, direction: Direction) -> bool {
         let stream = self.flow.stream(direction);
         let in_line = self.share_waits.is_some() || self.turn.is_some();
-        stream.is_active()
+        (stream.is_active() || stream.snoops())
             && !(in_line && stream.send.congestion.share().is_some())
             && (stream.send.flags.has(SendFlags::TAIL_PROBE_OWED)
                 || self
@@ -98,11 +99,16 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// How fast segments may leave. At a vouched rate all that is left to keep is the flow's ceiling.
     fn pace(&self, direction: Direction) -> Pace {
-        let send = &self.flow.stream(direction).send;
+        let stream = self.flow.stream(direction);
+        let send = &stream.send;
         if let (Some(share), Some(vouched)) =
             (send.congestion.share(), send.congestion.provisioned())
         {
             return self.shares.ceiling_pace(share, vouched.ceiling());
+        }
+        if stream.snoops() {
+            // Its hosts pace the flow; what is sent again waits only for the window.
+            return Pace::UNPACED;
         }
         if self.has(FlowFlags::UNPACED) && !send.congestion.needs_pacing() {
             return Pace::UNPACED;
@@ -202,7 +208,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.note_transmission(direction, SeqRange::new(plan.range.start(), end), true);
         let stream = self.flow.stream_mut(direction);
         stream.flags.clear(StreamFlags::FIRST_REPAIR);
-        let (send, tsval) = (&mut stream.send, stream.recv.ts_max);
+        let tsval = if stream.is_active() {
+            stream.recv.ts_max
+        } else {
+            stream.recv.ts_recent
+        };
+        let send = &mut stream.send;
         if send.lost.is_empty() {
             // A second copy; there is no third.
             send.probe_end = end;
@@ -226,12 +237,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let pace = self.pace(direction);
         let packets = self.packet_octets(direction, range.octets());
         let stream = self.flow.stream_mut(direction);
+        let snoops = stream.snoops();
         let send = &mut stream.send;
         send.sent_at = Moment::at(now);
         let octets = range.octets();
         let note = send.note_of(now, octets, in_flight, again);
         self.pool.stamp(&mut stream.chain, range, note);
-        send.pacer.on_sent(now, packets, pace);
+        if !snoops {
+            send.pacer.on_sent(now, packets, pace);
+        }
         send.congestion.on_sent(&SentNow {
             now,
             octets,

@@ -52,6 +52,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         self.try_promote(direction);
         self.try_promote(direction.reverse());
+        self.try_snoop(direction);
+        self.try_snoop(direction.reverse());
         if Direction::BOTH
             .iter()
             .all(|&d| self.flow.stream(d).is_finished())
@@ -77,16 +79,30 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !sound || !self.is_acceptable(direction, seg) {
             return Verdict::Pass(PassReason::BypassService);
         }
+        self.keep_copy(direction, packet, seg);
         self.follow(direction, seg);
-        if has_ack {
-            self.take_feedback(direction.reverse(), seg);
-        }
+        let echo = direction.reverse();
+        let feedback = if has_ack {
+            self.take_feedback(echo, seg)
+        } else {
+            Feedback::Nothing
+        };
+        self.run_copies(echo);
+        self.run_copies(direction);
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
-        let seq = self.seq_of_pure_ack(direction, seg);
-        if has_ack && !carries && seq != seg.seq {
-            return self.forward(direction, packet, seg, meta, seq);
+        if feedback == Feedback::Spared {
+            return Verdict::Absorb(AbsorbReason::Spared);
         }
-        Verdict::Pass(PassReason::BypassService)
+        let seq = self.seq_of_pure_ack(direction, seg);
+        let lends = has_ack && !carries && seq != seg.seq;
+        let mut verdict = Verdict::Pass(PassReason::BypassService);
+        if lends {
+            verdict = self.forward(direction, packet, seg, meta, seq);
+        }
+        if feedback == Feedback::Covered && Self::erase_sack_of_copies(packet, seg, meta) {
+            verdict = Verdict::Forward;
+        }
+        verdict
     }
 
     fn on_served(
@@ -118,6 +134,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Err(Corrupt) => return Verdict::Pass(PassReason::BadChecksum),
         };
         let feedback = if acceptable {
+            if !active {
+                self.keep_copy(direction, packet, seg);
+            }
             self.follow(direction, seg);
             self.take_feedback(echo, seg)
         } else {
@@ -127,7 +146,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.hear(direction, seg);
             self.note_marks(direction, seg, intake);
         }
-        let verdict = if is_keepalive {
+        let mut verdict = if is_keepalive {
             self.on_keepalive(direction, packet, seg, meta)
         } else if active && carries {
             self.after_intake(direction, packet, seg, meta, intake, rcv_nxt)
@@ -136,6 +155,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             self.on_pure_ack(direction, packet, seg, meta, feedback)
         };
+        if feedback == Feedback::Covered
+            && verdict.goes_on()
+            && Self::erase_sack_of_copies(packet, seg, meta)
+        {
+            verdict = Verdict::Forward;
+        }
         self.settle(direction, seg, feedback, verdict);
         verdict
     }
@@ -383,6 +408,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             // The sender of that data is the judge of its own acknowledgement (rule H4.6).
             let seq = self.seq_of_pure_ack(direction, seg);
             return self.forward(direction, packet, seg, meta, seq);
+        }
+        if feedback == Feedback::Spared {
+            return Verdict::Absorb(AbsorbReason::Spared);
         }
         let was_active = self.flow.stream(echo).is_active();
         self.try_leave(echo);

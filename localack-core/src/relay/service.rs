@@ -26,6 +26,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         for direction in Direction::BOTH {
             match self.flow.stream(direction).service() {
                 Service::Bypass => self.demote(direction, DemoteCause::Request),
+                Service::Snoop => self.try_snoop(direction),
                 Service::LocalAck => self.try_promote(direction),
             }
         }
@@ -178,6 +179,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         match stream.mode() {
             DirectionMode::LocalAck | DirectionMode::StoreAndForward => {}
+            DirectionMode::Snoop => return self.stop_snooping(direction),
             DirectionMode::Bypass | DirectionMode::Draining => return,
         }
         stream.set_mode(DirectionMode::Draining);

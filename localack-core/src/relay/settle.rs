@@ -28,9 +28,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let echo = direction.reverse();
         // Whatever else goes where the packet itself goes must not overtake it: it waits for the
         // next poll (rules H2.4 and H7.2).
-        let goes_on = matches!(verdict, Verdict::Forward | Verdict::Pass(_));
+        let goes_on = verdict.goes_on();
         let (data, back) = (self.flow.stream(direction), self.flow.stream(echo));
-        let relays = data.is_active() && !back.is_active() && feedback == Feedback::News;
+        let is_news = matches!(feedback, Feedback::News | Feedback::Covered);
+        let relays = data.is_active() && !back.is_active() && is_news;
         if relays && !goes_on {
             self.flow
                 .stream_mut(direction)
@@ -56,6 +57,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.send_relay(direction, &[]);
         }
         self.pump(echo);
+        self.run_copies(echo);
+        self.run_copies(direction);
         if !goes_on {
             self.offer_more(echo);
         }

@@ -194,6 +194,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// The receiver has been silent for a whole time-out.
     fn on_silence(&mut self, direction: Direction) {
+        if self.flow.stream(direction).snoops() {
+            return self.copies_timed_out(direction);
+        }
         let (now, give_up) = (self.now, micros(self.config.give_up_after));
         let send = &self.flow.stream(direction).send;
         if send.progress_at.is_set() && u64::from(send.progress_at.age(now)) >= give_up {

@@ -25,7 +25,10 @@ impl Stream {
     fn next_due(&self, now: Instant) -> Option<Instant> {
         let waits = match self.mode() {
             DirectionMode::StoreAndForward => false,
-            DirectionMode::Bypass | DirectionMode::LocalAck | DirectionMode::Draining => true,
+            DirectionMode::Bypass
+            | DirectionMode::Snoop
+            | DirectionMode::LocalAck
+            | DirectionMode::Draining => true,
         };
         let patience = if waits { self.patience } else { Stamp::NEVER };
         [
@@ -130,7 +133,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn on_impatience(&mut self, direction: Direction) {
         let stream = self.flow.stream_mut(direction);
         match stream.mode() {
-            DirectionMode::Bypass => {
+            DirectionMode::Bypass | DirectionMode::Snoop => {
                 stream.patience = Stamp::NEVER;
                 self.try_promote(direction);
             }
@@ -166,7 +169,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         self.reconcile();
         for direction in Direction::BOTH {
-            if self.done || !self.flow.stream(direction).is_active() {
+            if self.done {
+                continue;
+            }
+            if !self.flow.stream(direction).is_active() {
+                self.run_copies(direction);
                 continue;
             }
             self.walk_on(direction);
@@ -194,7 +201,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Goes on with a walk that was cut short.
-    fn walk_on(&mut self, direction: Direction) {
+    pub(super) fn walk_on(&mut self, direction: Direction) {
         let stream = self.flow.stream_mut(direction);
         if !stream.flags.take(StreamFlags::WALK_OWED) {
             return;
@@ -228,7 +235,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && (self.has(FlowFlags::RESET_DUE)
                 || Direction::BOTH.iter().any(|&d| {
                     let stream = self.flow.stream(d);
-                    stream.is_active() && (stream.flags.any(DEBTS) || self.has_to_send(d))
+                    let runs = stream.is_active() || stream.snoops();
+                    runs && (stream.flags.any(DEBTS) || self.has_to_send(d))
                 }))
     }
 }

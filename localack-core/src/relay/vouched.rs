@@ -138,7 +138,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Gives up what the direction holds, and its part of a vouched rate.
     pub(super) fn retire(&mut self, direction: Direction) {
-        self.teach(direction);
+        if self.flow.stream(direction).is_active() {
+            self.teach(direction);
+        }
         let stream = self.flow.stream_mut(direction);
         if stream.chain.has_quota()
             && let Some(share) = stream.send.congestion.share()

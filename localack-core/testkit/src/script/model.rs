@@ -1,6 +1,6 @@
 //! What a script says, parsed.
 
-use localack_core::Controller;
+use localack_core::{Controller, Service, Shaping};
 
 use crate::packet::Flags;
 
@@ -80,8 +80,10 @@ impl Default for SideSetup {
 
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
-    /// Whether data of S, of R is served.
-    pub(super) served: [bool; 2],
+    /// What is done with data of S, of R.
+    pub(super) services: [Service; 2],
+    /// What else is done with packets of S, of R.
+    pub(super) shaping: [Shaping; 2],
     pub(super) proof: Proof,
     pub(super) client: Option<Side>,
     pub(super) inner: Side,
@@ -107,7 +109,8 @@ pub(super) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            served: [true, false],
+            services: [Service::LocalAck, Service::Bypass],
+            shaping: [Shaping::NONE; 2],
             proof: Proof::Given,
             client: None,
             inner: Side::S,
@@ -163,7 +166,12 @@ pub(super) enum Action {
     },
     SetService {
         reverse: bool,
-        served: bool,
+        service: Service,
+    },
+    /// Packets of S, or of R, are treated otherwise.
+    Shape {
+        reverse: bool,
+        shaping: Shaping,
     },
     Drain,
     GiveUp,

@@ -6,6 +6,7 @@ mod words;
 use core::fmt;
 
 use super::model::{Action, Expected, Outcome, PacketSpec, Quantity, Script, Setup, Side, Step};
+use localack_core::{Service, Shaping};
 use words::{hex, packet, term};
 
 /// A line that is not as the format says.
@@ -128,10 +129,21 @@ fn action(words: &[&str]) -> Result<Action> {
                     .map_err(|_| format!("no number of packets: {room}"))?,
             ),
         },
-        ["demote" | "promote", ..] => Action::SetService {
+        [word @ ("demote" | "promote" | "snoop"), ..] => Action::SetService {
             reverse,
-            served: words[0] == "promote",
+            service: match *word {
+                "promote" => Service::LocalAck,
+                "snoop" => Service::Snoop,
+                _ => Service::Bypass,
+            },
         },
+        ["shape", settings @ ..] => {
+            let mut shaping = Shaping::NONE;
+            for setting in settings.iter().filter(|word| !word.contains("->")) {
+                setup::shape(setting, &mut shaping)?;
+            }
+            Action::Shape { reverse, shaping }
+        }
         ["check", ..] => {
             let facts = rest.chunks(2).map(|fact| match fact {
                 [name, value] => Ok(((*name).to_owned(), (*value).to_owned())),

@@ -6,7 +6,7 @@ mod rig;
 use core::fmt;
 use core::time::Duration;
 
-use localack_core::{Checksum, Config, Custody, Engine, FlowConfig, Instant, PacketMeta, Service};
+use localack_core::{Checksum, Config, Custody, Engine, FlowConfig, Instant, PacketMeta, Shaping};
 
 use super::matching::{Frame, Left, judge};
 use super::model::{
@@ -82,6 +82,12 @@ pub(super) fn run(
         Engine::new(memory.storage(), config, policy).expect("a script's settings are valid");
     let mut rig = Rig::new(engine, trace, setup, variant);
     let mut before: Vec<String> = Vec::new();
+    for (side, shaping) in Side::BOTH.into_iter().zip(&setup.shaping) {
+        if *shaping != Shaping::NONE {
+            rig.set_shaping(side, shaping, &mut Vec::new())
+                .expect("there is no flow yet");
+        }
+    }
     for step in &script.steps {
         if reign == Reign::Short {
             rig = rig.succeeded();
@@ -124,10 +130,10 @@ fn config(setup: &Setup) -> Config {
 fn policy(setup: &Setup, variant: &Variant) -> FlowConfig {
     let mut policy = FlowConfig::tracked();
     for side in Side::BOTH {
-        if setup.served[side.index()] {
-            let direction = rig::direction_from(side, setup);
-            policy = policy.with_service(direction, Service::LocalAck);
-        }
+        let direction = rig::direction_from(side, setup);
+        policy = policy
+            .with_service(direction, setup.services[side.index()])
+            .with_shaping(direction, rig::shaping_of(direction));
     }
     if setup.proof == Proof::Given && variant.client == Side::S {
         policy.custody = Custody::AfterHandshake;
@@ -188,8 +194,11 @@ fn perform(
             input = Some(octets);
         }
         Action::Check { reverse, facts } => check::check(rig, *reverse, facts)?,
-        Action::SetService { reverse, served } => {
-            rig.set_service(if *reverse { Side::R } else { Side::S }, *served, left)?;
+        Action::SetService { reverse, service } => {
+            rig.set_service(if *reverse { Side::R } else { Side::S }, *service, left)?;
+        }
+        Action::Shape { reverse, shaping } => {
+            rig.set_shaping(if *reverse { Side::R } else { Side::S }, shaping, left)?;
         }
         Action::Drain => rig.drain(left)?,
         Action::GiveUp => rig.give_up(left)?,

@@ -9,7 +9,7 @@ use core::fmt::{Debug, Write};
 
 use localack_core::{
     Checksum, Config, Controller, Custody, Direction, Engine, Event, FlowConfig, Instant,
-    PacketMeta, Policy, Poll, Port, Service, TransmitKind, Verdict,
+    PacketMeta, Policy, Poll, Port, Service, Shaping, TransmitKind, Verdict,
 };
 
 const END: u8 = 0;
@@ -20,6 +20,7 @@ const SET_SERVICE: u8 = 4;
 const DRAIN: u8 = 5;
 const GIVE_UP: u8 = 6;
 const SINK: u8 = 7;
+const SHAPE: u8 = 8;
 
 /// Records what is done to one engine, if anybody wants to know.
 #[derive(Debug, Default)]
@@ -137,6 +138,17 @@ impl Trace {
         octets.extend([direction as u8, service(to)]);
     }
 
+    /// Packets of one direction were to be treated otherwise. They name the shaping after their direction's.
+    pub(super) fn set_shaping(&mut self, now: Instant, direction: Direction, to: &Shaping) {
+        let Some(octets) = &mut self.0 else { return };
+        octets.push(SHAPE);
+        octets.extend(now.as_micros().to_le_bytes());
+        octets.push(direction as u8);
+        put32(octets, to.rate_limit);
+        put32(octets, u32::try_from(to.ack_interval.as_micros()).expect("a short time"));
+        put32(octets, to.mss_clamp.into());
+    }
+
     /// The engine was to hand back its flows.
     pub(super) fn drain(&mut self, now: Instant) {
         let Some(octets) = &mut self.0 else { return };
@@ -185,6 +197,7 @@ fn put_octets(octets: &mut Vec<u8>, more: &[u8]) {
 const fn service(service: Service) -> u8 {
     match service {
         Service::LocalAck => 1,
+        Service::Snoop => 2,
         _ => 0,
     }
 }

@@ -31,6 +31,7 @@ const SET_SERVICE: u8 = 4;
 const DRAIN: u8 = 5;
 const GIVE_UP: u8 = 6;
 const SINK: u8 = 7;
+const SHAPE: u8 = 8;
 /// The sink takes any number of packets.
 const ANY: u8 = u8::MAX;
 
@@ -161,6 +162,16 @@ impl Replay {
                     engine
                         .set_service(flow, direction, service, now)
                         .map_err(|_| "the flow is unknown")?;
+                }
+                SHAPE => {
+                    let (now, direction) = (from.time()?, from.octet()?);
+                    let (rate, interval) = (from.number()?, from.number()?);
+                    let shaping = Shaping::NONE
+                        .with_rate_limit(rate)
+                        .with_ack_interval(Duration::from_micros(interval.into()))
+                        .with_mss_clamp(from.number()? as u16);
+                    let id = ShapingId::new(1 + direction).ok_or("another direction")?;
+                    engine.set_shaping(id, &shaping, now);
                 }
                 DRAIN => engine.drain(from.time()?),
                 GIVE_UP => {
@@ -313,6 +324,10 @@ fn settings(from: &mut Reader) -> Result<(Config, FlowConfig), Problem> {
     policy.ack_delay = Duration::from_micros(from.number()?.into());
     policy.inner_to_outer = service(from.octet()?);
     policy.outer_to_inner = service(from.octet()?);
+    for (direction, number) in Direction::BOTH.into_iter().zip(1..) {
+        let id = ShapingId::new(number).ok_or("too many directions")?;
+        policy = policy.with_shaping(direction, id);
+    }
     policy.custody = match from.octet()? {
         0 => Custody::AfterProof,
         _ => Custody::AfterHandshake,
@@ -340,7 +355,8 @@ const fn port(octet: u8) -> Port {
 const fn service(octet: u8) -> Service {
     match octet {
         0 => Service::Bypass,
-        _ => Service::LocalAck,
+        1 => Service::LocalAck,
+        _ => Service::Snoop,
     }
 }
 

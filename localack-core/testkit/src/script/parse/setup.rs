@@ -1,8 +1,9 @@
 //! Setup lines.
 
 use core::str::FromStr;
+use core::time::Duration;
 
-use localack_core::Controller;
+use localack_core::{Controller, Service, Shaping};
 
 use super::Result;
 use super::words::hex;
@@ -15,10 +16,15 @@ pub(super) fn parse(line: &str, setup: &mut Setup) -> Result<()> {
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} what?"));
         match word {
-            "local-ack" => setup.served = [true, false],
-            "both" => setup.served = [true, true],
-            "reverse" => setup.served = [false, true],
-            "bypass" => setup.served = [false, false],
+            "local-ack" => setup.services = [Service::LocalAck, Service::Bypass],
+            "both" => setup.services = [Service::LocalAck; 2],
+            "reverse" => setup.services = [Service::Bypass, Service::LocalAck],
+            "bypass" => setup.services = [Service::Bypass; 2],
+            "snoop" => setup.services = [Service::Snoop, Service::Bypass],
+            "snoop-both" => setup.services = [Service::Snoop; 2],
+            "snoop-local-ack" => setup.services = [Service::Snoop, Service::LocalAck],
+            "shape" => shape(value()?, &mut setup.shaping[0])?,
+            "shape-reverse" => shape(value()?, &mut setup.shaping[1])?,
             "proven" => setup.proof = Proof::Given,
             "unproven" => setup.proof = Proof::Missing,
             "client" => setup.client = Some(side(value()?)?),
@@ -88,6 +94,22 @@ fn of_side(key: &str, value: &str, side: &mut SideSetup) -> Result<()> {
             side.syn_flags = Flags::parse(value).ok_or_else(|| format!("{value} are no flags"))?;
         }
         _ => return Err(format!("{key} is no setting")),
+    }
+    Ok(())
+}
+
+/// Settings such as `rate=1000,ack=10,mss=500`: octets per second, milliseconds, octets.
+pub(super) fn shape(words: &str, shaping: &mut Shaping) -> Result<()> {
+    for word in words.split(',') {
+        let (key, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("{word} is no setting of a shape"))?;
+        *shaping = match key {
+            "rate" => shaping.with_rate_limit(number(value)?),
+            "ack" => shaping.with_ack_interval(Duration::from_millis(number(value)?)),
+            "mss" => shaping.with_mss_clamp(number(value)?),
+            _ => return Err(format!("{key} is no setting of a shape")),
+        };
     }
     Ok(())
 }

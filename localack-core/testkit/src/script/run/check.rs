@@ -70,6 +70,7 @@ fn fact(rig: &Rig<'_>, reverse: bool, name: &str) -> Result<String, String> {
             DirectionMode::StoreAndForward => "store-and-forward",
             DirectionMode::LocalAck => "local-ack",
             DirectionMode::Draining => "draining",
+            DirectionMode::Snoop => "snoop",
             _ => "unknown",
         }
         .to_owned(),

@@ -2,7 +2,7 @@
 
 use localack_core::{
     Direction, DirectionMode, Engine, Event, FlowConfig, FlowInfo, FlowState, Instant, PacketMeta,
-    PassReason, Poll, Port, Service, Sink, SinkFull, Transmit, TransmitKind, Verdict,
+    PassReason, Poll, Port, Service, Shaping, ShapingId, Sink, SinkFull, Transmit, TransmitKind, Verdict,
 };
 
 use super::instant;
@@ -62,6 +62,15 @@ pub(super) struct Rig<'e> {
     laws: bool,
     now: Instant,
     at_ms: i64,
+}
+
+/// What a script calls the shaping of packets that travel in `direction`.
+pub(super) fn shaping_of(direction: Direction) -> ShapingId {
+    let number = match direction {
+        Direction::InnerToOuter => 1,
+        Direction::OuterToInner => 2,
+    };
+    ShapingId::new(number).expect("a small number")
 }
 
 /// The direction of the data that `side` sends.
@@ -427,15 +436,10 @@ impl<'e> Rig<'e> {
     pub(super) fn set_service(
         &mut self,
         from: Side,
-        served: bool,
+        service: Service,
         left: &mut Vec<Left>,
     ) -> Result<(), String> {
         let flow = self.flow().ok_or("there is no flow to serve")?;
-        let service = if served {
-            Service::LocalAck
-        } else {
-            Service::Bypass
-        };
         let before = self.modes();
         let mark = self.mark();
         self.engine
@@ -443,6 +447,24 @@ impl<'e> Rig<'e> {
             .map_err(|_| "the flow is unknown".to_owned())?;
         let direction = self.direction(from);
         self.trace.set_service(self.now, direction, service);
+        self.record(mark);
+        self.poll()?;
+        self.collect(before, left)
+    }
+
+    /// Packets of `from` are treated otherwise from now on.
+    pub(super) fn set_shaping(
+        &mut self,
+        from: Side,
+        shaping: &Shaping,
+        left: &mut Vec<Left>,
+    ) -> Result<(), String> {
+        let direction = self.direction(from);
+        let before = self.modes();
+        let mark = self.mark();
+        self.engine
+            .set_shaping(shaping_of(direction), shaping, self.now);
+        self.trace.set_shaping(self.now, direction, shaping);
         self.record(mark);
         self.poll()?;
         self.collect(before, left)
