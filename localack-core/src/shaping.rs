@@ -85,7 +85,11 @@ impl ShapingId {
     /// The number `number`, 0 to 15; `None` if it is greater.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
-        if number < 16 { Some(Self(number)) } else { None }
+        if number < 16 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// Its number, 0 to 15.

@@ -59,6 +59,8 @@ scripts! {
     t22_demotion = "t22";
     /// H13.3.
     h13_3_snoop = "h13_snoop";
+    /// H13.3 without a store: RFC 3449 section 5.2.1, RFC 6691.
+    services_that_are_arranged_with_others = "shaping";
     /// H9.2, H9.3, H4.6.
     t23_one_way_view = "t23";
     /// H11.3, RFC 3168.

@@ -8,11 +8,12 @@ use crate::flow::phase::Phase;
 use crate::flow::stream::StreamFlags;
 use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};
-use crate::relay::Work;
+use crate::relay::{Work, kind_of};
+use crate::shaping::ShapingId;
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull, Transmit};
 use crate::time::{Due, Instant, Moment};
 use crate::verdict::{PassReason, Verdict};
-use crate::wire::{Flags, Segment, checksum};
+use crate::wire::{Flags, Rewrite, Segment, checksum};
 
 /// A sink for work that sends nothing and whose news is told otherwise.
 #[derive(Debug)]
@@ -52,6 +53,42 @@ impl<P: Policy> Engine<'_, P> {
         };
         self.begin(slot, port, seg, &config);
         PASSED
+    }
+
+    /// Lets a SYN or SYN-ACK that goes on announce no larger segments than its direction may have.
+    pub(super) fn clamp_mss(
+        &mut self,
+        key: &FlowKey,
+        port: Port,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+        verdict: Verdict,
+    ) -> Verdict {
+        let direction = Direction::arriving_on(port);
+        let announced = match (verdict, seg.options.mss) {
+            (Verdict::Pass(PassReason::Handshake), Some(announced)) => announced,
+            _ => return verdict,
+        };
+        let Some(slot) = self.find(key) else {
+            return verdict;
+        };
+        let shaping = self
+            .slot(slot)
+            .map_or(ShapingId::NONE, |flow| flow.stream(direction).shaping());
+        let clamp = self.storage.head.shapings.get(shaping).mss_clamp;
+        if clamp == 0 || announced <= clamp {
+            return verdict;
+        }
+        let mut rewrite = Rewrite::new(packet, seg, kind_of(meta));
+        rewrite.set_mss(clamp);
+        if !rewrite.changed() {
+            return verdict;
+        }
+        if let Some(flow) = self.slot_mut(slot) {
+            flow.clamp_mss(port, seg.seq, clamp);
+        }
+        Verdict::Forward
     }
 
     /// Whether a connection may be served, as far as its SYN tells.

@@ -426,6 +426,7 @@ impl<'a, P: Policy> Engine<'a, P> {
                     return Verdict::Pass(PassReason::BadChecksum);
                 }
                 let verdict = self.on_first_syn(&key, port, wall, seg, sink);
+                let verdict = self.clamp_mss(&key, port, packet, seg, meta, verdict);
                 self.storage.head.seal.close();
                 verdict
             } else {
@@ -437,7 +438,8 @@ impl<'a, P: Policy> Engine<'a, P> {
         if is_syn || phase.is_embryonic() {
             self.storage.head.seal.open(slot);
             let verdict = if is_syn {
-                self.on_syn(slot, &key, port, wall, packet, seg, meta, sink)
+                let verdict = self.on_syn(slot, &key, port, wall, packet, seg, meta, sink);
+                self.clamp_mss(&key, port, packet, seg, meta, verdict)
             } else {
                 self.on_handshake_segment(slot, &key, port, wall, packet, seg, meta, sink)
             };

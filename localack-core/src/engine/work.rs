@@ -78,6 +78,7 @@ impl<P: Policy> Engine<'_, P> {
             pool: Pool::new(&mut head.pool, blocks, arena, self.block_size),
             shares: &mut head.shares,
             paths: PathTable::new(&mut head.paths, paths, self.config.hash_key),
+            shapings: &head.shapings,
             counters: &mut head.counters,
             config: &self.config,
             sink,

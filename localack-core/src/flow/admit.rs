@@ -110,6 +110,15 @@ impl FlowSlot {
         }
     }
 
+    /// What the host on `port` has announced in its SYN with this number reaches its peer as `mss` at most.
+    pub(crate) fn clamp_mss(&mut self, port: Port, isn: SeqNum, mss: u16) {
+        if self.pending.from() == port && self.pending.isn() == isn {
+            self.pending.clamp_mss(mss);
+        }
+        let host = self.host_mut(port);
+        host.mss = host.mss.min(mss);
+    }
+
     /// The client's SYN again: the round trip cannot be told from it (rule H7.9).
     pub(crate) fn note_syn_again(&mut self, now: Instant) {
         self.pending.note_syn(now);

@@ -115,13 +115,12 @@ impl Stream {
             return Ok(());
         }
         if !self.is_active() {
-            // Nothing is stored of what is only watched, and it waits for nothing but its promotion.
+            // Nothing is stored of what is only watched, and it waits for nothing but its promotion and what
+            // its shaping holds back.
             self.chain.abandon();
             self.flags.clear(StreamFlags::HELD);
-            self.recv.ack_due = Stamp::NEVER;
             self.recv.window_due = Stamp::NEVER;
             self.send.timer = Stamp::NEVER;
-            self.send.pace_due = Stamp::NEVER;
             return Ok(());
         }
         if !self.is_covered() {

@@ -207,6 +207,11 @@ impl PendingSyn {
         self.mss
     }
 
+    /// No more than this reaches the SYN's receiver.
+    pub(crate) fn clamp_mss(&mut self, mss: u16) {
+        self.mss = self.mss.min(mss);
+    }
+
     /// The SYN's window in octets; windows in SYNs are never scaled (RFC 7323 section 2.2).
     pub(crate) fn window(&self) -> u32 {
         u32::from(self.window)

@@ -147,6 +147,7 @@ pub(crate) struct SendHalf {
     pub(crate) sent_at: Moment,
     /// Measured delivery rate, in octets per second.
     pub(crate) rate: u32,
+    /// Octets delivered since `rate_since`; of a watched stream, acknowledged since its sender was last told.
     rate_octets: u32,
     rate_since: Moment,
     rtt: RttEstimator,
@@ -435,6 +436,28 @@ impl SendHalf {
             .age_us(now)
             .is_some_and(|age| age >= STALLED_US);
         silent || (shut && self.backoff.is_high())
+    }
+
+    /// Octets acknowledged to the sender of a watched stream since the last acknowledgement that it got.
+    pub(crate) const fn octets_held_back(&self) -> u32 {
+        self.rate_octets
+    }
+
+    /// When that one went on, if any did.
+    pub(crate) fn held_back_since(&self, now: Instant) -> Option<Instant> {
+        let age_us = self.rate_since.age_us(now)?;
+        Some(Instant::from_micros(now.as_micros().saturating_sub(age_us)))
+    }
+
+    /// An acknowledgement of so many octets waits for the next one.
+    pub(crate) const fn hold_back(&mut self, octets: u32) {
+        self.rate_octets = self.rate_octets.saturating_add(octets);
+    }
+
+    /// An acknowledgement has gone on.
+    pub(crate) fn begin_holding_back(&mut self, now: Instant) {
+        self.rate_octets = 0;
+        self.rate_since = Moment::at(now);
     }
 
     /// Counts delivered octets toward the delivery rate, measured over a round trip or more.

@@ -69,6 +69,15 @@ impl Pace {
         Self { rate, ..self }
     }
 
+    /// The slower of the two.
+    pub(crate) const fn limited(self, other: Self) -> Self {
+        if self.rate == 0 || (other.rate != 0 && other.rate < self.rate) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// The same rate with bursts twice as large.
     pub(crate) const fn doubled(self) -> Self {
         Self {

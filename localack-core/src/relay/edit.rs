@@ -58,6 +58,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.edit_feedback(echo, hearing, &mut rewrite);
         } else {
             self.freshen_feedback(echo, seg, &mut rewrite);
+            if has_ack && !seg.flags.contains(Flags::RST) {
+                self.dole_out(echo, seg, &mut rewrite);
+            }
         }
         if rewrite.changed() {
             Verdict::Forward
@@ -139,7 +142,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 }
 
 /// What the checksum field of a packet covers.
-pub(super) const fn kind_of(meta: PacketMeta) -> ChecksumKind {
+pub(crate) const fn kind_of(meta: PacketMeta) -> ChecksumKind {
     match meta.checksum {
         Checksum::Partial => ChecksumKind::Partial,
         Checksum::Verify | Checksum::Verified => ChecksumKind::Full,

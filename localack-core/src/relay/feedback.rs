@@ -50,6 +50,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.flow.flags.set(FlowFlags::ASYMMETRIC);
             self.demote(echo.reverse(), DemoteCause::Asymmetric);
         }
+        let doles_out = self.doles_out(echo);
         let has_ecn = self.has(FlowFlags::ECN);
         let has_timestamps = self.has(FlowFlags::TIMESTAMPS);
         let stream = self.flow.stream_mut(echo);
@@ -65,7 +66,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let advances = seg.ack.after(una);
         let is_news = send.note_window(seg.seq, seg.ack, seg.window, scale, advances);
         if send.wnd_edge.at_or_after(stream.recv.edge) {
-            stream.recv.edge = send.wnd_edge;
+            if !doles_out {
+                stream.recv.edge = send.wnd_edge;
+            }
             send.flags.clear(SendFlags::OVERRUNS);
         }
         if is_news && let Some(timestamps) = seg.options.timestamps {

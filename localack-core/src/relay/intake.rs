@@ -245,7 +245,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Decides when the segment just taken in is acknowledged (rule H5.6): at once if anything is
     /// unusual or the delay is zero, else with the second full segment or when the delay ends.
     pub(super) fn schedule_ack(&mut self, direction: Direction, seg: &Segment, intake: Intake) {
-        let (delay, now) = (self.flow.ack_delay, self.now);
+        let thinned = self.thinned_delay(direction);
+        let (delay, now) = (self.flow.ack_delay.max(thinned), self.now);
+        let is_enough = thinned > 0 && self.is_enough_to_acknowledge(direction);
         let marked = self.is_marked(seg);
         let stream = self.flow.stream_mut(direction);
         let Intake::InOrder { filled_gap, .. } = intake else {
@@ -258,12 +260,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let at_once = delay == 0
             || filled_gap
             || seg.flags.intersects(Flags::PSH.union(Flags::FIN))
-            || segments >= 2
             || marked
-            || stream.recv.ack_due.is_set();
+            || is_enough
+            || (thinned == 0 && (segments >= 2 || stream.recv.ack_due.is_set()));
         if at_once {
             stream.flags.set(StreamFlags::ACK_OWED);
-        } else {
+        } else if !stream.recv.ack_due.is_set() {
             stream.recv.ack_due =
                 Stamp::at(now.after(core::time::Duration::from_micros(delay.into())));
         }

@@ -292,7 +292,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let before = send.lost.octets();
         // What has no copy is not the engine's to repair.
         let from = send.snd_una.latest(stream.chain.start());
-        send.lost.lose_all(SeqRange::new(from, send.snd_nxt.latest(from)));
+        send.lost
+            .lose_all(SeqRange::new(from, send.snd_nxt.latest(from)));
         let newly = send.lost.octets().saturating_sub(before);
         send.on_lost(now, newly, None, in_flight, has_sack);
         send.sacked_to = send.snd_una;

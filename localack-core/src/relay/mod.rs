@@ -8,6 +8,7 @@
 //! adds the methods of one concern.
 
 mod accept;
+mod ack_thin;
 mod ecn;
 mod edit;
 mod feedback;
@@ -20,6 +21,7 @@ mod outage;
 mod output;
 mod pmtu;
 mod pump;
+mod rate_limit;
 mod reset;
 mod resume;
 mod segment;
@@ -37,10 +39,12 @@ use crate::pacing::Shares;
 use crate::path::{PathTable, Verdict};
 use crate::policy::Direction;
 use crate::pool::Pool;
+use crate::shaping::Shapings;
 use crate::sink::Sink;
 use crate::stats::Counters;
 use crate::time::Instant;
 
+pub(crate) use edit::kind_of;
 pub(crate) use vouched::TurnTaken;
 
 /// Pages of a chain that one step may visit; what is left goes on at the next poll.
@@ -54,6 +58,7 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) pool: Pool<'w>,
     pub(crate) shares: &'w mut Shares,
     pub(crate) paths: PathTable<'w>,
+    pub(crate) shapings: &'w Shapings,
     /// What becomes of each direction whose retransmission timer has expired, inner first.
     pub(crate) verdicts: [Verdict; 2],
     pub(crate) counters: &'w mut Counters,

@@ -426,7 +426,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let offer = self.offer(direction.reverse());
             (Some(offer), offer.window, offer.ack)
         } else {
-            (None, echo.send.window, echo.send.snd_una)
+            let ack = echo.send.snd_una;
+            let window = self.doled_window(direction.reverse(), ack, echo.send.window);
+            (None, window, ack)
         }
     }
 

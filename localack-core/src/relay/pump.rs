@@ -97,8 +97,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                     .is_some_and(|plan| !self.waits_for_pace(direction, plan.range.octets())))
     }
 
-    /// How fast segments may leave. At a vouched rate all that is left to keep is the flow's ceiling.
+    /// How fast segments may leave.
     fn pace(&self, direction: Direction) -> Pace {
+        let own = self.pace_of_controller(direction);
+        let limit = self.rate_limit(direction);
+        if limit == 0 || self.flow.stream(direction).snoops() {
+            return own;
+        }
+        let mss = self.flow.stream(direction).send.mss();
+        let segment = mss.saturating_add(self.header_octets());
+        own.limited(Pace::new(limit, segment, self.config.super_segment))
+    }
+
+    /// How fast segments may leave as far as the controller cares. At a vouched rate all that is left to keep
+    /// is the flow's ceiling.
+    fn pace_of_controller(&self, direction: Direction) -> Pace {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
         if let (Some(share), Some(vouched)) =

@@ -48,7 +48,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let verdict = if self.is_served() {
             self.on_served(direction, packet, seg, meta)
         } else {
-            self.on_watched(direction, packet, seg, meta)
+            let verdict = self.on_watched(direction, packet, seg, meta);
+            self.note_ack_went(direction, verdict);
+            self.tend(direction.reverse());
+            self.tend(direction);
+            verdict
         };
         self.try_promote(direction);
         self.try_promote(direction.reverse());
@@ -82,22 +86,27 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.keep_copy(direction, packet, seg);
         self.follow(direction, seg);
         let echo = direction.reverse();
+        let una = self.flow.stream(echo).send.snd_una;
         let feedback = if has_ack {
             self.take_feedback(echo, seg)
         } else {
             Feedback::Nothing
         };
-        self.run_copies(echo);
-        self.run_copies(direction);
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
         if feedback == Feedback::Spared {
             return Verdict::Absorb(AbsorbReason::Spared);
         }
+        if self.thins(direction, seg, una) {
+            return Verdict::Absorb(AbsorbReason::Thinned);
+        }
         let seq = self.seq_of_pure_ack(direction, seg);
         let lends = has_ack && !carries && seq != seg.seq;
         let mut verdict = Verdict::Pass(PassReason::BypassService);
-        if lends {
-            verdict = self.forward(direction, packet, seg, meta, seq);
+        if lends || (has_ack && self.doles_out(echo)) {
+            let seq = if lends { seq } else { seg.seq };
+            verdict = self
+                .forward(direction, packet, seg, meta, seq)
+                .passing_for(PassReason::BypassService);
         }
         if feedback == Feedback::Covered && Self::erase_sack_of_copies(packet, seg, meta) {
             verdict = Verdict::Forward;
@@ -133,6 +142,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Ok(intake) => intake,
             Err(Corrupt) => return Verdict::Pass(PassReason::BadChecksum),
         };
+        let una = self.flow.stream(echo).send.snd_una;
         let feedback = if acceptable {
             if !active {
                 self.keep_copy(direction, packet, seg);
@@ -153,7 +163,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else if carries {
             self.forward(direction, packet, seg, meta, seg.seq)
         } else {
-            self.on_pure_ack(direction, packet, seg, meta, feedback)
+            self.on_pure_ack(direction, packet, seg, meta, feedback, una)
         };
         if feedback == Feedback::Covered
             && verdict.goes_on()
@@ -161,6 +171,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         {
             verdict = Verdict::Forward;
         }
+        self.note_ack_went(direction, verdict);
         self.settle(direction, seg, feedback, verdict);
         verdict
     }
@@ -398,6 +409,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         seg: &Segment,
         meta: PacketMeta,
         feedback: Feedback,
+        una: SeqNum,
     ) -> Verdict {
         let active = self.flow.stream(direction).is_active();
         if active && let Some(cause) = self.unfit(seg) {
@@ -411,6 +423,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         if feedback == Feedback::Spared {
             return Verdict::Absorb(AbsorbReason::Spared);
+        }
+        if self.thins(direction, seg, una) {
+            return Verdict::Absorb(AbsorbReason::Thinned);
         }
         let was_active = self.flow.stream(echo).is_active();
         self.try_leave(echo);

@@ -57,8 +57,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.send_relay(direction, &[]);
         }
         self.pump(echo);
-        self.run_copies(echo);
-        self.run_copies(direction);
+        self.tend(echo);
+        self.tend(direction);
         if !goes_on {
             self.offer_more(echo);
         }

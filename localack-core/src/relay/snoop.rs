@@ -290,11 +290,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Takes SACK blocks about copies out of a segment on its way to the data's sender, who would send again
     /// what the engine sends. Whether there were any.
-    pub(super) fn erase_sack_of_copies(
-        packet: &mut [u8],
-        seg: &Segment,
-        meta: PacketMeta,
-    ) -> bool {
+    pub(super) fn erase_sack_of_copies(packet: &mut [u8], seg: &Segment, meta: PacketMeta) -> bool {
         let mut rewrite = Rewrite::new(packet, seg, super::edit::kind_of(meta));
         rewrite.erase_sack();
         rewrite.changed()

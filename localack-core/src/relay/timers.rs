@@ -111,7 +111,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn on_stream_due(&mut self, direction: Direction) {
         let now = self.now;
         let stream = self.flow.stream_mut(direction);
-        if stream.recv.ack_due.is_due(now) {
+        if stream.recv.ack_due.is_due(now) && stream.is_active() {
             // It stays due until it is paid.
             stream.flags.set(StreamFlags::ACK_OWED);
         }
@@ -173,7 +173,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 continue;
             }
             if !self.flow.stream(direction).is_active() {
-                self.run_copies(direction);
+                self.tend(direction);
                 continue;
             }
             self.walk_on(direction);

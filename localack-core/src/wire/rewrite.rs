@@ -114,6 +114,29 @@ impl<'p> Rewrite<'p> {
         }
     }
 
+    /// Sets the maximum segment size that a SYN announces; without the option nothing happens.
+    pub fn set_mss(&mut self, mss: u16) {
+        if let Some(offset) = self.mss_offset() {
+            self.replace(offset, &mss.to_be_bytes());
+        }
+    }
+
+    /// Where the value of the first maximum segment size option stands.
+    fn mss_offset(&self) -> Option<usize> {
+        let mut offset = super::bytes::TCP_HEADER_LEN.into();
+        loop {
+            let rest = self.header.get(offset..)?;
+            let len = match *rest {
+                [kind::NOP, ..] => 1,
+                [kind::MSS, 4, _, _, ..] => return offset.checked_add(2),
+                [kind::END, ..] | [_, 0 | 1, ..] => return None,
+                [_, len, ..] => usize::from(len),
+                [..] => return None,
+            };
+            offset = offset.checked_add(len)?;
+        }
+    }
+
     /// Overwrites the whole SACK option with no-operation options (rule H1.5).
     pub fn erase_sack(&mut self) {
         self.replace_sack(&[]);

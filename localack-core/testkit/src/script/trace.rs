@@ -145,7 +145,10 @@ impl Trace {
         octets.extend(now.as_micros().to_le_bytes());
         octets.push(direction as u8);
         put32(octets, to.rate_limit);
-        put32(octets, u32::try_from(to.ack_interval.as_micros()).expect("a short time"));
+        put32(
+            octets,
+            u32::try_from(to.ack_interval.as_micros()).expect("a short time"),
+        );
         put32(octets, to.mss_clamp.into());
     }
 

@@ -2,7 +2,8 @@
 
 use localack_core::{
     Direction, DirectionMode, Engine, Event, FlowConfig, FlowInfo, FlowState, Instant, PacketMeta,
-    PassReason, Poll, Port, Service, Shaping, ShapingId, Sink, SinkFull, Transmit, TransmitKind, Verdict,
+    PassReason, Poll, Port, Service, Shaping, ShapingId, Sink, SinkFull, Transmit, TransmitKind,
+    Verdict,
 };
 
 use super::instant;

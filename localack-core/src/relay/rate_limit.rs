@@ -1,0 +1,193 @@
+//! Holding a direction's data to a rate without dropping any of it. What the engine sends itself it paces;
+//! where the hosts send, the sender is offered its receiver's window little by little.
+
+use super::Work;
+use crate::flow::stream::StreamFlags;
+use crate::pacing::Pace;
+use crate::policy::Direction;
+use crate::seq::SeqNum;
+use crate::shaping::ShapingId;
+use crate::sink::Sink;
+use crate::time::{Instant, Stamp};
+use crate::wire::{Rewrite, Segment};
+
+/// A sender may have been offered so many octets that it has not used, at least. What crosses the path
+/// between it and the engine must fit.
+const LEAST_BURST: u32 = 64 * 1024;
+
+impl<S: Sink + ?Sized> Work<'_, S> {
+    /// Octets of IP packets per second that data of `direction` may take; zero is no limit.
+    pub(super) fn rate_limit(&self, direction: Direction) -> u32 {
+        match self.flow.stream(direction).shaping() {
+            ShapingId::NONE => 0,
+            id => self.shapings.get(id).rate_limit,
+        }
+    }
+
+    /// Whether the window that the receiver of `echo`'s data offers is passed on little by little.
+    pub(super) fn doles_out(&self, echo: Direction) -> bool {
+        let stream = self.flow.stream(echo);
+        !stream.is_active() && !stream.overruns() && self.rate_limit(echo) != 0
+    }
+
+    /// The window field to be said to the sender of `echo`'s data beside the acknowledgement `ack`, of the
+    /// `field` that its receiver would say.
+    pub(super) fn doled_window(&self, echo: Direction, ack: SeqNum, field: u16) -> u16 {
+        if !self.doles_out(echo) {
+            return field;
+        }
+        let scale = self.flow.host(echo.source().other()).scale();
+        let told = self.flow.stream(echo).recv.edge;
+        // What was offered stays offered (RFC 9293 section 3.8.6).
+        scale.field_ceil(told.octets_past(ack)).min(field)
+    }
+
+    /// Lets a receiver's segment on its way to the sender offer no more than the rate allows.
+    pub(super) fn dole_out(&mut self, echo: Direction, seg: &Segment, rewrite: &mut Rewrite<'_>) {
+        if !self.doles_out(echo) {
+            return;
+        }
+        self.raise_edge(echo);
+        let field = self.doled_window(echo, seg.ack, seg.window);
+        rewrite.set_window(field);
+        let scale = self.flow.host(echo.source().other()).scale();
+        let edge = seg.ack.advance(scale.octets(field));
+        let recv = &mut self.flow.stream_mut(echo).recv;
+        recv.edge = recv.edge.latest(edge);
+    }
+
+    /// Sees that a sender that is short of its window gets more of it in time.
+    pub(super) fn tend_window(&mut self, direction: Direction) {
+        let now = self.now;
+        let due = self.flow.stream(direction).send.pace_due;
+        if !self.doles_out(direction) {
+            if due.is_set() && !self.flow.stream(direction).is_active() {
+                self.offer_all(direction);
+            }
+            return;
+        }
+        if due.is_due(now) {
+            if self.raise_edge(direction) && !self.send_relay(direction.reverse(), &[]) {
+                // It stays due.
+                return;
+            }
+        } else if due.is_set() {
+            return;
+        }
+        let at = self.next_raise(direction);
+        self.flow.stream_mut(direction).send.pace_due = at.map_or(Stamp::NEVER, Stamp::at);
+    }
+
+    /// There is no limit any more, and the sender may be waiting.
+    fn offer_all(&mut self, direction: Direction) {
+        let stream = self.flow.stream_mut(direction);
+        let (told, edge) = (stream.recv.edge, stream.send.wnd_edge);
+        stream.recv.edge = told.latest(edge);
+        if edge.after(told) && !self.send_relay(direction.reverse(), &[]) {
+            self.flow.stream_mut(direction).recv.edge = told;
+            return;
+        }
+        self.flow.stream_mut(direction).send.pace_due = Stamp::NEVER;
+    }
+
+    /// When a sender that has used up most of what it was offered may be offered more.
+    fn next_raise(&self, direction: Direction) -> Option<Instant> {
+        let (limit, step) = (self.rate_limit(direction), self.dole(direction));
+        let recv = &self.flow.stream(direction).recv;
+        let unused = recv.edge.octets_past(recv.seq_max);
+        if self.could_offer(direction) < step || unused > burst(limit) / 2 {
+            return None;
+        }
+        let pacer = &self.flow.stream(direction).send.pacer;
+        let packets = self.octets_of_packets(direction, step);
+        let pace = self.limit_pace(direction);
+        Some(pacer.wake_at(self.now, packets, pace).unwrap_or(self.now))
+    }
+
+    /// Raises the offered edge as far as the rate allows; whether it did.
+    fn raise_edge(&mut self, direction: Direction) -> bool {
+        let (now, step, pace) = (self.now, self.dole(direction), self.limit_pace(direction));
+        let segment = u32::from(self.segment_size(direction));
+        let packet = segment.saturating_add(self.header_octets().into());
+        let allowance = self.flow.stream(direction).send.pacer.allowance(now, pace);
+        let segments = allowance.checked_div(packet).unwrap_or(0);
+        let octets = segments
+            .saturating_mul(segment)
+            .min(self.could_offer(direction));
+        if octets < step {
+            return false;
+        }
+        let packets = self.octets_of_packets(direction, octets);
+        let stream = self.flow.stream_mut(direction);
+        stream.recv.edge = stream.recv.edge.advance(octets);
+        stream.send.pacer.on_sent(now, packets, pace);
+        true
+    }
+
+    /// Octets by which the offered edge could rise if time were no matter: to the receiver's own, and not
+    /// too far ahead of what is used.
+    fn could_offer(&self, direction: Direction) -> u32 {
+        let stream = self.flow.stream(direction);
+        let ahead = stream
+            .recv
+            .seq_max
+            .advance(burst(self.rate_limit(direction)));
+        stream
+            .send
+            .wnd_edge
+            .earliest(ahead)
+            .octets_past(stream.recv.edge)
+    }
+
+    /// The least octets by which an edge rises: two segments (rule H2.5), or what the window field can say.
+    fn dole(&self, direction: Direction) -> u32 {
+        let scale = self.flow.host(direction.source().other()).scale();
+        let segments = u32::from(self.segment_size(direction)).saturating_mul(2);
+        let most = self.flow.stream(direction).send.wnd_max / 2;
+        segments.min(most).max(scale.unit())
+    }
+
+    /// Octets of the IP packets that carry `octets` of a sender's payload.
+    fn octets_of_packets(&self, direction: Direction, octets: u32) -> u32 {
+        let segment = u32::from(self.segment_size(direction)).max(1);
+        let headers = u32::from(self.header_octets());
+        octets.saturating_add(octets.div_ceil(segment).saturating_mul(headers))
+    }
+
+    fn limit_pace(&self, direction: Direction) -> Pace {
+        let packet = self
+            .segment_size(direction)
+            .saturating_add(self.header_octets());
+        Pace::new(
+            self.rate_limit(direction),
+            packet,
+            self.quantum_octets(direction),
+        )
+    }
+
+    /// What the least rise takes of the rate.
+    fn quantum_octets(&self, direction: Direction) -> u16 {
+        let step = self.dole(direction);
+        u16::try_from(self.octets_of_packets(direction, step)).unwrap_or(u16::MAX)
+    }
+
+    /// What a direction that is not served does by itself: it repeats from copies, and passes on windows and
+    /// acknowledgements that were held back.
+    pub(super) fn tend(&mut self, direction: Direction) {
+        if self.flow.stream(direction).is_active() {
+            return;
+        }
+        self.run_copies(direction);
+        self.tend_window(direction);
+        self.tend_acks(direction);
+        self.flow
+            .stream_mut(direction)
+            .flags
+            .clear(StreamFlags::ACK_OWED);
+    }
+}
+
+/// Octets that a sender may have been offered and not used, half a second's.
+fn burst(limit: u32) -> u32 {
+    (limit / 2).max(LEAST_BURST)
+}
