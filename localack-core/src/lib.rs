@@ -80,6 +80,7 @@ mod recovery;
 mod relay;
 mod seal;
 mod seq;
+mod services;
 mod shaping;
 mod sink;
 mod stats;
@@ -103,6 +104,7 @@ pub use policy::{
 pub use pool::BlockSlot;
 pub use seal::LAYOUT;
 pub use seq::{SeqNum, SeqRange, WindowScale};
+pub use services::{PacketService, PacketServices, Passing, Step};
 pub use shaping::{Shaping, ShapingId};
 pub use sink::{Checksum, LinkId, PacketMeta, Sink, SinkFull, Transmit, TransmitKind};
 pub use stats::{Counters, DirectionInfo, DirectionMode, FlowInfo, FlowState};

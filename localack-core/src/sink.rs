@@ -61,6 +61,8 @@ reasons! {
         Challenge = 7 "challenge",
         /// A reset: the connection cannot go on, or its other end has reset it.
         Reset = 8 "reset",
+        /// A packet of one of the caller's own services.
+        Own = 9 "own",
     }
 }
 

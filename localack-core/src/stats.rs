@@ -88,6 +88,15 @@ impl Counters {
         increment(self.transmit.get_mut(usize::from(kind.number())));
     }
 
+    pub(crate) fn count_own(&mut self, sent: u8) {
+        let cell = self
+            .transmit
+            .get_mut(usize::from(TransmitKind::Own.number()));
+        if let Some(count) = cell {
+            *count = count.saturating_add(sent.into());
+        }
+    }
+
     /// Packets passed untouched for `reason`.
     #[must_use]
     pub fn passed(&self, reason: PassReason) -> u64 {

@@ -164,6 +164,8 @@ reasons! {
         Spared = 12 "spared",
         /// It acknowledges what the next one acknowledges too, and its path back is narrow (RFC 3449).
         Thinned = 13 "thinned",
+        /// One of the caller's own services has absorbed it.
+        Own = 14 "own",
     }
 }
 

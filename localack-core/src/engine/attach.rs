@@ -93,6 +93,15 @@ enum Fate {
     Forgotten,
 }
 
+impl<'a, P, X> Engine<'a, P, X> {
+    /// Ends the engine and gives back what it was made of, for another to go on: now, or from the memory
+    /// alone ([`Engine::attach`]). The memory is as a process leaves it that is killed here.
+    #[must_use]
+    pub fn into_parts(self) -> (Storage<'a>, Config, P) {
+        (self.storage, self.config, self.policy)
+    }
+}
+
 impl<'a, P: Policy> Engine<'a, P> {
     /// An engine that goes on where another has stopped, be it in the middle of a write: `storage` is the
     /// memory that [`Engine::new`] of the same build was lent, or this function.
@@ -119,16 +128,10 @@ impl<'a, P: Policy> Engine<'a, P> {
             config,
             policy,
             block_size,
+            services: (),
         };
         let report = engine.take_over();
         Ok((engine, report))
-    }
-
-    /// Ends the engine and gives back what it was made of, for another to go on: now, or from the memory
-    /// alone ([`Engine::attach`]). The memory is as a process leaves it that is killed here.
-    #[must_use]
-    pub fn into_parts(self) -> (Storage<'a>, Config, P) {
-        (self.storage, self.config, self.policy)
     }
 
     fn take_over(&mut self) -> AttachReport {

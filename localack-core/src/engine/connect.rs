@@ -9,6 +9,7 @@ use crate::flow::stream::StreamFlags;
 use crate::flow::{FlowFlags, FlowKey, FlowSlot};
 use crate::policy::{Admit, Direction, FlowConfig, Policy, Port, Service, SynInfo};
 use crate::relay::{Work, kind_of};
+use crate::services::PacketServices;
 use crate::shaping::ShapingId;
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull, Transmit};
 use crate::time::{Due, Instant, Moment};
@@ -32,7 +33,7 @@ const PASSED: Verdict = Verdict::Pass(PassReason::Handshake);
     clippy::too_many_arguments,
     reason = "a packet, its circumstances and its flow"
 )]
-impl<P: Policy> Engine<'_, P> {
+impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
     /// The SYN of a connection that is not known.
     pub(super) fn on_first_syn<S: Sink + ?Sized>(
         &mut self,

@@ -8,7 +8,7 @@ use crate::flow::{FlowFlags, FlowSlot};
 use crate::policy::Direction;
 use crate::stats::{DirectionInfo, FlowInfo, FlowState};
 
-impl<P> Engine<'_, P> {
+impl<P, X> Engine<'_, P, X> {
     pub(super) fn info(&self, slot: u32) -> Option<FlowInfo> {
         let id = self.id_of(slot)?;
         let flow = self.slot(slot)?;

@@ -8,8 +8,9 @@ use bytemuck::{Pod, bytes_of, bytes_of_mut, cast_slice, cast_slice_mut};
 use super::{AttachError, Engine, Storage};
 use crate::config::Config;
 use crate::policy::Policy;
+use crate::services::PacketServices;
 
-impl<'a, P: Policy> Engine<'a, P> {
+impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
     /// An engine over the exact copy of another's memory ([`Self::memory`]), made between two calls. What the
     /// memory says is believed, so that both remain the same; memory that nobody vouches for is for
     /// [`Self::attach`].

@@ -5,6 +5,7 @@ mod connect;
 mod info;
 #[cfg(feature = "bytemuck")]
 mod mirror;
+mod own;
 mod queues;
 mod slots;
 mod work;
@@ -19,6 +20,7 @@ use crate::flow::phase::Phase;
 use crate::flow::{FlowId, FlowKey, FlowSlot};
 use crate::policy::{Direction, Policy, Port, Service};
 use crate::pool::BlockSize;
+use crate::services::PacketServices;
 use crate::shaping::{Shaping, ShapingId};
 use crate::sink::{Checksum, PacketMeta, Sink, SinkFull};
 use crate::stats::{Counters, FlowInfo};
@@ -71,11 +73,12 @@ impl core::error::Error for UnknownFlow {}
 ///
 /// Everything else may be called at any time.
 #[derive(Debug)]
-pub struct Engine<'a, P> {
+pub struct Engine<'a, P, X = ()> {
     storage: Storage<'a>,
     config: Config,
     policy: P,
     block_size: BlockSize,
+    services: X,
 }
 
 impl<'a, P: Policy> Engine<'a, P> {
@@ -90,9 +93,36 @@ impl<'a, P: Policy> Engine<'a, P> {
             config,
             policy,
             block_size,
+            services: (),
         };
         engine.format();
         Ok(engine)
+    }
+}
+
+impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
+    /// The same engine with other services of the caller's own, which see the segments of every flow that
+    /// names them in its [`Shaping`]. They are lost with the engine, and not in its memory.
+    #[must_use]
+    pub fn with_services<Y: PacketServices>(self, services: Y) -> Engine<'a, P, Y> {
+        Engine {
+            storage: self.storage,
+            config: self.config,
+            policy: self.policy,
+            block_size: self.block_size,
+            services,
+        }
+    }
+
+    /// The caller's own services.
+    #[must_use]
+    pub const fn services(&self) -> &X {
+        &self.services
+    }
+
+    /// The caller's own services, to be changed.
+    pub const fn services_mut(&mut self) -> &mut X {
+        &mut self.services
     }
 
     /// Decides about one IP packet that arrived on `port`, and sends what it causes at once: at
@@ -433,15 +463,49 @@ impl<'a, P: Policy> Engine<'a, P> {
                 Verdict::Pass(PassReason::MidStream)
             };
         };
+        if X::ANY
+            && let Some((mask, id)) = self.named_services(slot, port)
+        {
+            return self.on_tcp_of_services(
+                mask,
+                (slot, id, &key),
+                port,
+                wall,
+                packet,
+                seg,
+                meta,
+                sink,
+            );
+        }
+        self.on_known_tcp(slot, &key, port, wall, packet, seg, meta, sink)
+    }
+
+    /// A segment of a flow that is known.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a packet, its circumstances and its flow"
+    )]
+    #[inline(always)]
+    fn on_known_tcp<S: Sink + ?Sized>(
+        &mut self,
+        slot: u32,
+        key: &FlowKey,
+        port: Port,
+        wall: Instant,
+        packet: &mut [u8],
+        seg: &Segment,
+        meta: PacketMeta,
+        sink: &mut S,
+    ) -> Verdict {
         let phase = self.slot(slot).map_or(Phase::Free, FlowSlot::phase);
         let is_syn = seg.flags.contains(Flags::SYN);
         if is_syn || phase.is_embryonic() {
             self.storage.head.seal.open(slot);
             let verdict = if is_syn {
-                let verdict = self.on_syn(slot, &key, port, wall, packet, seg, meta, sink);
-                self.clamp_mss(&key, port, packet, seg, meta, verdict)
+                let verdict = self.on_syn(slot, key, port, wall, packet, seg, meta, sink);
+                self.clamp_mss(key, port, packet, seg, meta, verdict)
             } else {
-                self.on_handshake_segment(slot, &key, port, wall, packet, seg, meta, sink)
+                self.on_handshake_segment(slot, key, port, wall, packet, seg, meta, sink)
             };
             self.storage.head.seal.close();
             return verdict;

@@ -11,12 +11,13 @@ use crate::pacing::Rest;
 use crate::path::{PathKey, PathTable, TaskKind, Timeout, Verdict};
 use crate::policy::{Direction, Policy, Port};
 use crate::relay::TurnTaken;
+use crate::services::PacketServices;
 use crate::sink::{LinkId, Sink, SinkFull};
 use crate::storage::Storage;
 use crate::time::{Instant, micros};
 use crate::timer::ReadyNode;
 
-impl<P: Policy> Engine<'_, P> {
+impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
     /// When there is something to do, on the engine's clock.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let head = &*self.storage.head;

@@ -63,7 +63,7 @@ impl Config {
     }
 }
 
-impl<P> Engine<'_, P> {
+impl<P, X> Engine<'_, P, X> {
     /// Forgets whatever the memory held.
     pub(super) fn format(&mut self) {
         *self.storage.head = EngineHead::EMPTY;

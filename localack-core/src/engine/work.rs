@@ -6,11 +6,12 @@ use crate::path::{PathTable, Verdict as PathVerdict};
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::relay::{TurnTaken, Work};
+use crate::services::PacketServices;
 use crate::sink::Sink;
 use crate::storage::Storage;
 use crate::time::Instant;
 
-impl<P: Policy> Engine<'_, P> {
+impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
     /// Lets `job` work on a flow, and then sees to its timer, to where it waits, and to its end.
     pub(super) fn work<S: Sink + ?Sized, T>(
         &mut self,

@@ -20,6 +20,21 @@ pub(crate) struct Payload<'p> {
     left: u32,
 }
 
+impl<'p> Payload<'p> {
+    /// Octets that lie in one piece, and in no pool.
+    pub(crate) fn of(octets: &'p [u8]) -> Self {
+        let left = u32::try_from(octets.len()).unwrap_or(0);
+        Self {
+            blocks: &[],
+            arena: octets,
+            size: left,
+            link: Link::to(0),
+            offset: 0,
+            left,
+        }
+    }
+}
+
 impl Payload<'_> {
     /// The sum over the octets that are left.
     #[must_use]
@@ -45,7 +60,7 @@ impl<'p> Iterator for Payload<'p> {
             .checked_mul(self.size as usize)?
             .checked_add(self.offset as usize)?;
         let piece = self.arena.get(start..start.checked_add(octets as usize)?)?;
-        self.link = self.blocks.get(index)?.next;
+        self.link = self.blocks.get(index).map_or(Link::NONE, |slot| slot.next);
         self.offset = 0;
         self.left = self.left.saturating_sub(octets);
         Some(piece)
