@@ -153,19 +153,33 @@ impl Packed {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
-pub(crate) struct Shapings([Packed; ShapingId::COUNT]);
+pub(crate) struct Shapings {
+    cells: [Packed; ShapingId::COUNT],
+    /// How many of them clamp segment sizes.
+    clamps: u32,
+    spare: u32,
+}
 
 impl Shapings {
-    pub(crate) const EMPTY: Self = Self([Packed::NONE; ShapingId::COUNT]);
+    pub(crate) const EMPTY: Self = Self {
+        cells: [Packed::NONE; ShapingId::COUNT],
+        clamps: 0,
+        spare: 0,
+    };
 
     /// What `id` means; the first of them always nothing.
     pub(crate) fn get(&self, id: ShapingId) -> Shaping {
         if id == ShapingId::NONE {
             return Shaping::NONE;
         }
-        self.0
+        self.cells
             .get(usize::from(id.number()))
             .map_or(Shaping::NONE, Packed::unpack)
+    }
+
+    /// Whether any of them clamps segment sizes.
+    pub(crate) const fn clamp_any(&self) -> bool {
+        self.clamps != 0
     }
 
     /// Lets `id` mean something else; whether it can.
@@ -173,9 +187,11 @@ impl Shapings {
         if id == ShapingId::NONE {
             return false;
         }
-        match self.0.get_mut(usize::from(id.number())) {
+        match self.cells.get_mut(usize::from(id.number())) {
             Some(cell) => {
                 *cell = Packed::of(shaping);
+                let clamps = self.cells.iter().filter(|cell| cell.mss_clamp != 0);
+                self.clamps = u32::try_from(clamps.count()).unwrap_or(0);
                 true
             }
             None => false,

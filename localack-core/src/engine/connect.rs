@@ -71,6 +71,9 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
             (Verdict::Pass(PassReason::Handshake), Some(announced)) => announced,
             _ => return verdict,
         };
+        if !self.storage.head.shapings.clamp_any() {
+            return verdict;
+        }
         let Some(slot) = self.find(key) else {
             return verdict;
         };
@@ -453,7 +456,9 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         let promote = |work: &mut Work<'_, Quiet>| {
             Direction::BOTH.into_iter().for_each(|d| {
                 work.try_promote(d);
-                work.try_snoop(d);
+                if work.flow.is_arranged() {
+                    work.try_snoop(d);
+                }
             })
         };
         self.work(slot, wall, 0, &mut Quiet, promote);
@@ -471,6 +476,7 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
                 handshake,
             },
         );
+        let arranged = self.slot(slot).is_some_and(FlowSlot::is_arranged);
         for direction in Direction::BOTH {
             if self
                 .slot(slot)
@@ -478,9 +484,10 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
             {
                 sink.event(wall, Event::CustodyBegun { flow, direction });
             }
-            if self
-                .slot(slot)
-                .is_some_and(|state| state.stream(direction).snoops())
+            if arranged
+                && self
+                    .slot(slot)
+                    .is_some_and(|state| state.stream(direction).snoops())
             {
                 let service = Service::Snoop;
                 let soft = false;

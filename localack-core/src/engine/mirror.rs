@@ -8,9 +8,8 @@ use bytemuck::{Pod, bytes_of, bytes_of_mut, cast_slice, cast_slice_mut};
 use super::{AttachError, Engine, Storage};
 use crate::config::Config;
 use crate::policy::Policy;
-use crate::services::PacketServices;
 
-impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
+impl<'a, P: Policy> Engine<'a, P> {
     /// An engine over the exact copy of another's memory ([`Self::memory`]), made between two calls. What the
     /// memory says is believed, so that both remain the same; memory that nobody vouches for is for
     /// [`Self::attach`].
@@ -29,9 +28,12 @@ impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
             config,
             policy,
             block_size,
+            services: (),
         })
     }
+}
 
+impl<P, X> Engine<'_, P, X> {
     /// The engine's memory as octets, in the order in which [`Storage::parts_mut`] has its parts.
     #[must_use]
     pub fn memory(&self) -> [&[u8]; 6] {

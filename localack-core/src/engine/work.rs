@@ -75,6 +75,7 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
             id,
             key,
             stalled_before: flow.stalled_blocks(),
+            arranged: flow.is_arranged(),
             flow,
             pool: Pool::new(&mut head.pool, blocks, arena, self.block_size),
             shares: &mut head.shares,

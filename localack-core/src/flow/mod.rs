@@ -243,6 +243,12 @@ impl FlowSlot {
             .saturating_add(scale.unit())
     }
 
+    /// Whether anything but bypass and local acknowledgement is asked for in either direction, or in force.
+    pub(crate) const fn is_arranged(&self) -> bool {
+        let [inner, outer] = &self.streams;
+        inner.is_arranged() || outer.is_arranged()
+    }
+
     /// Blocks held by directions that are stalled.
     pub(crate) fn stalled_blocks(&self) -> u32 {
         let any = FlowFlags::INNER_STALLED.0 | FlowFlags::OUTER_STALLED.0;

@@ -17,7 +17,9 @@ use crate::time::Stamp;
 pub(crate) struct Stream {
     /// A [`DirectionMode`] in the low half, a [`Service`] in the high half.
     mode_and_service: u8,
-    shaping: u8,
+    /// A [`ShapingId`] in the low half, and [`Self::SNOOPS`]: all zeroes where nothing but bypass and local
+    /// acknowledgement is asked for.
+    arrangement: u8,
     pub(crate) flags: StreamFlags,
     /// While draining: when patience ends. In `Bypass`: until when promotion waits. After a FIN:
     /// when the debt counts as slow.
@@ -110,9 +112,15 @@ impl StreamFlags {
 }
 
 impl Stream {
+    /// Copies are kept or asked for.
+    const SNOOPS: u8 = 1 << 4;
+    /// The modes in which the engine answers for the data are 1 to 3.
+    const MODES_ACTIVE: u8 = 0b11;
+    const MODE_SNOOP: u8 = 1 << 3;
+
     pub(crate) const EMPTY: Self = Self {
         mode_and_service: 0,
-        shaping: 0,
+        arrangement: 0,
         flags: StreamFlags::NONE,
         patience: Stamp::NEVER,
         recv: RecvHalf::EMPTY,
@@ -125,7 +133,7 @@ impl Stream {
             1 => DirectionMode::StoreAndForward,
             2 => DirectionMode::LocalAck,
             3 => DirectionMode::Draining,
-            4 => DirectionMode::Snoop,
+            Self::MODE_SNOOP => DirectionMode::Snoop,
             _ => DirectionMode::Bypass,
         }
     }
@@ -136,9 +144,10 @@ impl Stream {
             DirectionMode::StoreAndForward => 1,
             DirectionMode::LocalAck => 2,
             DirectionMode::Draining => 3,
-            DirectionMode::Snoop => 4,
+            DirectionMode::Snoop => Self::MODE_SNOOP,
         };
         self.mode_and_service = self.mode_and_service & 0xf0 | code;
+        self.note_arrangement();
     }
 
     /// The service that is asked for.
@@ -157,20 +166,40 @@ impl Stream {
             Service::Snoop => 2,
         };
         self.mode_and_service = self.mode_and_service & 0xf | code << 4;
+        self.note_arrangement();
     }
 
     /// What else is done with the direction's packets.
     pub(crate) const fn shaping(&self) -> ShapingId {
-        ShapingId::decode(self.shaping)
+        ShapingId::decode(self.arrangement)
     }
 
     pub(crate) const fn set_shaping(&mut self, shaping: ShapingId) {
-        self.shaping = shaping.number();
+        self.arrangement = self.arrangement & Self::SNOOPS | shaping.number();
+    }
+
+    /// Notes whether copies are kept or asked for.
+    const fn note_arrangement(&mut self) {
+        let snoops = self.snoops() || matches!(self.service(), Service::Snoop);
+        self.arrangement &= !Self::SNOOPS;
+        if snoops {
+            self.arrangement |= Self::SNOOPS;
+        }
+    }
+
+    /// Whether a window or an acknowledgement that goes by is held back for a time.
+    pub(crate) const fn holds_back(&self) -> bool {
+        self.send.pace_due.is_set() || self.recv.ack_due.is_set()
+    }
+
+    /// Whether anything but bypass and local acknowledgement is asked for, or in force.
+    pub(crate) const fn is_arranged(&self) -> bool {
+        self.arrangement != 0
     }
 
     /// Whether copies of the direction's data are kept, and nothing is acknowledged (rule H13.3).
     pub(crate) const fn snoops(&self) -> bool {
-        matches!(self.mode(), DirectionMode::Snoop)
+        self.mode_and_service & Self::MODE_SNOOP != 0
     }
 
     /// Lets the stream begin at `at`, with nothing in flight.
@@ -238,7 +267,12 @@ impl Stream {
 
     /// Whether the engine stores this direction's data and answers for it.
     pub(crate) const fn is_active(&self) -> bool {
-        !matches!(self.mode(), DirectionMode::Bypass | DirectionMode::Snoop)
+        self.mode_and_service & Self::MODES_ACTIVE != 0
+    }
+
+    /// Whether nothing is done with its data.
+    pub(crate) const fn is_bypassed(&self) -> bool {
+        self.mode_and_service & 0xf == 0
     }
 
     /// Whether octets may be acknowledged before their receiver has them.

@@ -58,7 +58,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.edit_feedback(echo, hearing, &mut rewrite);
         } else {
             self.freshen_feedback(echo, seg, &mut rewrite);
-            if has_ack && !seg.flags.contains(Flags::RST) {
+            let arranged = self.arranged;
+            if arranged && has_ack && !seg.flags.contains(Flags::RST) {
                 self.dole_out(echo, seg, &mut rewrite);
             }
         }

@@ -50,7 +50,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.flow.flags.set(FlowFlags::ASYMMETRIC);
             self.demote(echo.reverse(), DemoteCause::Asymmetric);
         }
-        let doles_out = self.doles_out(echo);
+        let doles_out = self.arranged && self.doles_out(echo);
         let has_ecn = self.has(FlowFlags::ECN);
         let has_timestamps = self.has(FlowFlags::TIMESTAMPS);
         let stream = self.flow.stream_mut(echo);
@@ -59,7 +59,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let (una, window) = (stream.send.snd_una, stream.send.window);
         let edge = stream.send.wnd_edge;
-        let copies = self.hear_of_copies(echo, seg);
+        let copies = if self.arranged {
+            self.hear_of_copies(echo, seg)
+        } else {
+            None
+        };
         let stream = self.flow.stream_mut(echo);
         let send = &mut stream.send;
         let echoed = send.flags.has(SendFlags::ECHO);
@@ -91,9 +95,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             Feedback::Nothing
         };
-        copies
-            .and_then(|news| self.answer_from_copies(echo, seg, same_window, news))
-            .unwrap_or(plain)
+        match copies {
+            None => plain,
+            Some(news) => self
+                .answer_from_copies(echo, seg, same_window, news)
+                .unwrap_or(plain),
+        }
     }
 
     /// Feedback on data in custody.

@@ -245,7 +245,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Decides when the segment just taken in is acknowledged (rule H5.6): at once if anything is
     /// unusual or the delay is zero, else with the second full segment or when the delay ends.
     pub(super) fn schedule_ack(&mut self, direction: Direction, seg: &Segment, intake: Intake) {
-        let thinned = self.thinned_delay(direction);
+        let thinned = if self.arranged {
+            self.thinned_delay(direction)
+        } else {
+            0
+        };
         let (delay, now) = (self.flow.ack_delay.max(thinned), self.now);
         let is_enough = thinned > 0 && self.is_enough_to_acknowledge(direction);
         let marked = self.is_marked(seg);

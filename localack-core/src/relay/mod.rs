@@ -59,6 +59,8 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) shares: &'w mut Shares,
     pub(crate) paths: PathTable<'w>,
     pub(crate) shapings: &'w Shapings,
+    /// Either direction has more asked of it than bypass and local acknowledgement.
+    pub(crate) arranged: bool,
     /// What becomes of each direction whose retransmission timer has expired, inner first.
     pub(crate) verdicts: [Verdict; 2],
     pub(crate) counters: &'w mut Counters,

@@ -97,6 +97,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Releases what is stored before `to`, which is not lost any more, through at most `pages` pages.
+    #[inline(always)]
     pub(super) fn release(&mut self, echo: Direction, to: SeqNum, pages: u32) -> Released {
         let stream = self.flow.stream_mut(echo);
         let watch = stream.send.lost.waiting();
@@ -239,7 +240,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.hear_echo(echo, news.echoes);
         let in_flight = self.pipe(echo);
         let stream = self.flow.stream_mut(echo);
-        let snoops = stream.snoops();
+        let snoops = self.arranged && stream.snoops();
         let send = &mut stream.send;
         if news.delivered > 0 || news.lost > 0 {
             if !snoops {

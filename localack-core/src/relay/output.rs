@@ -427,7 +427,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             (Some(offer), offer.window, offer.ack)
         } else {
             let ack = echo.send.snd_una;
-            let window = self.doled_window(direction.reverse(), ack, echo.send.window);
+            let window = if self.arranged {
+                self.doled_window(direction.reverse(), ack, echo.send.window)
+            } else {
+                echo.send.window
+            };
             (None, window, ack)
         }
     }

@@ -89,7 +89,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn has_to_send(&self, direction: Direction) -> bool {
         let stream = self.flow.stream(direction);
         let in_line = self.share_waits.is_some() || self.turn.is_some();
-        (stream.is_active() || stream.snoops())
+        (stream.is_active() || (self.arranged && stream.snoops()))
             && !(in_line && stream.send.congestion.share().is_some())
             && (stream.send.flags.has(SendFlags::TAIL_PROBE_OWED)
                 || self
@@ -100,6 +100,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// How fast segments may leave.
     fn pace(&self, direction: Direction) -> Pace {
         let own = self.pace_of_controller(direction);
+        if self.arranged {
+            self.limited_pace(direction, own)
+        } else {
+            own
+        }
+    }
+
+    /// The same, but no faster than the direction's limit.
+    fn limited_pace(&self, direction: Direction, own: Pace) -> Pace {
         let limit = self.rate_limit(direction);
         if limit == 0 || self.flow.stream(direction).snoops() {
             return own;
@@ -111,6 +120,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// How fast segments may leave as far as the controller cares. At a vouched rate all that is left to keep
     /// is the flow's ceiling.
+    #[inline(always)]
     fn pace_of_controller(&self, direction: Direction) -> Pace {
         let stream = self.flow.stream(direction);
         let send = &stream.send;
@@ -119,7 +129,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         {
             return self.shares.ceiling_pace(share, vouched.ceiling());
         }
-        if stream.snoops() {
+        if self.arranged && stream.snoops() {
             // Its hosts pace the flow; what is sent again waits only for the window.
             return Pace::UNPACED;
         }
@@ -250,7 +260,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let pace = self.pace(direction);
         let packets = self.packet_octets(direction, range.octets());
         let stream = self.flow.stream_mut(direction);
-        let snoops = stream.snoops();
+        let snoops = self.arranged && stream.snoops();
         let send = &mut stream.send;
         send.sent_at = Moment::at(now);
         let octets = range.octets();

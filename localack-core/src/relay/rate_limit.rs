@@ -38,8 +38,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let scale = self.flow.host(echo.source().other()).scale();
         let told = self.flow.stream(echo).recv.edge;
-        // What was offered stays offered (RFC 9293 section 3.8.6).
-        scale.field_ceil(told.octets_past(ack)).min(field)
+        // Rounded up, each acknowledgement would offer a little more than the rate allows. The receiver itself
+        // takes what is sent in the rounding (RFC 7323 section 2.4).
+        scale.field_floor(told.octets_past(ack)).min(field)
     }
 
     /// Lets a receiver's segment on its way to the sender offer no more than the rate allows.
@@ -101,7 +102,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let pacer = &self.flow.stream(direction).send.pacer;
         let packets = self.octets_of_packets(direction, step);
         let pace = self.limit_pace(direction);
-        Some(pacer.wake_at(self.now, packets, pace).unwrap_or(self.now))
+        // Never at once: what could not be done now cannot be done before time has passed.
+        let soon = self.now.after(core::time::Duration::from_micros(1));
+        let at = pacer.wake_at(self.now, packets, pace);
+        Some(at.map_or(soon, |at| at.max(soon)))
     }
 
     /// Raises the offered edge as far as the rate allows; whether it did.
@@ -110,13 +114,13 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let segment = u32::from(self.segment_size(direction));
         let packet = segment.saturating_add(self.header_octets().into());
         let allowance = self.flow.stream(direction).send.pacer.allowance(now, pace);
-        let segments = allowance.checked_div(packet).unwrap_or(0);
-        let octets = segments
-            .saturating_mul(segment)
-            .min(self.could_offer(direction));
-        if octets < step {
+        let could = self.could_offer(direction);
+        let least = self.octets_of_packets(direction, step).min(pace.quantum());
+        if could < step || allowance < least {
             return false;
         }
+        let segments = allowance.checked_div(packet).unwrap_or(0);
+        let octets = segments.saturating_mul(segment).max(step).min(could);
         let packets = self.octets_of_packets(direction, octets);
         let stream = self.flow.stream_mut(direction);
         stream.recv.edge = stream.recv.edge.advance(octets);

@@ -49,15 +49,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.on_served(direction, packet, seg, meta)
         } else {
             let verdict = self.on_watched(direction, packet, seg, meta);
-            self.note_ack_went(direction, verdict);
-            self.tend(direction.reverse());
-            self.tend(direction);
+            if self.arranged {
+                self.note_ack_went(direction, verdict);
+                self.tend(direction.reverse());
+                self.tend(direction);
+            }
             verdict
         };
         self.try_promote(direction);
         self.try_promote(direction.reverse());
-        self.try_snoop(direction);
-        self.try_snoop(direction.reverse());
+        if self.arranged {
+            self.try_snoop(direction);
+            self.try_snoop(direction.reverse());
+        }
         if Direction::BOTH
             .iter()
             .all(|&d| self.flow.stream(d).is_finished())
@@ -83,7 +87,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if !sound || !self.is_acceptable(direction, seg) {
             return Verdict::Pass(PassReason::BypassService);
         }
-        self.keep_copy(direction, packet, seg);
+        if self.arranged {
+            self.keep_copy(direction, packet, seg);
+        }
         self.follow(direction, seg);
         let echo = direction.reverse();
         let una = self.flow.stream(echo).send.snd_una;
@@ -96,7 +102,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if feedback == Feedback::Spared {
             return Verdict::Absorb(AbsorbReason::Spared);
         }
-        if self.thins(direction, seg, una) {
+        if self.arranged && self.thins(direction, seg, una) {
             return Verdict::Absorb(AbsorbReason::Thinned);
         }
         let seq = self.seq_of_pure_ack(direction, seg);
@@ -144,7 +150,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         };
         let una = self.flow.stream(echo).send.snd_una;
         let feedback = if acceptable {
-            if !active {
+            if self.arranged {
                 self.keep_copy(direction, packet, seg);
             }
             self.follow(direction, seg);
@@ -171,7 +177,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         {
             verdict = Verdict::Forward;
         }
-        self.note_ack_went(direction, verdict);
+        if self.arranged {
+            self.note_ack_went(direction, verdict);
+        }
         self.settle(direction, seg, feedback, verdict);
         verdict
     }
@@ -424,7 +432,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         if feedback == Feedback::Spared {
             return Verdict::Absorb(AbsorbReason::Spared);
         }
-        if self.thins(direction, seg, una) {
+        if self.arranged && self.thins(direction, seg, una) {
             return Verdict::Absorb(AbsorbReason::Thinned);
         }
         let was_active = self.flow.stream(echo).is_active();

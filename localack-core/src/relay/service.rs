@@ -25,6 +25,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         for direction in Direction::BOTH {
             match self.flow.stream(direction).service() {
+                Service::Bypass if self.flow.stream(direction).is_bypassed() => {}
                 Service::Bypass => self.demote(direction, DemoteCause::Request),
                 Service::Snoop => self.try_snoop(direction),
                 Service::LocalAck => self.try_promote(direction),

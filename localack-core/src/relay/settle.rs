@@ -57,8 +57,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             self.send_relay(direction, &[]);
         }
         self.pump(echo);
-        self.tend(echo);
-        self.tend(direction);
+        if self.arranged {
+            self.tend(echo);
+            self.tend(direction);
+        }
         if !goes_on {
             self.offer_more(echo);
         }

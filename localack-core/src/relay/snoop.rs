@@ -138,6 +138,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Copies the data of a valid segment that goes by, before its numbers are followed.
+    #[inline(never)]
     pub(super) fn keep_copy(&mut self, direction: Direction, packet: &[u8], seg: &Segment) {
         let stream = self.flow.stream(direction);
         let (start, end) = (seg.seq, seg.seq.advance(seg.payload_len));
@@ -234,6 +235,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Takes in what a receiver says of the copies; `None` if they are none of its concern.
+    #[inline(never)]
     pub(super) fn hear_of_copies(&mut self, echo: Direction, seg: &Segment) -> Option<News> {
         let stream = self.flow.stream(echo);
         if !stream.snoops() || !stream.chain.has_quota() || seg.ack.before(stream.send.snd_una) {
@@ -249,6 +251,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// Draws the conclusions from it; `None` if its sender should hear all of it.
+    #[inline(never)]
     pub(super) fn answer_from_copies(
         &mut self,
         echo: Direction,

@@ -173,7 +173,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 continue;
             }
             if !self.flow.stream(direction).is_active() {
-                self.tend(direction);
+                let stream = self.flow.stream(direction);
+                // What was held back is let go even where nothing more is.
+                if self.arranged || stream.holds_back() {
+                    self.tend(direction);
+                }
                 continue;
             }
             self.walk_on(direction);
@@ -235,7 +239,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && (self.has(FlowFlags::RESET_DUE)
                 || Direction::BOTH.iter().any(|&d| {
                     let stream = self.flow.stream(d);
-                    let runs = stream.is_active() || stream.snoops();
+                    let runs = stream.is_active() || (self.arranged && stream.snoops());
                     runs && (stream.flags.any(DEBTS) || self.has_to_send(d))
                 }))
     }

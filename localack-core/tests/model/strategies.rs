@@ -72,6 +72,7 @@ fn event() -> impl Strategy<Value = Operation> {
         3 => (port(), 100..400_u16, 0..3000_u16)
             .prop_map(|(from, mtu, skip)| Operation::TooBig { from, mtu, skip }),
         4 => (port(), any::<bool>()).prop_map(|(from, serve)| Operation::Serve(from, serve)),
+        8 => (port(), 0..12_u8).prop_map(|(from, number)| Operation::Arrange(from, number)),
         3 => (port(), 0..5_u8).prop_map(|(from, number)| Operation::Control(from, number)),
         2 => (1..5000_u16).prop_map(Operation::ClockBack),
         2 => any::<bool>().prop_map(Operation::ClockStill),

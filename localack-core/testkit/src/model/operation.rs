@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use localack_core::{Controller, Custody, FlowConfig, Port, Provision, Service};
+use localack_core::{
+    Controller, Custody, FlowConfig, Port, Provision, Service, Shaping, ShapingId,
+};
 
 /// One stretch of network: from a host to the engine, or from the engine to a host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -149,6 +151,8 @@ pub enum Operation {
     },
     /// Another service is asked for.
     Serve(Port, bool),
+    /// Another service and other shaping are asked for: see [`arrangement`].
+    Arrange(Port, u8),
     /// Another controller takes over: see [`controller`].
     Control(Port, u8),
     /// All flows are handed back.
@@ -168,6 +172,31 @@ pub enum Operation {
     Forget,
     /// Another engine takes its memory over.
     Succeed,
+}
+
+/// The services and shapings by number.
+#[must_use]
+pub(super) const fn arrangement(number: u8) -> (Service, ShapingId) {
+    let service = match number % 3 {
+        1 => Service::Snoop,
+        2 => Service::LocalAck,
+        _ => Service::Bypass,
+    };
+    let shaping = match ShapingId::new(number / 3 % 4) {
+        Some(shaping) => shaping,
+        None => ShapingId::NONE,
+    };
+    (service, shaping)
+}
+
+/// What the numbers of shapings mean.
+pub(super) fn shapings() -> impl Iterator<Item = (ShapingId, Shaping)> {
+    let limited = Shaping::NONE.with_rate_limit(50_000);
+    let thinned = Shaping::NONE.with_ack_interval(Duration::from_millis(20));
+    let both = limited.with_ack_interval(Duration::from_millis(20));
+    (1..)
+        .filter_map(ShapingId::new)
+        .zip([limited, thinned, both])
 }
 
 /// The controllers by number.

@@ -16,7 +16,7 @@ use localack_core::{
 use super::account::Ledger;
 use super::crowd::Crowd;
 use super::host::Host;
-use super::operation::{Hop, Setup};
+use super::operation::{Hop, Setup, shapings};
 use super::print::Script;
 use super::summary::Summary;
 use crate::laws::{Modes, Witness};
@@ -142,6 +142,16 @@ pub(super) fn config() -> Config {
     config
 }
 
+/// An engine that knows what the numbers of shapings mean.
+fn begin<'e>(storage: Storage<'e>, setup: &Setup) -> Engine<'e, FlowConfig> {
+    let policy = setup.policy();
+    let mut engine = Engine::new(storage, config(), policy).expect("settings are valid");
+    for (id, shaping) in shapings() {
+        engine.set_shaping(id, &shaping, Instant::ZERO);
+    }
+    engine
+}
+
 impl<'e> World<'e> {
     /// A world in which nothing has happened yet.
     pub(super) fn new(setup: &Setup, mut storages: Vec<Storage<'e>>, script: Script) -> Self {
@@ -149,7 +159,7 @@ impl<'e> World<'e> {
         Self {
             script,
             setup: *setup,
-            engine: Engine::new(storage, config(), setup.policy()).expect("settings are valid"),
+            engine: begin(storage, &setup),
             spare: storages,
             tape: Tape::default(),
             witness: Witness::new(),

@@ -1,10 +1,10 @@
 //! Operations, done.
 
-use localack_core::{Direction, DirectionMode, Engine, Port, Service};
+use localack_core::{Direction, DirectionMode, Engine, Port, Service, Shaping, ShapingId};
 
-use super::{Checked, Claim, EPOCH_MS, Parcel, World, config, index};
+use super::{Checked, Claim, EPOCH_MS, Parcel, World, begin, config, index};
 use crate::model::host::{Refusal, State};
-use crate::model::operation::{Hop, Operation, controller};
+use crate::model::operation::{Hop, Operation, arrangement, controller, shapings};
 use crate::packet::{Flags, Layout, Packet, packet_too_big};
 
 /// Segments that one write may send at once.
@@ -117,6 +117,7 @@ impl World<'_> {
             }
             Operation::TooBig { from, mtu, skip } => return self.too_big(from, mtu, skip.into()),
             Operation::Serve(from, serve) => return self.serves(from, serve),
+            Operation::Arrange(from, number) => return self.arranges(from, number),
             Operation::Control(from, number) => return self.controls(from, number),
             Operation::Drain => {
                 self.script.action(self.at_ms(), "drain");
@@ -353,13 +354,33 @@ impl World<'_> {
         } else {
             Service::Bypass
         };
-        let verb = if serve { "promote" } else { "demote" };
         let way = if from == Port::Inner { "" } else { " R->S" };
-        self.script.action(self.at_ms(), &format!("{verb}{way}"));
+        self.script
+            .action(self.at_ms(), &format!("{}{way}", verb(service)));
         let direction = Direction::arriving_on(from);
         let now = self.instant();
         self.engine
             .set_service(flow, direction, service, now)
+            .map_err(|_| "a flow that was listed a moment ago is unknown".to_owned())?;
+        self.poll()
+    }
+
+    /// Another arrangement of services, at any moment, changes nothing that the hosts can see but time.
+    fn arranges(&mut self, from: Port, number: u8) -> Checked {
+        let Some(flow) = self.info().map(|flow| flow.id) else {
+            return Ok(());
+        };
+        let (service, shaping) = arrangement(number);
+        self.served_later |= service != Service::Bypass || shaping != ShapingId::NONE;
+        let way = if from == Port::Inner { "" } else { " R->S" };
+        self.script
+            .action(self.at_ms(), &format!("{}{way}", verb(service)));
+        self.script
+            .action(self.at_ms(), &format!("shape{way} {}", shape(shaping)));
+        let direction = Direction::arriving_on(from);
+        let now = self.instant();
+        self.engine
+            .arrange(flow, direction, service, shaping, now)
             .map_err(|_| "a flow that was listed a moment ago is unknown".to_owned())?;
         self.poll()
     }
@@ -439,7 +460,7 @@ impl World<'_> {
         };
         self.note("the engine loses its state");
         self.summary.octets_lost = 0;
-        self.engine = Engine::new(storage, config(), self.setup.policy()).expect("as before");
+        self.engine = begin(storage, &self.setup);
         (self.flow, self.forgot) = (None, true);
         self.crowd.is_forgotten();
         Ok(())
@@ -471,6 +492,24 @@ impl World<'_> {
         }
         self.poll()
     }
+}
+
+/// How a script asks for a service.
+const fn verb(service: Service) -> &'static str {
+    match service {
+        Service::LocalAck => "promote",
+        Service::Snoop => "snoop",
+        _ => "demote",
+    }
+}
+
+/// How a script says what a shaping means.
+fn shape(id: ShapingId) -> String {
+    let meaning = shapings()
+        .find(|(known, _)| *known == id)
+        .map_or(Shaping::NONE, |(_, shaping)| shaping);
+    let (rate, interval) = (meaning.rate_limit, meaning.ack_interval.as_millis());
+    format!("rate={rate},ack={interval}")
 }
 
 /// Turns ECT into CE (RFC 3168 section 5).

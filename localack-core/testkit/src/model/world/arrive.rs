@@ -1,7 +1,8 @@
 //! Packets that arrive at the engine, and what leaves it.
 
 use localack_core::{
-    Controller, Direction, DirectionMode, FlowInfo, FlowState, Port, SeqNum, Service, Verdict,
+    Controller, Direction, DirectionMode, FlowInfo, FlowState, Port, SeqNum, Service, ShapingId,
+    Verdict,
 };
 
 use super::{Checked, Claim, Made, Parcel, World, index, passage};
@@ -95,7 +96,7 @@ impl World<'_> {
     fn receives_from(&self, port: Port) -> i64 {
         let ledger = &self.ledgers[index(port)];
         match self.modes().by_source[index(port)] {
-            None | Some(DirectionMode::Bypass) => ledger.acked,
+            None | Some(DirectionMode::Bypass | DirectionMode::Snoop) => ledger.acked,
             Some(_) => ledger.told,
         }
     }
@@ -144,7 +145,10 @@ impl World<'_> {
         let pending = before.is_some_and(|flow| {
             let of = Direction::BOTH.map(|direction| *flow.direction(direction));
             of.iter().any(|of| match of.service {
-                Service::LocalAck => of.mode == DirectionMode::Bypass,
+                Service::LocalAck => {
+                    matches!(of.mode, DirectionMode::Bypass | DirectionMode::Snoop)
+                }
+                Service::Snoop => of.mode != DirectionMode::Snoop,
                 _ => matches!(
                     of.mode,
                     DirectionMode::LocalAck | DirectionMode::StoreAndForward
@@ -305,6 +309,10 @@ impl World<'_> {
         let back = Direction::arriving_on(port.other());
         let mode = |direction| flow.direction(direction).mode;
         if mode(back) != DirectionMode::Bypass || mode(back.reverse()) != DirectionMode::LocalAck {
+            return Ok(());
+        }
+        if flow.direction(back.reverse()).shaping != ShapingId::NONE {
+            // It may be one of those that wait for the next (RFC 3449).
             return Ok(());
         }
         let own = &self.ledgers[index(port)];

@@ -1,6 +1,6 @@
 //! What a stranger sends who guesses (RFC 5961).
 
-use localack_core::Port;
+use localack_core::{DirectionMode, Port};
 
 use super::{Checked, Claim, Parcel, World, index};
 use crate::model::host::State;
@@ -50,8 +50,9 @@ impl World<'_> {
                     return Ok(());
                 }
                 let served = self.modes().by_source[index(from)];
-                let watched =
-                    served.is_none_or(|mode| mode == localack_core::DirectionMode::Bypass);
+                let watched = served.is_none_or(|mode| {
+                    matches!(mode, DirectionMode::Bypass | DirectionMode::Snoop)
+                });
                 // Close to the right number it may be meant (rule H8.4).
                 self.doomed |= watched && !far_seq;
             }
