@@ -441,8 +441,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let (_, field, ack) = self.ack_fields(direction);
             let scale = self.flow.host(echo.source().other()).scale();
             let edge = ack.advance(scale.octets(field));
-            let recv = &mut self.flow.stream_mut(echo).recv;
-            recv.edge = recv.edge.latest(edge);
+            self.note_doled(echo, edge);
         }
     }
 
