@@ -4,6 +4,7 @@
 pub mod figures;
 pub mod goodput;
 pub mod load;
+pub mod services;
 
 /// The README of the workspace, whose example must compile and hold. It is tested here because this
 /// package is never published and may look outside its folder.

@@ -20,8 +20,9 @@ pub struct Shaping {
     /// and otherwise it offers the sender its receiver's window little by little.
     pub rate_limit: u32,
     /// Acknowledgements without data that bring nothing but a higher number follow each other no faster
-    /// than this, at least four in each window of data however (RFC 3449 section 5.2.1); zero lets all of
-    /// them pass. At most 500 ms, in steps of 10 µs.
+    /// than this, at least four in each window of data that is on its way behind the engine however (RFC 3449
+    /// section 5.2.1); of all that was sent it passes half as late. Zero lets all of them pass. At most
+    /// 500 ms, in steps of 10 µs.
     pub ack_interval: Duration,
     /// Largest segment, in octets of payload, that a SYN of this direction may announce; zero leaves it
     /// alone. A SYN without the option is left alone, too.

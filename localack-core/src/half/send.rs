@@ -14,6 +14,9 @@ use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
 use crate::seq::{SeqNum, SeqRange, WindowScale};
 use crate::time::{Instant, Moment, Stamp};
 
+/// Round trips that are no longer than this beyond the shortest, in microseconds, are no sign of a queue.
+const LEAST_QUEUE_US: u32 = 20_000;
+
 /// What the timer of a direction means when it expires. Zeroed memory means the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TimerKind {
@@ -576,6 +579,13 @@ impl SendHalf {
         self.timer = Stamp::NEVER;
         self.pace_due = Stamp::NEVER;
         self.reset_backoff();
+    }
+
+    /// Whether a queue stands on the path: round trips are twice the shortest, and 20 ms longer at least.
+    pub(crate) fn sees_queue(&self) -> bool {
+        let least = self.min_rtt.us().unwrap_or(0);
+        self.srtt_us()
+            .is_some_and(|us| us.saturating_sub(least) > least.max(LEAST_QUEUE_US))
     }
 
     /// The window is what its hosts have in flight: they answer for it.

@@ -2,7 +2,9 @@
 //! what the next one says too need not take its room.
 //!
 //! What a sender needs to see passes at once: duplicates, SACK blocks, marks of congestion, windows that it
-//! waits for, the end of what is on its way, and four acknowledgements for each window at least.
+//! waits for, and four acknowledgements for each window that is on its way behind the engine at least. Beside
+//! the receiver hardly anything ever is, and every acknowledgement may be the last one: it passes as soon as
+//! no other has followed for half of the interval.
 
 use core::time::Duration;
 
@@ -50,19 +52,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let shrinks = send.wnd_edge.before(recv.edge);
         let is_short = recv.edge.octets_past(recv.seq_max) < two_segments;
         let held = send.octets_held_back().saturating_add(acked);
-        let window = recv.seq_max.octets_past(seg.ack).saturating_add(held);
-        let is_enough = held.saturating_mul(PER_WINDOW) >= window;
+        let ahead = recv.seq_max.octets_past(seg.ack);
+        let window = ahead.saturating_add(held);
+        let is_enough = ahead > held && held.saturating_mul(PER_WINDOW) >= window;
         let Some(since) = send.held_back_since(now) else {
             return false;
         };
-        let due = since.after(interval);
-        if !is_plain || is_last || shrinks || is_short || is_enough || due <= now {
+        let mut due = since.after(interval);
+        if !is_plain || shrinks || is_short || is_enough || due <= now {
             return false;
         }
-        send.hold_back(acked);
-        if !stream.recv.ack_due.is_set() {
-            stream.recv.ack_due = Stamp::at(due);
+        if is_last {
+            due = due.min(now.after(interval / 2));
         }
+        send.hold_back(acked);
+        stream.recv.ack_due = Stamp::at(due);
         true
     }
 

@@ -437,8 +437,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     fn note_ack_fields(&mut self, direction: Direction, offer: Option<Offer>) {
+        let echo = direction.reverse();
         if let Some(offer) = offer {
-            self.note_offered(direction.reverse(), offer);
+            self.note_offered(echo, offer);
+        } else if self.doles_out(echo) {
+            // The field is rounded up, and what it says is offered.
+            let (_, field, ack) = self.ack_fields(direction);
+            let scale = self.flow.host(echo.source().other()).scale();
+            let edge = ack.advance(scale.octets(field));
+            self.note_doled(echo, edge);
         }
     }
 

@@ -75,8 +75,11 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             let pacer = &self.flow.stream(direction).send.pacer;
             pacer.wake_at(self.now, packets, self.pace(direction))
         });
-        let send = &mut self.flow.stream_mut(direction).send;
-        send.pace_due = due.map_or(Stamp::NEVER, Stamp::at);
+        let stream = self.flow.stream_mut(direction);
+        if stream.is_active() {
+            // Copies wait for no pace; the time may be that of a larger window (`tend_window`).
+            stream.send.pace_due = due.map_or(Stamp::NEVER, Stamp::at);
+        }
         self.watch_closed_window(direction);
     }
 
@@ -313,7 +316,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return None;
         }
         let room = send.congestion.cwnd().saturating_sub(self.pipe(direction));
-        if room < u32::from(send.mss()) && !stream.flags.has(StreamFlags::FIRST_REPAIR) {
+        // A repair from a copy takes the place of what was lost, which its sender has answered for.
+        let replaces = stream.snoops() && !send.flags.has(SendFlags::TIMED_OUT);
+        let is_first = stream.flags.has(StreamFlags::FIRST_REPAIR);
+        if room < u32::from(send.mss()) && !is_first && !replaces {
             return None;
         }
         let [again, first] = send.lost.waiting();

@@ -53,8 +53,20 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         rewrite.set_window(field);
         let scale = self.flow.host(echo.source().other()).scale();
         let edge = seg.ack.advance(scale.octets(field));
-        let recv = &mut self.flow.stream_mut(echo).recv;
-        recv.edge = recv.edge.latest(edge);
+        self.note_doled(echo, edge);
+    }
+
+    /// A field is rounded up: what it says beyond what was due is offered, too, and taken of the rate.
+    pub(super) fn note_doled(&mut self, echo: Direction, edge: SeqNum) {
+        let extra = edge.octets_past(self.flow.stream(echo).recv.edge);
+        if extra == 0 {
+            return;
+        }
+        let packets = self.octets_of_packets(echo, extra);
+        let (now, pace) = (self.now, self.limit_pace(echo));
+        let stream = self.flow.stream_mut(echo);
+        stream.recv.edge = edge;
+        stream.send.pacer.on_sent(now, packets, pace);
     }
 
     /// Sees that a sender that is short of its window gets more of it in time.

@@ -262,6 +262,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.count_duplicate(echo, seg, same_window, &mut news);
         let tsecr = seg.options.timestamps.map(|timestamps| timestamps.ecr);
         self.learn(echo, &mut news, tsecr);
+        self.leave_to_sender(echo, &news);
         if !self.speaks_only_of_copies(echo, seg, &news) {
             return None;
         }
@@ -272,6 +273,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             Some(Feedback::Spared)
         } else {
             None
+        }
+    }
+
+    /// Losses while a queue stands before the last part of the path are taken for a full queue: they are their
+    /// sender's business, who must hear of them and slow down. Repairs would only make the queue fuller.
+    pub(super) fn leave_to_sender(&mut self, direction: Direction, news: &News) {
+        let stream = self.flow.stream(direction);
+        if stream.snoops() && news.lost > 0 && stream.send.sees_queue() {
+            self.forget_copies(direction, stream.rcv_nxt());
         }
     }
 

@@ -184,6 +184,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
                 let mut news = self.news(direction);
                 let wait_us = self.look_for_losses(direction, &mut news);
                 self.rearm(direction, false, wait_us);
+                self.leave_to_sender(direction, &news);
             }
             TimerKind::PathCheck if !self.is_path_dead(direction) => self.wait_on(direction),
             TimerKind::Timeout | TimerKind::TailProbe | TimerKind::PathCheck => {
