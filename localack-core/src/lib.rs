@@ -48,7 +48,7 @@
 //! - `timer`: what is due, and who waits for what else. `hash`: where a stranger's key belongs in a table.
 //! - [`Config`], [`Policy`], [`Sink`], [`Event`], [`Counters`], [`FlowInfo`]: the caller's side.
 //!
-//! [`services`] says which service is for which path, with measurements.
+//! [`which_service`] says which service is for which path, with measurements.
 //!
 //! # Features
 //! - `cubic`, on by default: [`Controller::Cubic`], which is then the default controller.
@@ -93,7 +93,7 @@ mod verdict;
 pub mod wire;
 
 #[doc = include_str!("../docs/services.md")]
-pub mod services {}
+pub mod which_service {}
 
 pub use config::{Config, ConfigError};
 pub use congestion::{Controller, Provision};
