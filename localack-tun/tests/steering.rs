@@ -241,7 +241,7 @@ fn a_crash_steals_no_packets_and_is_cleaned_up_after() {
 /// Ports of a connection that has no ends, at the client and at the server.
 const PORTS: [u16; 2] = [7001, 7002];
 
-/// Sends segments of that connection from the client, as fast as it can, until it is told to end.
+/// Sends segments of that connection from the client, some for each millisecond, until it is told to end.
 fn flood(gateway: &Gateway, server: &str, ended: &AtomicBool) {
     let server: IpAddr = server.parse().unwrap();
     let domain = Domain::for_address(SocketAddr::new(server, 0));
@@ -255,6 +255,7 @@ fn flood(gateway: &Gateway, server: &str, ended: &AtomicBool) {
     while !ended.load(Ordering::Relaxed) {
         // The queue may be full.
         let _ = socket.send_to(&segment, &SocketAddr::new(server, 0).into());
+        thread::sleep(Duration::from_micros(50));
     }
 }
 
@@ -290,7 +291,7 @@ fn what_is_held_back_never_passes_while_engines_come_and_go() {
         // Without any of it the flood does arrive.
         gateway.within(|| steer::cleanup(&state.0).unwrap());
         let sniffers = FAMILIES.map(|family| gateway.server_sees(family));
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(500));
         ended.store(true, Ordering::Relaxed);
         for sniffer in sniffers {
             assert_eq!(sniffer.stop(), [63]);

@@ -282,6 +282,7 @@ impl Gateway {
                 leads: leads.pop().flatten(),
                 routed: layer == Layer::Ip,
                 goes_on,
+                keeps: keep.is_some(),
             };
             let on_end = Arc::clone(&on_end);
             let journal = Arc::clone(&journal);
