@@ -1,5 +1,6 @@
 //! What an engine keeps besides its flows and blocks.
 
+use crate::flow::FlowSlot;
 use crate::flow::table::SlotList;
 use crate::pacing::Shares;
 use crate::path::PathHead;
@@ -31,6 +32,8 @@ pub struct EngineHead {
     /// Blocks held by directions that make no progress (rule H12.4).
     pub(crate) stalled_blocks: u32,
     pub(crate) counters: Counters,
+    /// The flow that is being worked on as it was before, if [`PoolHead`] says so.
+    pub(crate) before: FlowSlot,
 }
 
 impl EngineHead {
@@ -55,6 +58,7 @@ impl EngineHead {
         eviction: 0,
         stalled_blocks: 0,
         counters: Counters::ZERO,
+        before: FlowSlot::EMPTY,
     };
 }
 

@@ -252,7 +252,8 @@ impl Gateway {
         let wakers = Wakers::new(devices.len())?;
         let spread = Spread::new(queues, spread_key);
         let mut exchanges = Exchange::among(&wakers, spread).into_iter();
-        let config = engine_config(&settings.engine, engine_key, mtu);
+        let mut config = engine_config(&settings.engine, engine_key, mtu);
+        config.sink_waits = keep.is_some();
         let hello = Hello::new(&settings, keys, mtu);
         let flows = settings.engine.per_queue().flows;
         let leads = || (layer == Layer::Ethernet).then(|| Leads::new(flows));
