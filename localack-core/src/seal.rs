@@ -177,5 +177,5 @@ mod tests {
         assert_eq!(LAYOUT, known);
     }
 
-    const LAYOUT_OF_64_BITS: u32 = 1_865_183_816;
+    const LAYOUT_OF_64_BITS: u32 = 2_605_722_696;
 }
