@@ -58,17 +58,13 @@ pub(crate) const fn loss(event: &Event) -> Option<(FlowId, Direction, u32)> {
     }
 }
 
-/// A sink whose packets are outside as soon as it has them, or when the call is over.
+/// A sink whose packets are outside as soon as it has them, or when the call is over. What it is told to be lost is
+/// known at once.
 struct Outside<'t> {
     told: &'t Told,
     waits: bool,
-    waiting: Vec<Said>,
-}
-
-/// What an engine says: an acknowledgement, or that something is lost; and where that is kept in [`Told`].
-enum Said {
-    Acknowledged(usize, u32),
-    Lost(usize, u32),
+    /// Acknowledgements that wait, and whose they are.
+    waiting: Vec<(usize, u32)>,
 }
 
 impl Outside<'_> {
@@ -76,27 +72,16 @@ impl Outside<'_> {
         let packet = Packet::decode(octets).expect("a segment").packet;
         if let Some(ack) = told(port, &packet) {
             let place = 2 * connection_of(port, &packet) + index(port);
-            self.says(Said::Acknowledged(place, ack));
+            self.waiting.push((place, ack));
         }
-    }
-
-    fn says(&mut self, said: Said) {
-        self.waiting.push(said);
         if !self.waits {
             self.call_is_over();
         }
     }
 
     fn call_is_over(&mut self) {
-        for said in self.waiting.drain(..) {
-            match said {
-                Said::Acknowledged(place, ack) => {
-                    self.told[place].fetch_max(ack, Ordering::SeqCst);
-                }
-                Said::Lost(place, octets) => {
-                    self.told[place].fetch_add(octets, Ordering::SeqCst);
-                }
-            }
+        for (place, ack) in self.waiting.drain(..) {
+            self.told[place].fetch_max(ack, Ordering::SeqCst);
         }
     }
 }
@@ -112,7 +97,7 @@ impl Sink for Outside<'_> {
         if let Some((flow, direction, octets)) = loss(&event) {
             // Connections have come in the order of their slots.
             let place = 2 * (CONNECTIONS + flow.slot() as usize) + index(direction.source());
-            self.says(Said::Lost(place, octets));
+            self.told[place].fetch_add(octets, Ordering::SeqCst);
         }
     }
 }

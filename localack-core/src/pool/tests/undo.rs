@@ -7,7 +7,7 @@ use super::*;
 fn begun() -> (Memory, Chain) {
     let mut memory = Memory::new(16, 64);
     let mut chain = memory.chain(SeqNum::new(1000));
-    append(&mut memory.pool(), &mut chain, &octets(0..256));
+    let _ = append(&mut memory.pool(), &mut chain, &octets(0..256));
     memory.head.begin_undo();
     (memory, chain)
 }
@@ -39,7 +39,7 @@ fn put_back(mut memory: Memory, mut before: Chain) -> Option<Vec<u8>> {
 fn what_is_stored_meanwhile_was_never_there() {
     let (mut memory, before) = begun();
     let mut chain = before;
-    append(&mut memory.pool(), &mut chain, &octets(300..500));
+    let _ = append(&mut memory.pool(), &mut chain, &octets(300..500));
     assert_eq!(put_back(memory, before).unwrap(), octets(0..256));
 }
 
@@ -48,7 +48,7 @@ fn what_is_released_meanwhile_is_there_again() {
     for una in [1064, 1100, 1192, 1256] {
         let (mut memory, before) = begun();
         let mut chain = before;
-        append(&mut memory.pool(), &mut chain, &octets(300..310));
+        let _ = append(&mut memory.pool(), &mut chain, &octets(300..310));
         release(
             &mut memory.pool(),
             &mut chain,
@@ -71,7 +71,7 @@ fn what_was_freed_and_used_again_does_not_come_back() {
         NOWHERE,
         ALL,
     );
-    append(&mut memory.pool(), &mut chain, &octets(300..500));
+    let _ = append(&mut memory.pool(), &mut chain, &octets(300..500));
     assert_eq!(put_back(memory, before), None);
 }
 
@@ -81,7 +81,7 @@ fn what_was_freed_twice_does_not_come_back() {
     let mut chain = before;
     for una in [1070, 1130] {
         let una = SeqNum::new(una);
-        release(&mut memory.pool(), &mut chain, una, NOWHERE, ALL);
+        let _ = release(&mut memory.pool(), &mut chain, una, NOWHERE, ALL);
     }
     assert_eq!(put_back(memory, before), None);
 }
