@@ -1,8 +1,9 @@
 //! What can be told of a stream that stands still, at the moment when that is found out.
 
 use core::fmt::Write as _;
+use core::net::SocketAddr;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
