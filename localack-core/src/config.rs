@@ -46,6 +46,13 @@ pub struct Config {
     pub demotion_hold: Duration,
     /// Share of the flow slots that unfinished handshakes may hold, in percent (rule H7.8).
     pub handshake_share: u8,
+    /// Whether no packet that the sink is given leaves before the call is over that it is given in.
+    ///
+    /// Then a flow that was being worked on when its engine was stopped is mostly not lost:
+    /// [`Engine::attach`](crate::Engine::attach) puts it back to what it was, as if the packet in hand had
+    /// been lost on its way. It costs a copy of the flow's slot each time. If packets leave earlier than
+    /// this says, hosts may have been told what the engine does not know of any more.
+    pub sink_waits: bool,
 }
 
 impl Config {
@@ -71,6 +78,7 @@ impl Config {
             rto_max: Duration::from_secs(60),
             demotion_hold: Duration::from_secs(60),
             handshake_share: 50,
+            sink_waits: false,
         }
     }
 }

@@ -23,8 +23,8 @@
 //! a [`PathSlot`] of 96; there may be none of them.
 //!
 //! The memory may outlive its engine: one that was killed leaves it behind in a file mapping, say, and
-//! [`Engine::attach`] goes on with it. Only a flow that was being written to at that moment is lost, and its
-//! hosts are told.
+//! [`Engine::attach`] goes on with it. Only a flow that was being written to at that moment may be lost, and
+//! its hosts are told; hardly any where [`Config::sink_waits`].
 //!
 //! A block has one note of when its octets were sent and of what was delivered by then. Losses are
 //! inferred from these notes, and rates measured, so blocks of a segment or a little more serve best

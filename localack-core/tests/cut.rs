@@ -55,7 +55,14 @@ const BUDGET: Duration = Duration::from_secs(10);
 #[test]
 #[ignore = "the other test starts it"]
 fn the_engine_that_is_cut() {
-    life::live();
+    life::live(false);
+}
+
+/// The same, whose packets leave when a call is over.
+#[test]
+#[ignore = "the other test starts it"]
+fn the_engine_that_is_cut_before_it_speaks() {
+    life::live(true);
 }
 
 /// Which instructions are done before the next cut.
@@ -147,15 +154,14 @@ fn cut(tracee: &Tracee, before: &Before, name: &str, cuts: &mut Cuts, tally: &mu
     println!("{name}: {instructions} instructions");
 }
 
-/// Whatever is left is sound, or is reset and accounted for, alone.
-#[test]
-fn h13_1_an_engine_that_is_cut_anywhere_loses_nothing_in_silence() {
+/// Cuts an engine, which is the test of that name, in all that happens to it.
+fn cut_everywhere(engine: &str) -> (Tally, bool) {
     let mut cuts = Cuts::new();
     let mut tally = Tally::default();
     let story = story();
     let begins = story.iter().filter(|(name, _)| name.is_none()).count();
     let first = begins + cuts.first(story.len() - begins);
-    let tracee = Tracee::start("the_engine_that_is_cut");
+    let tracee = Tracee::start(engine);
     let mut truth = Truth::default();
     let mut now = life::BEGINNING;
     for (number, (name, act)) in story.into_iter().enumerate() {
@@ -185,6 +191,20 @@ fn h13_1_an_engine_that_is_cut_anywhere_loses_nothing_in_silence() {
     println!("{tally:?}");
     // Cuts that never hurt would prove nothing.
     assert!(tally.interrupted > 0, "{tally:?}");
+    (tally, cuts.exhaustive)
+}
+
+/// Whatever is left is sound, or is reset and accounted for, alone.
+#[test]
+fn h13_1_an_engine_that_is_cut_anywhere_loses_nothing_in_silence() {
+    let (tally, exhaustive) = cut_everywhere("the_engine_that_is_cut");
     let hurts = tally.interrupted > tally.judged / 4 && tally.with_loss > 0;
-    assert!(hurts || !cuts.exhaustive, "{tally:?}");
+    assert!(hurts || !exhaustive, "{tally:?}");
+}
+
+/// Where nobody has heard of what was being done, it is put back, and hardly a connection is lost.
+#[test]
+fn h13_1_an_engine_that_is_cut_before_it_speaks_puts_back_what_it_was_at() {
+    let (tally, _) = cut_everywhere("the_engine_that_is_cut_before_it_speaks");
+    assert!(tally.ruined < tally.interrupted.div_ceil(4), "{tally:?}");
 }

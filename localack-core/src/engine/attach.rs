@@ -3,8 +3,9 @@
 //!
 //! What the memory says is not believed but looked at. The flows and their streams are the truth, as
 //! far as they are sound; every list, count and index is made anew from them. A flow that was being
-//! written to when its engine stopped, and one that does not agree with itself, is reset at both ends,
-//! and what was lost with it is told. All else goes on where it was.
+//! written to when its engine stopped is put back to what it was before, where its engine's sink has let no packet
+//! leave meanwhile ([`Config::sink_waits`]); otherwise, or if it does not agree with itself, it is reset at both
+//! ends, and what was lost with it is told. All else goes on where it was.
 
 use super::connect::Quiet;
 use super::queues::is_held;
@@ -135,11 +136,15 @@ impl<'a, P: Policy> Engine<'a, P> {
     }
 
     fn take_over(&mut self) -> AttachReport {
-        let opened = self.storage.head.seal.opened();
+        let mut opened = self.storage.head.seal.opened();
+        let interrupted = opened.is_some();
+        if opened.is_some_and(|slot| self.put_back(slot)) {
+            opened = None;
+        }
         self.storage.head.clock.mend();
         let rates = self.forget_derived();
         let mut report = AttachReport {
-            interrupted: opened.is_some(),
+            interrupted,
             ..AttachReport::default()
         };
         let slots = self.slots_used();
@@ -153,6 +158,21 @@ impl<'a, P: Policy> Engine<'a, P> {
         self.storage.head.shares.restore_rates(rates);
         self.storage.head.seal.close();
         report
+    }
+
+    /// Puts the flow in a slot that was being worked on back to what it was before, if nobody has heard of
+    /// anything else and that is possible; whether it was.
+    fn put_back(&mut self, slot: u32) -> bool {
+        if !self.pool().undo() {
+            return false;
+        }
+        let before = self.storage.head.before;
+        let Some(flow) = self.slot_mut(slot) else {
+            return false;
+        };
+        *flow = before;
+        self.storage.head.seal.close();
+        true
     }
 
     /// Empties every list, count and index that is made anew. The rates of the shares, which no flow knows.

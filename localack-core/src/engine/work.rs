@@ -47,6 +47,7 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         let done = outcome.done;
         self.end_work(slot, wall, &outcome, sink);
         self.storage.head.seal.close();
+        self.storage.head.pool.end_undo();
         Some((answer, done))
     }
 
@@ -70,6 +71,10 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
         let key = flow.key.unpack()?;
         let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
+        if self.config.sink_waits {
+            head.before = *flow;
+            head.pool.begin_undo();
+        }
         head.seal.open(slot);
         Some(Work {
             id,

@@ -32,6 +32,7 @@ mod sent;
 mod store;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod walk;
 
 use core::fmt;
@@ -49,6 +50,7 @@ pub(crate) use sent::{Expiry, Newest};
 
 use block::Link;
 use marks::Marks;
+use undo::Undo;
 
 /// Most octets a chain may hold, so that windows stay below 2^30 (rule H9.9).
 const MAX_CHAIN: u32 = 1 << 29;
@@ -66,6 +68,8 @@ pub(crate) struct PoolHead {
     used: u32,
     /// Blocks reserved for chains that do not hold them yet.
     promised: u32,
+    /// How what is being done can be put back.
+    undo: Undo,
 }
 
 impl PoolHead {
@@ -75,11 +79,22 @@ impl PoolHead {
         fresh: 0,
         used: 0,
         promised: 0,
+        undo: Undo::NONE,
     };
 
     /// Blocks that belong to chains.
     pub(crate) const fn used(&self) -> u32 {
         self.used
+    }
+
+    /// From here on what is done to one flow's chains can be put back with their slot, as long as it can.
+    pub(crate) fn begin_undo(&mut self) {
+        self.undo.begin();
+    }
+
+    /// All is done: nothing is put back any more.
+    pub(crate) fn end_undo(&mut self) {
+        self.undo.end();
     }
 }
 
@@ -233,6 +248,7 @@ impl<'p> Pool<'p> {
     }
 
     fn pop_free(&mut self) -> Option<Link> {
+        self.head.undo.before_use();
         let link = self.head.free;
         self.head.free = self.slot(link)?.next;
         Some(link)
@@ -250,6 +266,8 @@ impl<'p> Pool<'p> {
     /// Frees the `count` linked blocks `first ..= last`.
     fn free(&mut self, first: Link, last: Link, count: u32) {
         let rest = self.head.free;
+        let followed = self.slot(last).map_or(Link::NONE, |slot| slot.next);
+        self.head.undo.before_free(last, followed);
         if let Some(slot) = self.slot_mut(last) {
             slot.next = rest;
             self.head.free = first;

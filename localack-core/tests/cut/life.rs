@@ -58,15 +58,30 @@ pub(crate) const fn loss(event: &Event) -> Option<(FlowId, Direction, u32)> {
     }
 }
 
-/// A sink whose packets are outside as soon as it has them.
-struct Outside<'t>(&'t Told);
+/// A sink whose packets are outside as soon as it has them, or when the call is over. What it is told to be lost is
+/// known at once.
+struct Outside<'t> {
+    told: &'t Told,
+    waits: bool,
+    /// Acknowledgements that wait, and whose they are.
+    waiting: Vec<(usize, u32)>,
+}
 
 impl Outside<'_> {
-    fn leaves(&self, port: Port, octets: &[u8]) {
+    fn leaves(&mut self, port: Port, octets: &[u8]) {
         let packet = Packet::decode(octets).expect("a segment").packet;
         if let Some(ack) = told(port, &packet) {
             let place = 2 * connection_of(port, &packet) + index(port);
-            self.0[place].fetch_max(ack, Ordering::SeqCst);
+            self.waiting.push((place, ack));
+        }
+        if !self.waits {
+            self.call_is_over();
+        }
+    }
+
+    fn call_is_over(&mut self) {
+        for (place, ack) in self.waiting.drain(..) {
+            self.told[place].fetch_max(ack, Ordering::SeqCst);
         }
     }
 }
@@ -82,13 +97,13 @@ impl Sink for Outside<'_> {
         if let Some((flow, direction, octets)) = loss(&event) {
             // Connections have come in the order of their slots.
             let place = 2 * (CONNECTIONS + flow.slot() as usize) + index(direction.source());
-            self.0[place].fetch_add(octets, Ordering::SeqCst);
+            self.told[place].fetch_add(octets, Ordering::SeqCst);
         }
     }
 }
 
-/// Lives through the story, and lets the parent stop it.
-pub(crate) fn live() {
+/// Lives through the story, and lets the parent stop it. The sink may wait with its packets for the end of a call.
+pub(crate) fn live(waits: bool) {
     let octets = GEOMETRY.octets().expect("a small engine");
     let mut memory = vec![0_u64; octets / 8];
     let told: Box<Told> = Box::default();
@@ -104,8 +119,14 @@ pub(crate) fn live() {
     raise(Signal::SIGSTOP).expect("a signal");
     let storage =
         Storage::cut(bytemuck::cast_slice_mut(&mut memory), &GEOMETRY).expect("memory that fits");
-    let mut engine = Engine::new(storage, config(), policy()).expect("memory that fits");
-    let mut outside = Outside(&told);
+    let mut config = config();
+    config.sink_waits = waits;
+    let mut engine = Engine::new(storage, config, policy()).expect("memory that fits");
+    let mut outside = Outside {
+        told: &told,
+        waits,
+        waiting: Vec::new(),
+    };
     let mut now_us = BEGINNING;
     for (name, act) in story() {
         let segment = match act {
@@ -123,13 +144,18 @@ pub(crate) fn live() {
         if let Some((port, mut packet)) = segment {
             let meta = PacketMeta::default();
             let verdict = engine.ingest(port, now, &mut packet, meta, &mut outside);
+            outside.call_is_over();
             if let Verdict::Pass(_) | Verdict::Forward = verdict {
                 outside.leaves(port.other(), &packet);
+                outside.call_is_over();
             }
         } else if matches!(act, Act::Drain) {
             engine.drain(now);
         }
-        while let Poll::More = engine.poll(now, 8, &mut outside) {}
+        while let Poll::More = engine.poll(now, 8, &mut outside) {
+            outside.call_is_over();
+        }
+        outside.call_is_over();
         if name.is_some() {
             raise(Signal::SIGSTOP).expect("a signal");
         }

@@ -30,6 +30,8 @@ const TITLE: u64 = 4096;
 const GRAIN: u64 = 2 << 20;
 /// How long a lock is waited for: somebody may just be looking whether there is an owner.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The same for whoever is to be the next owner: a watchdog may be holding a million connections back.
+const PATIENCE_OF_OWNER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Why a state file cannot be used.
@@ -201,7 +203,7 @@ impl Keep {
         if about.uid() != nix::unistd::geteuid().as_raw() || about.mode() & 0o077 != 0 {
             return Err(KeepError::Exposed(path.to_owned()));
         }
-        lock(&file, path, File::try_lock)?;
+        lock(&file, path, PATIENCE_OF_OWNER, File::try_lock)?;
         let title = read_title(&file, path)?;
         let Some(mut title) = title else {
             return Self::begin(path, file, settings, keys);
@@ -358,13 +360,28 @@ pub fn orphaned_by(path: &Path) -> Option<u32> {
     Some(title.pid)
 }
 
+/// Connections that no gateway looks after, and none begins to as long as this lives.
+#[derive(Debug)]
+pub struct Orphans {
+    served: Vec<FlowKey>,
+    _lock: File,
+}
+
+impl Orphans {
+    /// Those that are served, or reset: nobody but an engine is to hear of them.
+    #[must_use]
+    pub fn served(&self) -> &[FlowKey] {
+        &self.served
+    }
+}
+
 /// The connections in a state file that are served, as long as no gateway looks after it. The file stays as it
 /// is.
 ///
 /// # Errors
 ///
 /// [`KeepError`] if there are none that this build knows.
-pub fn served_in(path: &Path) -> Result<Vec<FlowKey>, KeepError> {
+pub fn served_in(path: &Path) -> Result<Orphans, KeepError> {
     let failed = |error| KeepError::System {
         path: path.to_owned(),
         error,
@@ -372,7 +389,7 @@ pub fn served_in(path: &Path) -> Result<Vec<FlowKey>, KeepError> {
     let file = File::open(path).map_err(failed)?;
     let title = read_title(&file, path)?.ok_or_else(|| KeepError::Foreign(path.to_owned()))?;
     // A process that dies lets go of one file after the other.
-    lock(&file, path, File::try_lock_shared)?;
+    lock(&file, path, PATIENCE, File::try_lock)?;
     let mut served = Vec::new();
     let memories = title.memories(&file, false, Sharing::Private);
     for mut memory in memories.map_err(failed)? {
@@ -400,16 +417,20 @@ pub fn served_in(path: &Path) -> Result<Vec<FlowKey>, KeepError> {
         };
         served.extend(engine.flows().filter(is_served).map(|flow| flow.key));
     }
-    Ok(served)
+    Ok(Orphans {
+        served,
+        _lock: file,
+    })
 }
 
 /// Takes a lock, with some patience.
 fn lock(
     file: &File,
     path: &Path,
+    patience: Duration,
     try_to: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<(), KeepError> {
-    let mut left = PATIENCE;
+    let mut left = patience;
     loop {
         match try_to(file) {
             Ok(()) => return Ok(()),

@@ -64,7 +64,7 @@ use worker::{Parts, Worker};
 pub use command::{Abandoned, Counts, Switched};
 pub use handle::{Applied, Handle, HandleError, State};
 pub use journal::Refused;
-pub use keep::{KeepError, orphaned_by, served_in};
+pub use keep::{KeepError, Orphans, orphaned_by, served_in};
 pub use memory::MemoryError;
 pub use outlet::DeviceCounters;
 pub use source::{Source, SourceError};
@@ -252,7 +252,8 @@ impl Gateway {
         let wakers = Wakers::new(devices.len())?;
         let spread = Spread::new(queues, spread_key);
         let mut exchanges = Exchange::among(&wakers, spread).into_iter();
-        let config = engine_config(&settings.engine, engine_key, mtu);
+        let mut config = engine_config(&settings.engine, engine_key, mtu);
+        config.sink_waits = keep.is_some();
         let hello = Hello::new(&settings, keys, mtu);
         let flows = settings.engine.per_queue().flows;
         let leads = || (layer == Layer::Ethernet).then(|| Leads::new(flows));
@@ -282,6 +283,7 @@ impl Gateway {
                 leads: leads.pop().flatten(),
                 routed: layer == Layer::Ip,
                 goes_on,
+                keeps: keep.is_some(),
             };
             let on_end = Arc::clone(&on_end);
             let journal = Arc::clone(&journal);

@@ -58,7 +58,7 @@ pub(super) struct Outlet {
     gather: Vec<u8>,
     /// What becomes of the engine's packets, where a standby is told.
     pub(super) outcome: Option<Outcome>,
-    /// What waits for a standby's word, where that is waited for.
+    /// What waits for a standby's word, where that is waited for, or for the end of the engine's work.
     pub(super) held_back: Option<HeldBack>,
 }
 
@@ -110,15 +110,15 @@ impl Outlet {
     pub(super) fn pass(&mut self, port: Port, header: &[u8; FRAME_HEADER], packet: &[u8]) -> Sent {
         let pieces = [IoSlice::new(header), IoSlice::new(packet)];
         let sent = match &mut self.held_back {
-            Some(held_back) => taken(held_back.take(port, &pieces)),
-            None => judge(writev(self.fd(port), &pieces)),
+            Some(held_back) if !held_back.lets_pass() => taken(held_back.take(port, &pieces)),
+            _ => judge(writev(self.fd(port), &pieces)),
         };
         self.count(sent);
         sent
     }
 
-    /// Sends what has waited for a standby that has `confirmed` records now. Whether the kernel had no room
-    /// for something.
+    /// Sends what has waited for no standby, or for one that has `confirmed` records now. Whether the kernel had
+    /// no room for something.
     pub(super) fn release(&mut self, confirmed: u64) -> bool {
         let Some(mut held_back) = self.held_back.take() else {
             return false;

@@ -67,6 +67,8 @@ pub(super) struct Parts {
     pub(super) leads: Option<Leads>,
     /// Whether there may be connections in the memory to go on with.
     pub(super) goes_on: bool,
+    /// Whether the memory may outlive this process.
+    pub(super) keeps: bool,
     /// Whether the kernel has taken a hop from each packet, and takes another.
     pub(super) routed: bool,
 }
@@ -92,8 +94,11 @@ pub(super) struct Worker<'m> {
     feed: Option<Box<Feed>>,
     /// The packet in hand as it came in, where a standby is told of it.
     as_it_came: Vec<u8>,
-    /// The kernel had no room for a packet that has the standby's word.
+    /// The kernel had no room for a packet that may leave.
     cannot_release: bool,
+    /// The engine's packets leave when it is done, so that it is not in the middle of something if this
+    /// process is killed while they do.
+    keeps: bool,
 }
 
 impl<'m> Worker<'m> {
@@ -115,7 +120,7 @@ impl<'m> Worker<'m> {
                 AttachReport::default(),
             )
         };
-        let worker = Self {
+        let mut worker = Self {
             queue,
             engine,
             outlet: Outlet::new(parts.devices, parts.reporter, parts.leads, parts.routed),
@@ -131,7 +136,9 @@ impl<'m> Worker<'m> {
             feed: None,
             as_it_came: Vec::new(),
             cannot_release: false,
+            keeps: parts.keeps,
         };
+        worker.outlet.held_back = parts.keeps.then(HeldBack::default);
         Ok((worker, report))
     }
 
@@ -205,17 +212,25 @@ impl<'m> Worker<'m> {
                 feed.copy(&self.engine);
             }
         }
-        // What has waited for the word of a standby that is gone need not wait any longer.
-        let confirmed = self.feed.as_ref().map_or(u64::MAX, |feed| feed.confirmed());
-        self.cannot_release = self.outlet.release(confirmed);
+        self.release();
         let has_left = self
             .outlet
             .held_back
             .as_ref()
             .is_none_or(HeldBack::is_empty);
         if has_left && self.feed.as_ref().is_none_or(|feed| !feed.confirms()) {
-            self.outlet.held_back = None;
+            match &mut self.outlet.held_back {
+                Some(held_back) if self.keeps => held_back.needs = 0,
+                held_back => *held_back = None,
+            }
         }
+    }
+
+    /// Sends what waits for nothing any more.
+    fn release(&mut self) {
+        // What has waited for the word of a standby that is gone need not wait any longer.
+        let confirmed = self.feed.as_ref().map_or(u64::MAX, |feed| feed.confirmed());
+        self.cannot_release = self.outlet.release(confirmed);
     }
 
     /// Whether a standby is told of what comes now. Packets that it makes wait for the standby's word.
@@ -238,6 +253,9 @@ impl<'m> Worker<'m> {
         if let (Some(feed), Some(outcome)) = (&mut self.feed, self.outlet.outcome.take()) {
             feed.poll(now, outcome);
         }
+        if self.keeps {
+            self.release();
+        }
         polled
     }
 
@@ -255,6 +273,9 @@ impl<'m> Worker<'m> {
             .ingest(port, now, packet, meta, &mut self.outlet);
         if let (Some(feed), Some(outcome)) = (&mut self.feed, self.outlet.outcome.take()) {
             feed.ingest(port, now, &self.as_it_came, meta, outcome);
+        }
+        if self.keeps {
+            self.release();
         }
         verdict
     }
@@ -366,6 +387,9 @@ impl<'m> Worker<'m> {
             if octets > 0 {
                 lost.flows += 1;
                 lost.octets += octets;
+            }
+            if self.keeps {
+                self.release();
             }
         }
         lost

@@ -29,7 +29,9 @@ const AT_ONCE: usize = 500;
 const TCP: u8 = 6;
 
 /// Lets everything but these connections pass by plain forwarding from now on, until [`super::Steering::resume`]
-/// or [`super::cleanup`].
+/// or [`super::cleanup`]. Where nothing is steered, somebody else has done so before, and nothing is done.
+///
+/// Nobody may begin to steer meanwhile.
 ///
 /// # Errors
 ///
@@ -40,6 +42,17 @@ pub fn hold<'f>(
 ) -> Result<(), SteerError> {
     let failed = |error| SteerError::kernel("holding connections back (nf_tables)", error);
     let mut netlink = open()?;
+    let families = || {
+        let families = Family::ALL.into_iter();
+        families.filter(|family| sysctl::available(*family))
+    };
+    let mut is_steered = false;
+    for family in families() {
+        is_steered |= !rules::our_rules(&mut netlink, family)?.is_empty();
+    }
+    if !is_steered {
+        return Ok(());
+    }
     let inner = Link::source(&mut netlink, &plan.inner)?.index;
     let outer = Link::source(&mut netlink, &plan.outer)?.index;
     let mut keys = [Vec::new(), Vec::new()];
@@ -54,10 +67,7 @@ pub fn hold<'f>(
     fill(&mut nftables, &keys)
         .inspect_err(|_| release())
         .map_err(failed)?;
-    for family in Family::ALL
-        .into_iter()
-        .filter(|family| sysctl::available(*family))
-    {
+    for family in families() {
         rules::remove(&mut netlink, family)?;
     }
     Ok(())

@@ -282,12 +282,12 @@ impl Steering {
         let settings = sysctl::changes(plan)?;
         let mut state = State::new([&plan.inner_device, &plan.outer_device], settings)?;
         state.kept_in.clone_from(&plan.kept_in);
-        let steering = Self {
+        let mut steering = Self {
             state: Some(StateFile::create(state_file, state)?),
         };
         match steering.apply(&mut netlink, plan, &detours) {
             Ok(()) => Ok(steering),
-            Err(cause) => match steering.remove() {
+            Err(cause) => match steering.undo_with(undo_steering) {
                 Ok(()) => Err(cause),
                 Err(undo) => Err(SteerError::Undo {
                     cause: Box::new(cause),
@@ -344,6 +344,13 @@ impl Steering {
     }
 
     fn undo(&mut self) -> Result<(), SteerError> {
+        self.undo_with(undo)
+    }
+
+    fn undo_with(
+        &mut self,
+        undo: impl FnOnce(Option<StateFile>) -> Result<Leftovers, SteerError>,
+    ) -> Result<(), SteerError> {
         let Some(file) = self.state.take() else {
             return Ok(());
         };
@@ -412,8 +419,13 @@ pub fn cleanup(state_file: &Path) -> Result<Leftovers, SteerError> {
 
 /// Undoes everything that can be undone, whatever fails; the state file goes when nothing has.
 fn undo(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
-    let mut netlink = open()?;
     hold::release();
+    undo_steering(file)
+}
+
+/// The same, but connections that are held back stay so.
+fn undo_steering(file: Option<StateFile>) -> Result<Leftovers, SteerError> {
+    let mut netlink = open()?;
     if let Some(port) = file.as_ref().and_then(|file| file.state().port.as_ref()) {
         // Whoever takes a port makes no rules, and there may be others' whose owners live.
         port.give_back(&mut netlink)?;

@@ -7,13 +7,14 @@ use std::path::Path;
 
 use super::state::StateFile;
 use super::{
-    Family, InterfaceName, Plan, SteerError, Steering, links, open, rules, survey, sysctl,
+    Family, InterfaceName, Plan, SteerError, Steering, hold, links, open, rules, survey, sysctl,
 };
 
 impl Steering {
     /// Takes over the steering that an ended process has left in force, without a moment in which a packet goes
     /// another way; where it is not what `plan` says, or there is none, undoes what there is and installs the
-    /// plan.
+    /// plan. Connections that are held back ([`super::hold()`]) are so until that is in force: at no moment do
+    /// they pass by plain forwarding.
     ///
     /// # Errors
     ///
@@ -22,8 +23,7 @@ impl Steering {
         let mut netlink = open()?;
         let detours = survey(&mut netlink, plan)?;
         let Some(file) = StateFile::take_over(state_file)? else {
-            super::undo(None)?;
-            return Self::install(plan, state_file);
+            return Self::install_anew(plan, state_file, None);
         };
         let mut in_force = true;
         for family in Family::ALL
@@ -42,8 +42,19 @@ impl Steering {
                 state: Some(file.renew()?),
             });
         }
-        super::undo(Some(file))?;
-        Self::install(plan, state_file)
+        Self::install_anew(plan, state_file, Some(file))
+    }
+
+    fn install_anew(
+        plan: &Plan,
+        state_file: &Path,
+        old: Option<StateFile>,
+    ) -> Result<Self, SteerError> {
+        super::undo_steering(old)?;
+        let steering = Self::install(plan, state_file)?;
+        // Only now: what passes without an engine while octets are in custody, the engine makes nothing of.
+        hold::release();
+        Ok(steering)
     }
 }
 

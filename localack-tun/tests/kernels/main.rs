@@ -32,6 +32,7 @@ mod operated;
 mod options;
 mod paths;
 mod refused;
+mod stall;
 mod standby;
 mod tools;
 mod world;

@@ -6,6 +6,7 @@ mod cases;
 mod model;
 mod rebuild;
 mod sent;
+mod undo;
 
 use std::vec;
 use std::vec::Vec;

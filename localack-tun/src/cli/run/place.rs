@@ -224,9 +224,10 @@ impl Place {
         let Self::Forwarding(plan) = self else {
             return Ok(0);
         };
-        let served = gateway::served_in(state).map_err(Failure::runtime)?;
-        steer::hold(plan, &served).map_err(Failure::runtime)?;
-        Ok(served.len())
+        // Or another gateway that begins just now would lose its rules again.
+        let orphans = gateway::served_in(state).map_err(Failure::runtime)?;
+        steer::hold(plan, orphans.served()).map_err(Failure::runtime)?;
+        Ok(orphans.served().len())
     }
 
     /// Removes the devices that do not vanish by themselves.

@@ -73,6 +73,27 @@ fn a_file_is_private_has_room_for_all_and_one_owner() {
 }
 
 #[test]
+fn nobody_goes_on_with_connections_while_they_are_being_held_back() {
+    let scratch = Scratch::new("orphans");
+    let settings = settings();
+    let keep = open(&scratch.0, &settings).unwrap();
+    assert!(matches!(
+        served_in(&scratch.0),
+        Err(KeepError::Running { .. })
+    ));
+    drop(keep);
+    let orphans = served_in(&scratch.0).unwrap();
+    assert_eq!(orphans.served(), []);
+    thread::scope(|scope| {
+        let next = scope.spawn(|| open(&scratch.0, &settings).map(drop));
+        thread::sleep(PATIENCE);
+        assert!(!next.is_finished());
+        drop(orphans);
+        next.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn what_cannot_be_gone_on_with_is_refused_and_left_alone() {
     let scratch = Scratch::new("refused");
     let settings = settings();
