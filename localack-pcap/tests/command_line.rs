@@ -232,7 +232,11 @@ fn every_error_is_one_line_with_its_exit_code() {
         (2, &[], "no command"),
         (2, &["reply"], "reply"),
         (2, &["replay", "--bogus"], "--bogus"),
-        (2, &["replay", "--service", "snoop"], "local-ack"),
+        (
+            2,
+            &["replay", "--service", "snop"],
+            "local-ack, snoop, bypass",
+        ),
         (2, &["replay", "--inner", "10.0.0.0/33"], "10.0.0.0/33"),
         (2, &["replay", "--inner", "10.0.0.0/8,"], "network"),
         (2, &["replay", "--checksums", "maybe"], "maybe"),

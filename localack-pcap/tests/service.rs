@@ -148,6 +148,20 @@ fn bypass_follows_and_changes_nothing() {
 }
 
 #[test]
+fn snoop_acknowledges_nothing_early() {
+    let options = Options {
+        service: Service::Snoop,
+        ..Options::default()
+    };
+    let report = run_with(plain(101, &Connection::v4().upload(30, RTT)), &options);
+    assert!(report.flows[0].adopted);
+    let up = &report.flows[0].directions.client_to_server;
+    assert_eq!((up.local_acks, up.unique_payload_bytes), (0, 30_000));
+    let wait = &up.ack_wait_us;
+    assert_eq!(wait.engine.count, wait.captured.count);
+}
+
+#[test]
 fn the_controller_that_was_asked_for_sends_toward_the_receiver() {
     // A burst of 29 segments, all of them acknowledged a round trip later.
     let capture = plain(101, &Connection::v4().upload(30, RTT));

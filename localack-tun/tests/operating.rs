@@ -86,6 +86,17 @@ fn during_a_transfer(connection: &Connection, work: impl FnOnce()) {
     });
 }
 
+/// What a scrape gets.
+fn metrics(gateway: &Gateway) -> String {
+    gateway.within(|| {
+        let mut stream = TcpStream::connect("127.0.0.1:9180").unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
 /// Asks again until the answer is right.
 fn eventually(what: &str, mut is_right: impl FnMut() -> bool) {
     let clock = Clock::start();
@@ -163,13 +174,7 @@ fn an_operator_watches_and_steers_a_running_gateway() {
     });
     drop(urgent);
 
-    let metrics = gateway.within(|| {
-        let mut stream = TcpStream::connect("127.0.0.1:9180").unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    });
+    let metrics = metrics(&gateway);
     for line in [
         "localack_flows_adopted_total 2",
         "localack_packets_absorbed_total{reason=\"stored\"}",
@@ -285,6 +290,96 @@ impl Drop for Screen {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn an_operator_arranges_services_while_traffic_flows() {
+    if !privileged() {
+        return;
+    }
+    let mut gateway = Gateway::new("arranger");
+    gateway.close_devices();
+    let (config, socket) = (Scratch::new("arranger.toml"), Scratch::new("arranger.sock"));
+    let text = format!(
+        "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n[metrics]\nlisten = 9180\n\
+         [control]\nsocket = {:?}\n[[arrangement]]\nname = \"narrow\"\nmss_clamp = 1300\n",
+        socket.0
+    );
+    fs::write(&config.0, &text).unwrap();
+    let run = Running::start(&gateway, "arranger", &config, "");
+    let socket = socket.0.as_path();
+    let connection = gateway.open_echo(FAMILIES[0].server);
+    let flow = || json(socket, &["flows"])["flows"][0].clone();
+    during_a_transfer(&connection, || {
+        let list = said(socket, &["arrangement", "list"]);
+        assert_eq!(
+            list,
+            "# narrow: no policy; 0 directions of open flows\n  name = \"narrow\"\n  mss_clamp = 1300\n"
+        );
+        let radio = "[[arrangement]]\nname = \"radio\"\nservice = \"snoop\"\n";
+        let set = said(socket, &["arrangement", "set", "--text", radio]);
+        assert_eq!(set, "0 policies at work; 0 flows changed\n");
+        let policy = "[[policy]]\nname = \"wireless\"\narrangement = \"radio\"\n";
+        let set = said(socket, &["policy", "set", "--text", policy]);
+        assert_eq!(set, "1 policies at work; 1 flows changed\n");
+        let there = flow()["inner_to_outer"].clone();
+        assert_eq!(
+            (&there["service"], &there["arrangement"]),
+            (&"snoop".into(), &"radio".into())
+        );
+        let table = said(socket, &["flows"]);
+        assert!(
+            table.contains("ARRANGED") && table.contains(" radio "),
+            "{table}"
+        );
+        let metrics = metrics(&gateway);
+        let line =
+            "localack_arranged_directions{direction=\"inner_to_outer\",arrangement=\"radio\"} 1";
+        assert!(metrics.contains(line), "{metrics}");
+
+        // It stays as long as a policy names it.
+        let (code, _, errors) = ctl(socket, &["arrangement", "remove", "radio"]);
+        let expected = "localack-tun: the arrangement \"radio\" is named by wireless: change or remove that first\n";
+        assert_eq!((code, errors.as_str()), (1, expected));
+        let (code, _, errors) = ctl(
+            socket,
+            &["policy", "set", "--text", &policy.replace("radio", "raido")],
+        );
+        assert!(
+            code == 1 && errors.contains("did you mean \"radio\"?"),
+            "{errors}"
+        );
+
+        // One flow alone, by its id.
+        let id = flow()["id"].as_str().unwrap().to_owned();
+        let told = said(
+            socket,
+            &["flow", &id, "local-ack", "--arrangement", "narrow"],
+        );
+        assert!(
+            told.ends_with(
+                ": local-ack and arrangement narrow asked for inner to outer and outer to inner\n"
+            ),
+            "{told}"
+        );
+        let names = |flow: &Value| {
+            ["inner_to_outer", "outer_to_inner"].map(|way| flow[way]["arrangement"].clone())
+        };
+        assert_eq!(names(&flow()), ["narrow", "narrow"]);
+
+        // The file again, in which the one is another and the other is gone.
+        fs::write(&config.0, text.replace("narrow", "tight")).unwrap();
+        run.signal(Signal::SIGHUP);
+        run.wait_for("the configuration was read again", 1);
+        assert_eq!(names(&flow()), [Value::Null, Value::Null]);
+        assert_eq!(flow()["inner_to_outer"]["service"], "local-ack");
+        let list = json(socket, &["arrangement", "list"]);
+        assert_eq!(list["arrangements"][0]["name"], "tight");
+        assert_eq!(list["arrangements"].as_array().unwrap().len(), 1);
+    });
+    run.signal(Signal::SIGTERM);
+    let log = run.ended(0);
+    assert!(log.contains("octets_lost=0"), "{log}");
 }
 
 #[test]

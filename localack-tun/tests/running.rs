@@ -318,7 +318,8 @@ fn a_running_gateway_is_asked_and_told_by_its_socket() {
         .ask(Request::Flow(SetService {
             flow: FlowName::Ends([near, far]),
             direction: None,
-            service: ServiceWord::Bypass,
+            service: Some(ServiceWord::Bypass),
+            arrangement: None,
         }));
     assert!(matches!(answer, Ok(Answer::Flow(_))), "{answer:?}");
     connection.exchange(300_000);

@@ -19,14 +19,14 @@ const BITS: [(Flags, &str); 8] = [
 
 /// How often each control bit was set in segments from each side.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HeaderBits {
+pub(crate) struct HeaderBits {
     segments: [u64; 2],
     bits: [[u64; BITS.len()]; 2],
 }
 
 impl HeaderBits {
     /// Segments that arrived on `port`.
-    pub const fn segments(&self, port: Port) -> u64 {
+    pub(crate) const fn segments(&self, port: Port) -> u64 {
         let [inner, outer] = self.segments;
         match port {
             Port::Inner => inner,
@@ -35,7 +35,7 @@ impl HeaderBits {
     }
 
     /// Those of them with this control bit.
-    pub fn with(&self, port: Port, flag: Flags) -> u64 {
+    pub(crate) fn with(&self, port: Port, flag: Flags) -> u64 {
         let [inner, outer] = &self.bits;
         let counts = match port {
             Port::Inner => inner,

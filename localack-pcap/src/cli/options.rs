@@ -59,6 +59,8 @@ pub(super) struct OrderArgs {
 enum ServiceArg {
     /// Acknowledge it at once, hold it, and deliver it.
     LocalAck,
+    /// Keep copies of it, and answer losses on the receiver's side from them.
+    Snoop,
     /// Nothing: follow the connections only.
     Bypass,
 }
@@ -104,6 +106,7 @@ impl EngineArgs {
             both_directions: self.both_directions,
             service: match self.service {
                 ServiceArg::LocalAck => Service::LocalAck,
+                ServiceArg::Snoop => Service::Snoop,
                 ServiceArg::Bypass => Service::Bypass,
             },
             controller: match (self.rate, self.controller) {

@@ -258,6 +258,7 @@ fn settings(options: &Options) -> Vec<(&'static str, String)> {
     };
     let service = match options.service {
         Service::LocalAck => "local acknowledgement",
+        Service::Snoop => "snoop: losses are answered from copies",
         Service::Bypass => "none",
         _ => "another",
     };

@@ -120,7 +120,7 @@ pub(super) struct Run {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connections that no policy is for")]
 struct Serving {
-    /// What is done with data from the inner side: local-ack or bypass [default: local-ack].
+    /// What is done with data from the inner side: local-ack, snoop or bypass [default: local-ack].
     #[arg(long, value_name = "SERVICE")]
     service: Option<ServiceChoice>,
 
@@ -497,7 +497,7 @@ fn watch_signals(notify: &Sender<Notice>) -> io::Result<()> {
 fn say_ready(place: &Place, handle: &Handle) {
     let settings = handle.settings();
     let policies = handle.policies();
-    let default = policies.rules().last().map(|rule| rule.settings().actions);
+    let default = policies.rules().last().map(|rule| &rule.settings().actions);
     let (service, controller) = default
         .map(|actions| (actions.inner_to_outer, actions.controller))
         .unwrap_or_default();

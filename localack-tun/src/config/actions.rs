@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use localack_core::{Admit, Controller, Custody, FlowConfig, Provision};
 
+use super::arrangement::{ArrangementSettings, NO_ARRANGEMENT};
 use super::quantity::{Rate, show_octets};
 use super::reader::{Entry, Reader, Section, Span};
 use super::value::{Fault, Value, boolean, octets, rate, text, time, whole};
@@ -95,7 +96,7 @@ impl ControllerChoice {
 }
 
 /// How connections are served; what is `None` is as the table `[default]` or the command line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Actions {
     /// Whether connections are followed at all. One that is not takes no memory, is not listed, and
@@ -105,6 +106,10 @@ pub struct Actions {
     pub inner_to_outer: Option<ServiceChoice>,
     /// The service of data from the outer side.
     pub outer_to_inner: Option<ServiceChoice>,
+    /// The arrangement, by its name, of what goes from the inner to the outer side, or [`NO_ARRANGEMENT`].
+    pub arrangement: Option<String>,
+    /// The same of what goes from the outer to the inner side.
+    pub reverse_arrangement: Option<String>,
     /// The controller of data from the inner side.
     pub controller: Option<ControllerChoice>,
     /// The controller of data from the outer side.
@@ -128,11 +133,13 @@ pub struct Actions {
 const BUFFER: u32 = 4 << 20;
 
 /// The keys of actions.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 22] = [
     "track",
     "service",
     "inner_to_outer",
     "outer_to_inner",
+    "arrangement",
+    "reverse_arrangement",
     "controller",
     "rate",
     "share",
@@ -161,6 +168,8 @@ impl Actions {
             track: Some(true),
             inner_to_outer: Some(ServiceChoice::LocalAck),
             outer_to_inner: Some(ServiceChoice::Bypass),
+            arrangement: None,
+            reverse_arrangement: None,
             controller: Some(ControllerChoice::Bbr),
             reverse_controller: Some(ControllerChoice::Cubic),
             custody: Some(Custody::AfterProof),
@@ -175,6 +184,8 @@ impl Actions {
     /// These, and where they say nothing `others`.
     #[must_use]
     pub fn or(&self, others: &Self) -> Self {
+        let either =
+            |own: &Option<String>, other: &Option<String>| own.as_ref().or(other.as_ref()).cloned();
         let track = self.track.or(if self.asks_for_service() {
             Some(true)
         } else {
@@ -184,6 +195,8 @@ impl Actions {
             track,
             inner_to_outer: self.inner_to_outer.or(others.inner_to_outer),
             outer_to_inner: self.outer_to_inner.or(others.outer_to_inner),
+            arrangement: either(&self.arrangement, &others.arrangement),
+            reverse_arrangement: either(&self.reverse_arrangement, &others.reverse_arrangement),
             controller: self.controller.or(others.controller),
             reverse_controller: self.reverse_controller.or(others.reverse_controller),
             custody: self.custody.or(others.custody),
@@ -200,11 +213,17 @@ impl Actions {
         let asks = |service: Option<ServiceChoice>| {
             service.is_some_and(|service| service != ServiceChoice::Bypass)
         };
-        asks(self.inner_to_outer) || asks(self.outer_to_inner)
+        let is_arranged =
+            |name: &Option<String>| name.as_deref().is_some_and(|name| name != NO_ARRANGEMENT);
+        asks(self.inner_to_outer)
+            || asks(self.outer_to_inner)
+            || is_arranged(&self.arrangement)
+            || is_arranged(&self.reverse_arrangement)
     }
 
-    /// The answer for a new connection; what is said nowhere is [`Actions::builtin`]. The engine is
-    /// one of so many queues.
+    /// The answer for a new connection, without its arrangements, whose numbers only
+    /// [`Policies`](crate::policy::Policies) know; what is said nowhere is [`Actions::builtin`]. The engine
+    /// is one of so many queues.
     #[must_use]
     pub fn admit(&self, queues: u16) -> Admit {
         let all = self.or(&Self::builtin());
@@ -243,15 +262,20 @@ impl Actions {
             .map(|choice| choice.as_ref().and_then(ControllerChoice::vouched))
     }
 
-    /// Reads the keys; `queue` is how many octets the buffer of a queue has.
+    /// Reads the keys.
     pub(super) fn read(
         section: &mut Section<'_>,
         reader: &mut Reader<'_>,
-        queue: u64,
+        context: Context<'_>,
     ) -> ReadActions {
         let mut actions = Self::default();
         let track = section.place_of("track");
         read_option(section, reader, "track", &mut actions.track, boolean);
+        let Context {
+            queue,
+            arrangements,
+        } = context;
+        actions.read_arrangements(section, reader, arrangements);
         actions.read_services(section, reader);
         let (forward, backward) = (&FORWARD, &BACKWARD);
         let (controller, there) = read_controller(section, reader, forward);
@@ -303,6 +327,15 @@ impl Actions {
         let place = &mut self.outer_to_inner;
         read_option(section, reader, "outer_to_inner", place, service());
     }
+}
+
+/// What else is known when actions are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// Octets of the buffer of a queue.
+    pub(super) queue: u64,
+    /// The arrangements that there are.
+    pub(super) arrangements: &'a [ArrangementSettings],
 }
 
 /// Actions, and where their vouched rates stand.

@@ -3,6 +3,7 @@
 use localack_core::{Custody, Port};
 
 use super::actions::{ControllerChoice, Vouched};
+use super::arrangement;
 use super::quantity::Rate;
 use super::words::{ControllerName, ServiceChoice};
 use super::{Settings, ShareConflict, interface};
@@ -66,6 +67,16 @@ pub enum FlagError {
     /// A port on either side.
     #[error("one port is taken from its bridge: either --inner-port or --outer-port")]
     TwoPorts,
+    /// A service where the file has one under another name.
+    #[error(
+        "--service {service}: [default] has the arrangement {arrangement:?}, which names a service, too"
+    )]
+    Service {
+        /// The service.
+        service: ServiceChoice,
+        /// The name of the arrangement.
+        arrangement: String,
+    },
     /// A policy vouches for another rate of the same share.
     #[error(transparent)]
     Share(#[from] ShareConflict),
@@ -79,6 +90,17 @@ impl Settings {
     pub fn apply(&mut self, flags: &Flags) -> Result<(), FlagError> {
         let mut changed = self.clone();
         changed.apply_interfaces(flags)?;
+        let arranged = changed.default.arrangement.as_deref();
+        let arranged = arranged.and_then(|name| arrangement::find(&changed.arrangements, name));
+        if let (Some(service), Some(arranged)) = (flags.service, arranged)
+            && arranged.service.is_some()
+        {
+            let arrangement = arranged.name.clone();
+            return Err(FlagError::Service {
+                service,
+                arrangement,
+            });
+        }
         let default = &mut changed.default;
         if let Some(service) = flags.service {
             default.inner_to_outer = Some(service);
@@ -229,6 +251,29 @@ mod tests {
         assert_eq!(
             apply(file, &only_name),
             with_share("5mbit".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_service_is_named_in_one_place() {
+        let apply = |arrangement: &str| {
+            let mut settings = settings(&format!(
+                "[[arrangement]]\nname = \"radio\"\n{arrangement}\n[default]\narrangement = \"radio\""
+            ));
+            let snoop = flags(|flags| flags.service = Some(ServiceChoice::Snoop));
+            let applied = settings.apply(&snoop).map_err(|error| error.to_string());
+            applied.map(|()| settings.last_policy().actions.inner_to_outer)
+        };
+        assert_eq!(
+            apply("rate_limit = \"1mbit\""),
+            Ok(Some(ServiceChoice::Snoop))
+        );
+        assert_eq!(
+            apply("service = \"local-ack\""),
+            Err(
+                "--service snoop: [default] has the arrangement \"radio\", which names a service, too"
+                    .to_owned()
+            )
         );
     }
 

@@ -28,6 +28,8 @@
 //! ```
 
 mod actions;
+mod arranged;
+mod arrangement;
 mod engine;
 mod flags;
 mod matches;
@@ -48,6 +50,7 @@ use std::path::{Path, PathBuf};
 use localack_core::Port;
 
 pub use actions::{Actions, ControllerChoice, Vouched};
+pub use arrangement::{ArrangementSettings, MOST_ARRANGEMENTS, NO_ARRANGEMENT};
 pub use engine::EngineSettings;
 pub use flags::{FlagError, Flags};
 pub use localack_core::Geometry;
@@ -60,11 +63,20 @@ pub use words::{ControllerName, LogFormat, LogLevel, ServiceChoice, WordError, c
 #[cfg(test)]
 pub(crate) use tests::written;
 
+use actions::Context;
 use reader::{Reader, Section, Span};
 use value::{Fault, Value, integer, string, text};
 
 const KEYS: &[&str] = &[
-    "engine", "inner", "outer", "metrics", "control", "log", "default", "policy",
+    "engine",
+    "inner",
+    "outer",
+    "metrics",
+    "control",
+    "log",
+    "arrangement",
+    "default",
+    "policy",
 ];
 const INNER_KEYS: &[&str] = &["interface", "port", "host"];
 const OUTER_KEYS: &[&str] = &["interface", "port"];
@@ -99,6 +111,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_level: LogLevel,
+    /// What policies name for a direction of their connections, at most [`MOST_ARRANGEMENTS`].
+    pub arrangements: Vec<ArrangementSettings>,
     /// How connections are served that no policy is for, and what policies leave out. All of it is
     /// there in settings that were read.
     pub default: Actions,
@@ -118,6 +132,7 @@ impl Default for Settings {
             control: Some(CONTROL_SOCKET.into()),
             log_format: LogFormat::default(),
             log_level: LogLevel::default(),
+            arrangements: Vec::new(),
             default: Actions::builtin(),
             policies: Vec::new(),
         }
@@ -159,11 +174,25 @@ impl Settings {
     /// # Errors
     /// [`Problems`]: everything that is wrong in it.
     pub fn parse(text: &str) -> Result<Self, Problems> {
+        Self::parse_beside(text, &[])
+    }
+
+    /// Reads the content of a file whose policies may name these arrangements, too.
+    ///
+    /// # Errors
+    /// [`Problems`]: everything that is wrong in it.
+    pub fn parse_beside(
+        text: &str,
+        arrangements: &[ArrangementSettings],
+    ) -> Result<Self, Problems> {
         let (mut reader, table) = Reader::open(text)?;
         let mut root = Section::new("the file", KEYS, table, 0..0);
         let mut settings = Self::default();
         settings.read_tables(&mut root, &mut reader);
-        settings.read_policies(&mut root, &mut reader);
+        settings.arrangements = ArrangementSettings::read_all(&mut root, &mut reader);
+        // Those of the text come first where both have one of that name.
+        let known = [settings.arrangements.as_slice(), arrangements].concat();
+        settings.read_policies(&mut root, &mut reader, &known);
         root.finish(&mut reader);
         reader.finish().map(|()| settings)
     }
@@ -177,8 +206,9 @@ impl Settings {
 
     /// The policies in their order, each with everything that holds for it.
     pub fn policies(&self) -> impl Iterator<Item = PolicySettings> + '_ {
-        self.policies.iter().map(|policy| {
-            let actions = policy.actions.or(&self.default).or(&Actions::builtin());
+        let default = self.last_policy().actions;
+        self.policies.iter().map(move |policy| {
+            let actions = policy.actions.arranged(&self.arrangements).or(&default);
             PolicySettings {
                 actions,
                 ..policy.clone()
@@ -190,7 +220,8 @@ impl Settings {
     #[must_use]
     pub fn last_policy(&self) -> PolicySettings {
         let mut last = PolicySettings::new(DEFAULT);
-        last.actions = self.default.or(&Actions::builtin());
+        let default = self.default.arranged(&self.arrangements);
+        last.actions = default.or(&Actions::builtin());
         last
     }
 
@@ -280,11 +311,20 @@ impl Settings {
         }
     }
 
-    fn read_policies(&mut self, root: &mut Section<'_>, reader: &mut Reader<'_>) {
-        let queue = self.engine.buffer_per_queue();
+    fn read_policies(
+        &mut self,
+        root: &mut Section<'_>,
+        reader: &mut Reader<'_>,
+        arrangements: &[ArrangementSettings],
+    ) {
+        let context = Context {
+            queue: self.engine.buffer_per_queue(),
+            arrangements,
+        };
         let mut rates: Vec<[Option<Span>; 2]> = Vec::new();
         for section in root.sections(reader, "policy", policy::KEYS) {
-            let Some((policy, places, name)) = PolicySettings::read(section, reader, queue) else {
+            let Some((policy, places, name)) = PolicySettings::read(section, reader, context)
+            else {
                 continue;
             };
             if self.policies.iter().any(|other| other.name == policy.name) {
@@ -295,9 +335,9 @@ impl Settings {
             rates.push(places);
         }
         if let Some(mut section) = root.section(reader, "default", &actions::KEYS) {
-            let read = Actions::read(&mut section, reader, queue);
+            let read = Actions::read(&mut section, reader, context);
             section.finish(reader);
-            self.default = read.actions.or(&self.default);
+            self.default = read.actions.completed(&self.default);
             rates.push(read.rates);
         }
         if let Err(conflict) = self.check_shares() {

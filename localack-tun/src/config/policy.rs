@@ -1,6 +1,6 @@
 //! The tables `[[policy]]`.
 
-use super::actions::{Actions, ReadActions};
+use super::actions::{Actions, Context, ReadActions};
 use super::matches::Match;
 use super::reader::{Reader, Section, Span};
 use super::value::text;
@@ -37,6 +37,8 @@ pub(super) const KEYS: &[&str] = &[
     "service",
     "inner_to_outer",
     "outer_to_inner",
+    "arrangement",
+    "reverse_arrangement",
     "controller",
     "rate",
     "share",
@@ -70,7 +72,7 @@ impl PolicySettings {
     pub(super) fn read(
         mut section: Section<'_>,
         reader: &mut Reader<'_>,
-        queue: u64,
+        context: Context<'_>,
     ) -> Option<(Self, [Option<Span>; 2], Span)> {
         let stated = section.place_of("name").is_some();
         let name = section.read(reader, "name", text(name));
@@ -79,7 +81,7 @@ impl PolicySettings {
             reader.report(section.span.clone(), message);
         }
         let matches = Match::read(&mut section, reader);
-        let ReadActions { actions, rates } = Actions::read(&mut section, reader, queue);
+        let ReadActions { actions, rates } = Actions::read(&mut section, reader, context);
         section.finish(reader);
         let name = name?;
         let policy = Self {
@@ -91,19 +93,24 @@ impl PolicySettings {
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+/// A name of a policy or an arrangement.
+pub(super) fn plain_name(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
         return Err(format!(
             "{text:?} is not a name of 1 to 64 letters, digits, '-', '_' and '.'"
         ));
     }
+    Ok(text.to_owned())
+}
+
+fn name(text: &str) -> Result<String, String> {
     if text == DEFAULT {
         return Err(format!(
             "{text:?} is the name of what no policy is for: see the table [default]"
         ));
     }
-    Ok(text.to_owned())
+    plain_name(text)
 }
 
 #[cfg(test)]

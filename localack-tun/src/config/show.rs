@@ -4,6 +4,7 @@ use localack_core::Port;
 use serde::{Serialize, Serializer};
 
 use super::actions::{Actions, ControllerChoice};
+use super::arrangement::ArrangementSettings;
 use super::matches::Match;
 use super::policy::PolicySettings;
 use super::quantity::{Rate, show_octets, show_time};
@@ -61,13 +62,17 @@ impl Serialize for Match {
 }
 
 #[derive(Serialize)]
-struct ActionsText {
+struct ActionsText<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     track: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inner_to_outer: Option<ServiceChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outer_to_inner: Option<ServiceChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrangement: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverse_arrangement: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     controller: Option<ControllerName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,13 +107,15 @@ struct ActionsText {
     allow_dont_fragment: Option<bool>,
 }
 
-impl From<&Actions> for ActionsText {
-    fn from(actions: &Actions) -> Self {
+impl<'a> From<&'a Actions> for ActionsText<'a> {
+    fn from(actions: &'a Actions) -> Self {
         let [there, back] = actions.vouched();
         Self {
             track: actions.track,
             inner_to_outer: actions.inner_to_outer,
             outer_to_inner: actions.outer_to_inner,
+            arrangement: actions.arrangement.as_deref(),
+            reverse_arrangement: actions.reverse_arrangement.as_deref(),
             controller: actions.controller.map(ControllerChoice::name),
             rate: there.map(|vouched| vouched.rate),
             share: there.map(|vouched| vouched.share),
@@ -141,7 +148,7 @@ struct PolicyText<'a> {
     #[serde(flatten)]
     matches: MatchText,
     #[serde(flatten)]
-    actions: ActionsText,
+    actions: ActionsText<'a>,
 }
 
 impl Serialize for PolicySettings {
@@ -191,6 +198,8 @@ struct SettingsText<'a> {
     metrics: MetricsText,
     control: ControlText,
     log: LogText,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    arrangement: &'a [ArrangementSettings],
     default: &'a Actions,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     policy: &'a [PolicySettings],
@@ -230,6 +239,7 @@ impl Serialize for Settings {
                 format: self.log_format,
                 level: self.log_level,
             },
+            arrangement: &self.arrangements,
             default: &self.default,
             policy: &self.policies,
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::*;
 use localack_core::{
     Admit, BlockSlot, Config, ConfigError, Controller, Custody, Engine, EngineHead, FlowConfig,
-    FlowSlot, IndexSlot, PathSlot, Port, Service, Storage,
+    FlowSlot, IndexSlot, PathSlot, Port, Service, Shaping, Storage,
 };
 
 const EXAMPLE: &str = include_str!("../../examples/localack-tun.toml");
@@ -68,6 +68,7 @@ fn the_example_has_every_key() {
         CONTROL_KEYS,
         LOG_KEYS,
         engine::KEYS,
+        arrangement::KEYS,
         &actions::KEYS,
         policy::KEYS,
     ];
@@ -266,6 +267,76 @@ fn what_a_policy_leaves_out_is_as_the_default() {
     assert_eq!(config.buffer_limit, 2 << 20);
     assert_eq!(rules[1].actions.admit(1), Admit::Pass);
     assert_eq!(rules[2].actions.admit(1), Admit::Pass);
+}
+
+#[test]
+fn an_arrangement_says_what_is_done_with_a_direction() {
+    let settings = parse(
+        r#"
+        [[arrangement]]
+        name = "radio"
+        service = "snoop"
+        [[arrangement]]
+        name = "narrow"
+        rate_limit = "8mbit"
+        ack_interval = "20ms"
+        mss_clamp = 1200
+        [default]
+        arrangement = "radio"
+        reverse_arrangement = "narrow"
+        [[policy]]
+        name = "a"
+        service = "bypass"
+        [[policy]]
+        name = "b"
+        arrangement = "narrow"
+        outer_to_inner = "local-ack"
+        [[policy]]
+        name = "c"
+        arrangement = "none"
+        reverse_arrangement = "none"
+        "#,
+    );
+    let [radio, narrow] = settings.arrangements.as_slice() else {
+        panic!("{settings:?}");
+    };
+    assert_eq!(radio.service(), Some(Service::Snoop));
+    assert_eq!(radio.shaping(), Shaping::NONE);
+    let expected = Shaping::NONE
+        .with_rate_limit(1_000_000)
+        .with_ack_interval(Duration::from_millis(20))
+        .with_mss_clamp(1200);
+    assert_eq!((narrow.service(), narrow.shaping()), (None, expected));
+    let services = |policy: &PolicySettings| match policy.actions.admit(1) {
+        Admit::Adopt(config) => (config.inner_to_outer, config.outer_to_inner),
+        Admit::Pass => panic!("connections are followed"),
+    };
+    let served: Vec<_> = settings
+        .policies()
+        .chain([settings.last_policy()])
+        .map(|policy| services(&policy))
+        .collect();
+    assert_eq!(
+        served,
+        [
+            (Service::Bypass, Service::Bypass),
+            (Service::Snoop, Service::LocalAck),
+            (Service::Snoop, Service::Bypass),
+            (Service::Snoop, Service::Bypass),
+        ]
+    );
+}
+
+#[test]
+fn what_the_readme_shows_is_accepted() {
+    let readme = include_str!("../../README.md");
+    let blocks = readme.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    assert!(blocks.len() > 1);
+    let arranged = blocks.iter().map(|block| parse(block).arrangements.len());
+    assert_eq!(arranged.max(), Some(3));
 }
 
 /// Whether an engine takes its settings with the memory that they ask for.

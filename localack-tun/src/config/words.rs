@@ -45,7 +45,7 @@ fn word_for<T: Copy + PartialEq>(choice: T, words: &[(&'static str, T)]) -> &'st
         .map_or("", |(word, _)| word)
 }
 
-/// Gives an enumeration its words, and the way to write them.
+/// Gives an enumeration its words, both ways.
 macro_rules! words {
     ($name:ident, $($word:literal = $choice:ident),+) => {
         impl $name {
@@ -63,13 +63,6 @@ macro_rules! words {
                 to.collect_str(self)
             }
         }
-    };
-}
-
-/// Gives an enumeration its words both ways.
-macro_rules! plain_words {
-    ($name:ident, $($word:literal = $choice:ident),+) => {
-        words!($name, $($word = $choice),+);
 
         impl FromStr for $name {
             type Err = WordError;
@@ -87,29 +80,24 @@ macro_rules! plain_words {
 pub enum ServiceChoice {
     /// Its data is acknowledged at once, kept, and delivered.
     LocalAck,
+    /// Copies of its data answer losses on the receiver's side; nothing is acknowledged early.
+    Snoop,
     /// It passes as it is.
     Bypass,
 }
 
-words!(ServiceChoice, "local-ack" = LocalAck, "bypass" = Bypass);
-
-impl FromStr for ServiceChoice {
-    type Err = WordError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "snoop" {
-            let message = "the service \"snoop\" does not exist in this version; the services are \
-                           local-ack and bypass";
-            return Err(WordError(message.to_owned()));
-        }
-        choose(text, Self::WORDS)
-    }
-}
+words!(
+    ServiceChoice,
+    "local-ack" = LocalAck,
+    "snoop" = Snoop,
+    "bypass" = Bypass
+);
 
 impl From<ServiceChoice> for Service {
     fn from(choice: ServiceChoice) -> Self {
         match choice {
             ServiceChoice::LocalAck => Self::LocalAck,
+            ServiceChoice::Snoop => Self::Snoop,
             ServiceChoice::Bypass => Self::Bypass,
         }
     }
@@ -129,7 +117,7 @@ pub enum ControllerName {
     Provisioned,
 }
 
-plain_words!(
+words!(
     ControllerName,
     "reno" = Reno,
     "cubic" = Cubic,
@@ -148,7 +136,7 @@ pub enum LogFormat {
     Json,
 }
 
-plain_words!(LogFormat, "text" = Text, "json" = Json);
+words!(LogFormat, "text" = Text, "json" = Json);
 
 /// The least grave events that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -167,7 +155,7 @@ pub enum LogLevel {
     Trace,
 }
 
-plain_words!(
+words!(
     LogLevel,
     "error" = Error,
     "warn" = Warn,
@@ -235,11 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_is_planned_is_refused_as_such() {
+    fn a_misspelt_service_is_told_which_there_are() {
         assert_eq!(
-            error("snoop".parse::<ServiceChoice>()),
-            "the service \"snoop\" does not exist in this version; the services are local-ack and \
-             bypass"
+            error("snop".parse::<ServiceChoice>()),
+            "\"snop\" is none of local-ack, snoop, bypass; did you mean \"snoop\"?"
         );
     }
 

@@ -1,16 +1,20 @@
 //! Answers requests by asking the gateway.
 
-use localack_core::{AbsorbReason, Counters, Direction, DropReason, PassReason, TransmitKind};
+use localack_core::{
+    AbsorbReason, Counters, Direction, DropReason, PassReason, Service, ShapingId, TransmitKind,
+};
 
 use super::backend::{Applied, BackendError, GatewayState, QueueReport};
 use super::flow::{ends, id, millis};
 use super::observer::Observer;
 use super::policies;
 use super::protocol::{
-    Answer, AppliedEntry, CounterEntry, DirectionChoice, ErrorCode, ErrorEntry, FlowList, FlowName,
-    FlowSet, Flows, MOST_FLOWS, PolicyEntry, PolicyList, PoolEntry, QueueEntry, RefusedList,
-    Request, SetService, Stats, Status, TotalsEntry,
+    Answer, AppliedEntry, ArrangementEntry, ArrangementList, CounterEntry, DirectionChoice,
+    ErrorCode, ErrorEntry, FlowList, FlowName, FlowSet, Flows, MOST_FLOWS, PolicyEntry, PolicyList,
+    PoolEntry, QueueEntry, RefusedList, Request, SetService, Stats, Status, TotalsEntry,
 };
+use crate::config::{ArrangementSettings, Settings};
+use crate::policy::{Arrangements, Rule, UnknownArrangement};
 
 /// Flows of one name that are told apart in an error.
 const MOST_NAMESAKES: usize = 8;
@@ -21,6 +25,7 @@ impl From<BackendError> for ErrorEntry {
             BackendError::Busy => ErrorCode::Busy,
             BackendError::Gone => ErrorCode::Ending,
             BackendError::UnknownFlow => ErrorCode::UnknownFlow,
+            BackendError::UnknownArrangement(_) => ErrorCode::UnknownArrangement,
             BackendError::Refused(_) => ErrorCode::Refused,
         };
         Self::new(code, error.to_string())
@@ -38,8 +43,10 @@ pub(super) fn answer(observer: &Observer, request: &Request) -> Result<Answer, E
         }),
         Request::PolicyList => Answer::PolicyList(policy_list(observer)),
         Request::PolicySet(set) => {
-            let fragment = policies::Fragment::parse(&set.toml)?;
-            let edit = |settings: &_| fragment.apply(settings, set.before.as_deref());
+            let edit = |settings: &Settings| {
+                let fragment = policies::Fragment::parse(&set.toml, &settings.arrangements)?;
+                fragment.apply(settings, set.before.as_deref())
+            };
             Answer::PolicySet(change(observer, edit)?)
         }
         Request::PolicyRemove(remove) => {
@@ -49,6 +56,15 @@ pub(super) fn answer(observer: &Observer, request: &Request) -> Result<Answer, E
         Request::PolicyReload => {
             let applied = backend.reload().map_err(bad_policy)?;
             Answer::PolicyReload(applied.into())
+        }
+        Request::ArrangementList => Answer::ArrangementList(arrangement_list(observer)?),
+        Request::ArrangementSet(set) => {
+            let edit = |settings: &_| policies::set_arrangements(settings, &set.toml);
+            Answer::ArrangementSet(change(observer, edit)?)
+        }
+        Request::ArrangementRemove(remove) => {
+            let edit = |settings: &_| policies::remove_arrangement(settings, &remove.name);
+            Answer::ArrangementRemove(change(observer, edit)?)
         }
         Request::Flow(set) => Answer::Flow(set_service(observer, set)?),
         Request::Drain => {
@@ -74,7 +90,7 @@ fn bad_policy(error: BackendError) -> ErrorEntry {
 /// Changes the policies; an error of `edit` keeps its code.
 fn change(
     observer: &Observer,
-    edit: impl Fn(&crate::config::Settings) -> Result<crate::config::Settings, ErrorEntry>,
+    edit: impl Fn(&Settings) -> Result<Settings, ErrorEntry>,
 ) -> Result<AppliedEntry, ErrorEntry> {
     let mut failed = None;
     let applied = observer.backend().change_policies(&mut |settings| {
@@ -125,7 +141,9 @@ fn status(observer: &Observer) -> Result<Status, ErrorEntry> {
             used: sum.used.saturating_add(used),
         }
     });
-    let policies = backend.policies().rules().count().saturating_sub(1);
+    let known = backend.policies();
+    let policies = known.rules().count().saturating_sub(1);
+    let arrangements = known.arrangements().iter().count();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state.to_owned(),
@@ -135,6 +153,7 @@ fn status(observer: &Observer) -> Result<Status, ErrorEntry> {
         config: overview.config.map(|path| path.display().to_string()),
         queues: overview.queues,
         policies: u32::try_from(policies).unwrap_or(u32::MAX),
+        arrangements: u32::try_from(arrangements).unwrap_or(u32::MAX),
         flow_slots: queues.iter().map(|queue| queue.flow_slots).sum(),
         pool,
         totals: TotalsEntry::new(&observer.totals()?, &observer.standings()),
@@ -152,17 +171,74 @@ fn list(observer: &Observer, wanted: &Flows) -> Result<FlowList, ErrorEntry> {
 
 fn policy_list(observer: &Observer) -> PolicyList {
     let policies = observer.backend().policies();
-    let entry = |rule: &crate::policy::Rule| PolicyEntry {
+    let arrangements = policies.arrangements().iter();
+    let arrangements: Vec<_> = arrangements.map(|(_, one)| one.clone()).collect();
+    let entry = |rule: &Rule| PolicyEntry {
         name: rule.name().to_owned(),
         hits: rule.hits(),
-        toml: policies::text(rule.settings()),
+        toml: policies::text(rule.settings(), &arrangements),
     };
     PolicyList {
         policies: policies.rules().map(entry).collect(),
     }
 }
 
+fn arrangement_list(observer: &Observer) -> Result<ArrangementList, ErrorEntry> {
+    let settings = observer.backend().settings();
+    let numbered = observer.backend().policies();
+    let totals = observer.totals()?;
+    let directions = |name: &str| {
+        // Another change may have come in between.
+        let Ok((id, _)) = numbered.arrangements().find(name) else {
+            return 0;
+        };
+        let counts = totals.arranged.iter();
+        let counts = counts.filter_map(|counts| counts.get(usize::from(id.number())));
+        counts.sum()
+    };
+    let entry = |one: &ArrangementSettings| ArrangementEntry {
+        name: one.name.clone(),
+        policies: policies::users(&settings, &one.name),
+        directions: directions(&one.name),
+        toml: policies::arrangement_text(one),
+    };
+    Ok(ArrangementList {
+        arrangements: settings.arrangements.iter().map(entry).collect(),
+    })
+}
+
+/// The number of the arrangement that is asked for, and the service to go with it.
+fn choose(
+    set: &SetService,
+    name: &str,
+    arrangements: &Arrangements,
+) -> Result<(ShapingId, Option<Service>), UnknownArrangement> {
+    let (id, service) = arrangements.find(name)?;
+    Ok((id, set.service.map(Service::from).or(service)))
+}
+
+/// What is contradictory in what is asked for a flow.
+fn check(observer: &Observer, set: &SetService) -> Result<(), ErrorEntry> {
+    let bad = |message: String| Err(ErrorEntry::new(ErrorCode::BadRequest, message));
+    let Some(name) = &set.arrangement else {
+        return match set.service {
+            Some(_) => Ok(()),
+            None => bad("a flow needs a service, an arrangement, or both".to_owned()),
+        };
+    };
+    let policies = observer.backend().policies();
+    let found = policies.arrangements().find(name);
+    let (_, named) = found.map_err(BackendError::from)?;
+    if set.service.is_some() && named.is_some() {
+        return bad(format!(
+            "the arrangement {name:?} names a service, too: leave out the other one"
+        ));
+    }
+    Ok(())
+}
+
 fn set_service(observer: &Observer, set: &SetService) -> Result<FlowSet, ErrorEntry> {
+    check(observer, set)?;
     let found = observer
         .named(&set.flow, MOST_NAMESAKES)
         .map_err(|error| match error {
@@ -185,13 +261,23 @@ fn set_service(observer: &Observer, set: &SetService) -> Result<FlowSet, ErrorEn
     for direction in &directions {
         let direction = Direction::from(*direction);
         let backend = observer.backend();
-        backend.set_service(seen.queue, seen.flow.id, direction, set.service.into())?;
+        let (queue, flow) = (seen.queue, seen.flow.id);
+        match (&set.arrangement, set.service) {
+            (Some(name), _) => {
+                backend.arrange(queue, flow, direction, &|all| choose(set, name, all))?;
+            }
+            (None, Some(service)) => {
+                backend.set_service(queue, flow, direction, service.into())?;
+            }
+            (None, None) => {}
+        }
     }
     Ok(FlowSet {
         id: id(seen),
         flow: FlowName::Ends(ends(&seen.flow.key)),
         directions,
         service: set.service,
+        arrangement: set.arrangement.clone(),
     })
 }
 

@@ -3,12 +3,14 @@
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use localack_core::{Counters, DemoteCause, Direction, FlowId, FlowKey, PassReason, Port, Service};
+use localack_core::{
+    Counters, DemoteCause, Direction, FlowId, FlowKey, PassReason, Port, Service, ShapingId,
+};
 
 use super::Selection;
 use crate::config::Settings;
 use crate::gateway::DeviceCounters;
-use crate::policy::Policies;
+use crate::policy::{Arrangements, Policies, UnknownArrangement};
 
 /// A running gateway, as the control socket and the metrics see it.
 ///
@@ -32,6 +34,9 @@ pub trait Backend: Send + Sync {
 
     /// The policies at work.
     fn policies(&self) -> Policies;
+
+    /// The settings that hold.
+    fn settings(&self) -> Settings;
 
     /// Makes the policies and defaults hold that `edit` makes of the present settings, for flows under
     /// way too. Nothing else changes the settings meanwhile. What only a new start could change is left
@@ -62,6 +67,20 @@ pub trait Backend: Send + Sync {
         flow: FlowId,
         direction: Direction,
         service: Service,
+    ) -> Result<(), BackendError>;
+
+    /// Gives one direction of a flow another arrangement that `choose` finds among those there are, and another
+    /// service, which stays as it is without one.
+    ///
+    /// # Errors
+    /// [`BackendError::UnknownArrangement`] if that is what `choose` says, and as of
+    /// [`Backend::set_service`].
+    fn arrange(
+        &self,
+        queue: u16,
+        flow: FlowId,
+        direction: Direction,
+        choose: &dyn Fn(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
     ) -> Result<(), BackendError>;
 
     /// Begins to hand every flow back to its ends; new ones pass. Does not wait for the end of it.
@@ -188,6 +207,9 @@ pub enum BackendError {
     /// There is no such flow, or none any more.
     #[error("there is no such flow")]
     UnknownFlow,
+    /// There is no such arrangement.
+    #[error(transparent)]
+    UnknownArrangement(#[from] UnknownArrangement),
     /// What was asked for cannot be done, for the reason told.
     #[error("{0}")]
     Refused(String),

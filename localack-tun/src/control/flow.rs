@@ -15,6 +15,7 @@ use super::protocol::{
 use super::reason;
 use super::savings::Standing;
 use super::{Occupancy, Seen, Totals};
+use crate::policy::Arrangements;
 
 /// The place of a state in [`Totals::states`].
 pub(super) const fn state_number(state: FlowState) -> usize {
@@ -36,12 +37,19 @@ pub(super) const fn mode_number(mode: DirectionMode) -> usize {
         DirectionMode::StoreAndForward => 1,
         DirectionMode::LocalAck => 2,
         DirectionMode::Draining => 3,
+        DirectionMode::Snoop => 4,
         _ => 0,
     }
 }
 
 /// The names that go with [`mode_number`].
-pub(crate) const MODES: [&str; 4] = ["bypass", "store-and-forward", "local-ack", "draining"];
+pub(crate) const MODES: [&str; 5] = [
+    "bypass",
+    "store-and-forward",
+    "local-ack",
+    "draining",
+    "snoop",
+];
 
 fn word(words: &[&str], number: usize) -> String {
     words.get(number).copied().unwrap_or_default().to_owned()
@@ -92,7 +100,12 @@ impl FlowEntry {
         seen: &Seen,
         standings: &[Standing; 2],
         causes: [Option<DemoteCause>; 2],
+        arrangements: &Arrangements,
     ) -> Self {
+        let name = |direction| {
+            let name = arrangements.name(seen.flow.direction(direction).shaping);
+            name.map(str::to_owned)
+        };
         let flow = &seen.flow;
         let [inner, outer] = ends(&flow.key);
         let [there, back] = standings;
@@ -104,8 +117,14 @@ impl FlowEntry {
             link: flow.key.link(),
             client: side(flow.client),
             state: word(&STATES, state_number(flow.state)),
-            inner_to_outer: direction(flow, Direction::InnerToOuter, there, cause_there),
-            outer_to_inner: direction(flow, Direction::OuterToInner, back, cause_back),
+            inner_to_outer: DirectionEntry {
+                arrangement: name(Direction::InnerToOuter),
+                ..direction(flow, Direction::InnerToOuter, there, cause_there)
+            },
+            outer_to_inner: DirectionEntry {
+                arrangement: name(Direction::OuterToInner),
+                ..direction(flow, Direction::OuterToInner, back, cause_back)
+            },
         }
     }
 }
@@ -119,6 +138,7 @@ fn direction(
     let info = flow.direction(direction);
     DirectionEntry {
         service: info.service.into(),
+        arrangement: None,
         mode: word(&MODES, mode_number(info.mode)),
         reason: reason::of(flow.state, info, cause),
         rate: standing.rate,
@@ -155,7 +175,7 @@ impl TotalsEntry {
         let [syn, syn_ack, open, resetting, tombstone] = totals.states;
         let [outward, inward] = totals.modes;
         let mode = |number: usize| {
-            let one = |modes: [u64; 4]| modes.get(number).copied().unwrap_or_default();
+            let one = |modes: [u64; 5]| modes.get(number).copied().unwrap_or_default();
             one(outward).saturating_add(one(inward))
         };
         Self {
@@ -168,6 +188,7 @@ impl TotalsEntry {
                 store_and_forward: mode(1),
                 local_ack: mode(2),
                 draining: mode(3),
+                snoop: mode(4),
             },
             custody: totals.custody,
             debt: totals.debt,

@@ -115,12 +115,13 @@ impl Observer {
             Sort::Saved => by(|standing| standing.saving.milliseconds()),
         };
         let selection = self.backend().collect(selection)?;
+        let policies = self.backend().policies();
         let ledger = self.shared.ledger();
         let totals = TotalsEntry::new(selection.totals(), &ledger.totals());
         let entry = |seen: &Seen| {
             let standings = ledger.of(seen.queue, seen.flow.id);
             let causes = self.backend().demoted(seen.queue, seen.flow.id);
-            FlowEntry::new(seen, &standings, causes)
+            FlowEntry::new(seen, &standings, causes, policies.arrangements())
         };
         let flows = selection.into_flows().iter().map(entry).collect();
         Ok((totals, flows))

@@ -50,6 +50,7 @@ pub(super) fn of_mode(mode: DirectionMode) -> Reason {
     let text = match mode {
         DirectionMode::StoreAndForward => "the receiver has not yet shown that it is there",
         DirectionMode::LocalAck => "acknowledged at once",
+        DirectionMode::Snoop => "copies answer losses on the receiver's side",
         DirectionMode::Draining => "handed back: what was acknowledged is still being delivered",
         _ => "to be served, but handed back for the time being",
     };

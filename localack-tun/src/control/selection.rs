@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use localack_core::{Direction, FlowId, FlowInfo, FlowState};
+use localack_core::{Direction, FlowId, FlowInfo, FlowState, ShapingId};
 
 use super::flow::{mode_number, state_number};
 use super::protocol::FlowName;
@@ -26,7 +26,9 @@ pub struct Totals {
     /// Flows in each [`FlowState`], in the order of their numbers.
     pub states: [u64; 5],
     /// Open flows by the [`DirectionMode`](localack_core::DirectionMode) of each direction, inner to outer first.
-    pub modes: [[u64; 4]; 2],
+    pub modes: [[u64; 5]; 2],
+    /// The same by the number of each direction's arrangement; the first has none.
+    pub arranged: [[u64; ShapingId::COUNT]; 2],
     /// Octets of blocks held.
     pub custody: u64,
     /// Octets acknowledged to senders and not by receivers.
@@ -43,10 +45,12 @@ impl Totals {
     fn count(&mut self, flow: &FlowInfo) {
         add(self.states.get_mut(state_number(flow.state)), 1);
         let directions = Direction::BOTH.into_iter();
-        for (direction, modes) in directions.zip(&mut self.modes) {
+        let cells = self.modes.iter_mut().zip(&mut self.arranged);
+        for (direction, (modes, arranged)) in directions.zip(cells) {
             let info = flow.direction(direction);
             if flow.state == FlowState::Open {
                 add(modes.get_mut(mode_number(info.mode)), 1);
+                add(arranged.get_mut(usize::from(info.shaping.number())), 1);
             }
             add(Some(&mut self.custody), info.custody.into());
             add(Some(&mut self.debt), info.debt.into());
@@ -61,6 +65,9 @@ impl Totals {
         };
         pairs(&mut self.states, &other.states);
         for (to, from) in self.modes.iter_mut().zip(&other.modes) {
+            pairs(to, from);
+        }
+        for (to, from) in self.arranged.iter_mut().zip(&other.arranged) {
             pairs(to, from);
         }
         add(Some(&mut self.custody), other.custody);

@@ -1,6 +1,7 @@
 //! The control socket before a gateway without devices: real engines, and connections that somebody
 //! opens.
 
+mod arranging;
 mod documented;
 mod fake;
 mod policies;

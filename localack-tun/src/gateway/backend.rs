@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use localack_core::{DemoteCause, Direction, FlowId, Port, Service};
+use localack_core::{DemoteCause, Direction, FlowId, Port, Service, ShapingId};
 
 use super::handle::{Applied, Handle, HandleError, State};
 use crate::clock::Clock;
@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::control::{
     self, Backend, BackendError, GatewayState, Occupancy, Overview, QueueReport, Refusal, Selection,
 };
-use crate::policy::Policies;
+use crate::policy::{Arrangements, Policies, UnknownArrangement};
 
 impl Backend for Handle {
     fn overview(&self) -> Overview {
@@ -68,6 +68,10 @@ impl Backend for Handle {
         Self::policies(self)
     }
 
+    fn settings(&self) -> Settings {
+        Self::settings(self)
+    }
+
     fn change_policies(
         &self,
         edit: &mut dyn FnMut(&Settings) -> Result<Settings, String>,
@@ -91,6 +95,16 @@ impl Backend for Handle {
         service: Service,
     ) -> Result<(), BackendError> {
         Ok(Self::set_service(self, queue, flow, direction, service)?)
+    }
+
+    fn arrange(
+        &self,
+        queue: u16,
+        flow: FlowId,
+        direction: Direction,
+        choose: &dyn Fn(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
+    ) -> Result<(), BackendError> {
+        Ok(Self::arrange(self, queue, flow, direction, choose)?)
     }
 
     fn drain(&self) -> Result<(), BackendError> {
@@ -126,6 +140,7 @@ impl From<HandleError> for BackendError {
             HandleError::Busy => Self::Busy,
             HandleError::Ended => Self::Gone,
             HandleError::UnknownFlow => Self::UnknownFlow,
+            HandleError::UnknownArrangement(error) => Self::UnknownArrangement(error),
             HandleError::Settings(error) => Self::Refused(error.to_string()),
             HandleError::Refused(reason) => Self::Refused(reason),
         }

@@ -4,11 +4,11 @@ use core::mem;
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
 
-use localack_core::{Counters, Direction, Engine, FlowId, FlowInfo, Instant, Service, UnknownFlow};
+use localack_core::{Counters, Direction, Engine, FlowId, FlowInfo, Instant, UnknownFlow};
 
 use super::outlet::DeviceCounters;
 use super::replica::Feed;
-use crate::policy::{Change, Policies, Subject};
+use crate::policy::{Change, DirectionChange, Policies};
 
 /// Flow slots that one turn of a worker looks at, so that packets need not wait for long.
 pub(super) const STEP: u32 = 1024;
@@ -19,8 +19,13 @@ pub(super) enum Command {
     Count(Sender<Counts>),
     /// Show all flows.
     Show(Box<dyn Viewer>),
-    /// Ask for another service of a direction of a flow.
-    Serve(FlowId, Direction, Service, Sender<Result<(), UnknownFlow>>),
+    /// Serve a direction of a flow in another way.
+    Serve(
+        FlowId,
+        Direction,
+        DirectionChange,
+        Sender<Result<(), UnknownFlow>>,
+    ),
     /// Work by other policies, and lead the flows there are over to them.
     Switch(Policies, Sender<Switched>),
     /// Hand all flows back, and tell by [`Held`](super::watch::Held) what is left to do.
@@ -136,17 +141,19 @@ impl Tasks {
                 let old = old.get_or_insert_with(|| {
                     // From here on new connections are under the new ones.
                     let old = mem::replace(engine.policy_mut(), new.clone());
+                    new.arrangements().tell(engine, now);
                     for (share, rate) in new.rate_changes(&old) {
                         engine.set_shared_rate(share, rate, now);
                     }
                     old
                 });
                 for flow in engine.flows_in(slots) {
-                    let subject = Subject::new(flow.key, flow.client, flow.traffic_class);
-                    let change = new.change(old, &subject);
+                    let change = new.change_of_flow(old, &flow);
                     switched.partial += u64::from(change.is_partial());
-                    if !is_made(&change, &flow) {
+                    if !change.is_made(&flow) {
                         self.changes.push((flow.id, change));
+                    } else if is_arranged_otherwise(new, old, &flow) {
+                        switched.changed += 1;
                     }
                 }
                 for (flow, change) in self.changes.drain(..) {
@@ -171,16 +178,11 @@ impl Tasks {
     }
 }
 
-/// Whether a flow is as a change would have it: nothing changes for it, or it has begun since.
-fn is_made(change: &Change, flow: &FlowInfo) -> bool {
-    Direction::BOTH.into_iter().all(|direction| {
-        let (wanted, present) = (change.direction(direction), flow.direction(direction));
-        wanted
-            .service
-            .is_none_or(|service| service == present.service)
-            && wanted
-                .controller
-                .is_none_or(|controller| controller == present.controller)
+/// Whether an arrangement of a flow means something else now.
+fn is_arranged_otherwise(new: &Policies, old: &Policies, flow: &FlowInfo) -> bool {
+    Direction::BOTH.into_iter().any(|direction| {
+        let id = flow.direction(direction).shaping;
+        new.arrangements().differs(old.arrangements(), id)
     })
 }
 
@@ -191,7 +193,7 @@ mod tests {
     use crate::gateway::memory::Memory;
     use crate::gateway::watch::{Held, Remaining, Watch};
     use localack_core::wire::{self, Flags, HeaderSpec, Sum};
-    use localack_core::{Config, PacketMeta, Port, SeqNum, Sink, SinkFull, Transmit};
+    use localack_core::{Config, PacketMeta, Port, SeqNum, Service, Sink, SinkFull, Transmit};
     use std::sync::mpsc::channel;
 
     /// A sink for an engine that has nothing to send.
@@ -304,6 +306,35 @@ mod tests {
             };
             assert_eq!(switched.try_recv(), Ok(expected));
             assert_eq!(bypassed(engine), u32::from(FLOWS) + 1);
+        });
+    }
+
+    #[test]
+    fn an_arrangement_that_means_something_else_changes_all_that_have_it() {
+        with_flows(|engine| {
+            let text = |octets: u16| {
+                format!(
+                    "[[arrangement]]\nname = \"a\"\nmss_clamp = {octets}\n[default]\narrangement = \"a\""
+                )
+            };
+            let (reply, switched) = channel();
+            let mut tasks = Tasks::new();
+            let first = policies(&text(1000));
+            let second = first.reload(&Settings::parse(&text(900)).unwrap());
+            let third = second.clone();
+            for policies in [first, second, third] {
+                tasks.switch(policies, reply.clone());
+            }
+            let (id, _) = policies(&text(64)).arrangements().find("a").unwrap();
+            tasks.step(engine, NOW);
+            assert_eq!(engine.shaping(id).mss_clamp, 1000, "at once");
+            while !tasks.is_empty() {
+                tasks.step(engine, NOW);
+            }
+            assert_eq!(engine.shaping(id).mss_clamp, 900);
+            assert!(engine.flows().all(|flow| flow.inner_to_outer.shaping == id));
+            let counts: Vec<_> = switched.try_iter().map(|one| one.changed).collect();
+            assert_eq!(counts, [u64::from(FLOWS), u64::from(FLOWS), 0]);
         });
     }
 

@@ -6,19 +6,21 @@ use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use localack_core::{DemoteCause, Direction, FlowId, FlowInfo, Service};
+use localack_core::{DemoteCause, Direction, FlowId, FlowInfo, Service, ShapingId};
 
 use super::command::{Abandoned, Command, Counts, Switched, Viewer};
 use super::demotions::Demotions;
 use super::journal::Refused;
+use super::keep::Notes;
 use super::mailbox::Wakers;
+use super::replica::Greeting;
 use super::source::{Source, SourceError, changeable};
 use super::watch::{Held, Remaining};
 use crate::clock::Clock;
 use crate::config::{LogLevel, Settings};
-use crate::policy::Policies;
+use crate::policy::{Arrangements, DirectionChange, Policies, UnknownArrangement};
 
 /// How long a worker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +54,9 @@ pub enum HandleError {
     /// No such connection.
     #[error("no flow has this id any more")]
     UnknownFlow,
+    /// No such arrangement.
+    #[error(transparent)]
+    UnknownArrangement(#[from] UnknownArrangement),
     /// There are no such settings; nothing has changed.
     #[error(transparent)]
     Settings(#[from] SourceError),
@@ -93,6 +98,8 @@ struct Shared {
     demotions: Demotions,
     set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
     hand_over: Option<HandOver>,
+    notes: Option<Weak<Mutex<Notes>>>,
+    greeting: Option<Greeting>,
 }
 
 /// Makes way for a program.
@@ -111,6 +118,10 @@ pub(super) struct Ends {
     pub(super) demotions: Demotions,
     pub(super) set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
     pub(super) hand_over: Option<HandOver>,
+    /// Where a successor finds the numbers of arrangements, as long as the gateway is there.
+    pub(super) notes: Option<Weak<Mutex<Notes>>>,
+    /// What a standby is told of settings.
+    pub(super) greeting: Option<Greeting>,
 }
 
 /// A running gateway. Calls may wait for the workers, a few seconds at most; workers wait for nobody.
@@ -144,6 +155,8 @@ impl Handle {
             demotions: ends.demotions,
             set_level: ends.set_level,
             hand_over: ends.hand_over,
+            notes: ends.notes,
+            greeting: ends.greeting,
         }))
     }
 
@@ -247,11 +260,39 @@ impl Handle {
         direction: Direction,
         service: Service,
     ) -> Result<(), HandleError> {
+        let change = DirectionChange::arranged(Some(service), None);
+        self.serve(queue, flow, direction, change)
+    }
+
+    /// Gives one direction of a flow another arrangement that `choose` finds among those there are, and another
+    /// service, which stays as it is without one.
+    ///
+    /// # Errors
+    /// [`HandleError::UnknownArrangement`] if that is what `choose` says, and as of [`Handle::set_service`].
+    pub fn arrange(
+        &self,
+        queue: u16,
+        flow: FlowId,
+        direction: Direction,
+        choose: impl FnOnce(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
+    ) -> Result<(), HandleError> {
+        // A number means the same until the worker has it.
+        let _guard = self.changing();
+        let (shaping, service) = choose(self.policies().arrangements())?;
+        let change = DirectionChange::arranged(service, Some(shaping));
+        self.serve(queue, flow, direction, change)
+    }
+
+    fn serve(
+        &self,
+        queue: u16,
+        flow: FlowId,
+        direction: Direction,
+        change: DirectionChange,
+    ) -> Result<(), HandleError> {
         let (reply, answer) = channel();
-        self.tell(
-            queue.into(),
-            Command::Serve(flow, direction, service, reply),
-        )?;
+        let command = Command::Serve(flow, direction, change, reply);
+        self.tell(queue.into(), command)?;
         receive(&answer, PATIENCE)?.map_err(|_| HandleError::UnknownFlow)
     }
 
@@ -288,6 +329,12 @@ impl Handle {
     fn apply(&self, wanted: &Settings) -> Result<Applied, HandleError> {
         let (settings, ignored) = changeable(&self.settings(), wanted);
         let policies = self.policies().reload(&settings);
+        let numbers = policies.arrangements().numbers();
+        if let Some(notes) = self.0.notes.as_ref().and_then(Weak::upgrade) {
+            let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = notes.write(&numbers);
+            written.map_err(|error| HandleError::Refused(error.to_string()))?;
+        }
         let applied = Applied {
             policies: settings.policies.len(),
             flows: Switched::default(),
@@ -299,6 +346,9 @@ impl Handle {
             let mut present = present.unwrap_or_else(PoisonError::into_inner);
             present.settings = settings;
             present.policies = policies.clone();
+        }
+        if let Some(greeting) = &self.0.greeting {
+            greeting.renew(&self.settings(), numbers);
         }
         let switched = self.ask_all(LONG_PATIENCE, |_, reply| {
             Command::Switch(policies.clone(), reply)

@@ -348,6 +348,7 @@ fn write(queue: u16, event: &Event) {
         } => {
             let service = match service {
                 Service::Bypass => "bypass",
+                Service::Snoop => "snoop",
                 _ => "local-ack",
             };
             debug!(queue, %flow, direction = way(direction), service, soft, "service changed");

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::{self, Memory, MemoryError, Sharing};
 use crate::clock::Clock;
 use crate::config::EngineSettings;
+use crate::policy::Numbers;
 
 /// How every such file begins.
 const MAGIC: &str = "localack-tun connections, version 1\n";
@@ -111,6 +112,9 @@ struct Title {
     paths: usize,
     engine_key: [u64; 2],
     spread_key: [u64; 2],
+    /// The numbers of arrangements in its flows.
+    #[serde(default)]
+    arrangements: Numbers,
 }
 
 impl Title {
@@ -137,6 +141,19 @@ impl Title {
         (0..self.queues)
             .map(|queue| Memory::in_file(file, self.offset(queue), &geometry, prefault, sharing))
             .collect()
+    }
+
+    fn write(&self, file: &File) -> io::Result<()> {
+        let mut text = MAGIC.to_owned();
+        text.push_str(&serde_json::to_string(self)?);
+        text.push('\n');
+        let mut page = text.into_bytes();
+        let room = usize::try_from(TITLE).unwrap_or(usize::MAX);
+        if page.len() >= room {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        page.resize(room, 0);
+        file.write_all_at(&page, 0)
     }
 
     /// The setting that the sizes differ by.
@@ -233,7 +250,7 @@ impl Keep {
             title,
             left,
         };
-        keep.write_title().map_err(failed)?;
+        keep.title.write(&keep.file).map_err(failed)?;
         Ok(keep)
     }
 
@@ -265,11 +282,12 @@ impl Keep {
                 paths: geometry.paths,
                 engine_key,
                 spread_key,
+                arrangements: Numbers::default(),
             },
             file,
             left: Left::Nothing,
         };
-        let made = keep.reserve().and_then(|()| keep.write_title());
+        let made = keep.reserve().and_then(|()| keep.title.write(&keep.file));
         made.inspect_err(|_| drop(fs::remove_file(path)))
             .map_err(failed)?;
         Ok(keep)
@@ -289,7 +307,8 @@ impl Keep {
         keep.title.began_ns = now_ns().saturating_sub(since);
         keep.title.began_unix_ns = unix_ns().saturating_sub(since);
         keep.left = Left::Connections;
-        keep.write_title().map_err(|error| KeepError::System {
+        let written = keep.title.write(&keep.file);
+        written.map_err(|error| KeepError::System {
             path: path.to_owned(),
             error,
         })?;
@@ -305,17 +324,22 @@ impl Keep {
         posix_fallocate(&self.file, 0, length).map_err(Into::into)
     }
 
-    fn write_title(&self) -> io::Result<()> {
-        let mut text = MAGIC.to_owned();
-        text.push_str(&serde_json::to_string(&self.title)?);
-        text.push('\n');
-        let mut page = text.into_bytes();
-        let room = usize::try_from(TITLE).unwrap_or(usize::MAX);
-        if page.len() >= room {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        page.resize(room, 0);
-        self.file.write_all_at(&page, 0)
+    /// The numbers of arrangements in the flows in it.
+    pub(super) const fn numbers(&self) -> &Numbers {
+        &self.title.arrangements
+    }
+
+    /// For noting other numbers while the file is in use.
+    pub(super) fn notes(&self) -> Result<Notes, KeepError> {
+        let file = self.file.try_clone();
+        Ok(Notes {
+            path: self.path.clone(),
+            file: file.map_err(|error| KeepError::System {
+                path: self.path.clone(),
+                error,
+            })?,
+            title: self.title.clone(),
+        })
     }
 
     /// The memory of all queues. To be asked for once.
@@ -348,6 +372,30 @@ impl Keep {
             path: self.path,
             error,
         })
+    }
+}
+
+/// Writes into a state file what changes while it is in use. Keeps it locked.
+#[derive(Debug)]
+pub(super) struct Notes {
+    path: PathBuf,
+    file: File,
+    title: Title,
+}
+
+impl Notes {
+    /// Notes the numbers of arrangements that flows will have.
+    pub(super) fn write(&mut self, numbers: &Numbers) -> Result<(), KeepError> {
+        if self.title.arrangements == *numbers {
+            return Ok(());
+        }
+        self.title.arrangements.clone_from(numbers);
+        self.title
+            .write(&self.file)
+            .map_err(|error| KeepError::System {
+                path: self.path.clone(),
+                error,
+            })
     }
 }
 
@@ -410,9 +458,10 @@ pub fn served_in(path: &Path) -> Result<Orphans, KeepError> {
         // One that is reset, or about to be, is not to be heard of by others either.
         let is_served = |flow: &FlowInfo| {
             let [out, back] = Direction::BOTH.map(|direction| flow.direction(direction).mode);
+            // Copies owe nobody anything.
             [out, back]
                 .iter()
-                .any(|&mode| mode != DirectionMode::Bypass)
+                .any(|mode| !matches!(mode, DirectionMode::Bypass | DirectionMode::Snoop))
                 || matches!(flow.state, FlowState::Resetting | FlowState::Tombstone)
         };
         served.extend(engine.flows().filter(is_served).map(|flow| flow.key));

@@ -37,8 +37,8 @@ mod worker;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use localack_core::{AttachError, AttachReport, Config, ConfigError};
@@ -48,15 +48,15 @@ use tun_rs::SyncDevice;
 
 use crate::clock::Clock;
 use crate::config::{EngineSettings, LogLevel, Settings};
-use crate::policy::Policies;
+use crate::policy::{Numbers, Policies};
 use ethernet::Leads;
 use exchange::Exchange;
 use handle::Ends;
 use journal::Journal;
-use keep::{Keep, Left};
+use keep::{Keep, Left, Notes};
 use mailbox::Wakers;
 use memory::Memory;
-use replica::{Hello, Inheritance, Standby};
+use replica::{Greeting, Hello, Inheritance, Standby};
 use spread::Spread;
 use watch::Held;
 use worker::{Parts, Worker};
@@ -180,6 +180,8 @@ pub struct Gateway {
     handle: Handle,
     workers: Vec<JoinHandle<Ended>>,
     keep: Option<Keep>,
+    /// What the handle may write into the state file, as long as this is there.
+    notes: Option<Arc<Mutex<Notes>>>,
     taken_over: TakenOver,
     /// Speaks to a standby.
     server: Option<replica::Server>,
@@ -241,6 +243,7 @@ impl Gateway {
             keep,
             clock,
             keys,
+            numbers,
             goes_on,
         } = match inheritance {
             Some(inheritance) => inheritance.0.kept(&settings.engine)?,
@@ -248,13 +251,21 @@ impl Gateway {
         };
         let [engine_key, spread_key] = keys;
         let left = keep.as_ref().map_or(Left::Nothing, |keep| keep.left);
-        let policies = Policies::new(&settings);
+        let policies = Policies::numbered(&settings, &numbers);
+        let numbers = policies.arrangements().numbers();
+        let mut notes = keep.as_ref().map(Keep::notes).transpose()?;
+        if let Some(notes) = &mut notes {
+            notes.write(&numbers)?;
+        }
+        let notes = notes.map(|notes| Arc::new(Mutex::new(notes)));
         let wakers = Wakers::new(devices.len())?;
         let spread = Spread::new(queues, spread_key);
         let mut exchanges = Exchange::among(&wakers, spread).into_iter();
         let mut config = engine_config(&settings.engine, engine_key, mtu);
         config.sink_waits = keep.is_some();
-        let hello = Hello::new(&settings, keys, mtu);
+        let greeting = standby
+            .is_some()
+            .then(|| Greeting::new(Hello::new(&settings, numbers, keys, mtu)));
         let flows = settings.engine.per_queue().flows;
         let leads = || (layer == Layer::Ethernet).then(|| Leads::new(flows));
         let mut leads: Vec<_> = (0..queues).map(|_| leads()).collect();
@@ -300,9 +311,10 @@ impl Gateway {
         }
         drop(journal);
         let server = standby
-            .map(|standby| {
+            .zip(greeting.clone())
+            .map(|(standby, greeting)| {
                 let (workers, wakers) = (commands.clone(), wakers.clone());
-                replica::Server::start(&standby, hello, workers, wakers, clock.clone())
+                replica::Server::start(&standby, greeting, workers, wakers, clock.clone())
             })
             .transpose()?;
         let handle = Handle::new(Ends {
@@ -317,12 +329,15 @@ impl Gateway {
             demotions,
             set_level,
             hand_over,
+            notes: notes.as_ref().map(Arc::downgrade),
+            greeting,
         });
         // From here on what fails ends the workers that were started.
         let mut gateway = Self {
             handle,
             workers: Vec::new(),
             keep,
+            notes,
             taken_over: TakenOver::default(),
             server,
         };
@@ -384,6 +399,7 @@ impl Gateway {
 
     fn join(&mut self) -> Result<Vec<Counts>, GatewayError> {
         self.server = None;
+        self.notes = None;
         self.handle.stop();
         let mut counted = Vec::new();
         let mut outcome = Ok(());
@@ -473,6 +489,8 @@ struct Ground {
     clock: Clock,
     /// The secrets of the engines' tables and of the choice among queues.
     keys: [[u64; 2]; 2],
+    /// The numbers of arrangements in the connections.
+    numbers: Numbers,
     /// Whether there may be connections in the memory to go on with.
     goes_on: bool,
 }
@@ -503,6 +521,7 @@ impl Ground {
                 keep: None,
                 clock: Clock::start(),
                 keys: random_keys()?,
+                numbers: Numbers::default(),
                 goes_on: false,
             });
         };
@@ -511,6 +530,7 @@ impl Ground {
             memories: keep.memories(settings.prefault)?,
             clock: keep.clock(),
             keys: keep.keys(),
+            numbers: keep.numbers().clone(),
             goes_on: keep.left != Left::Nothing,
             keep: Some(keep),
         })

@@ -103,7 +103,8 @@ mod tests {
         let before = settings("[engine]\nflows = 10\n[inner]\ninterface = \"a\"");
         let now = settings(
             "[engine]\nflows = 10\ndrain_deadline = \"1s\"\n[inner]\ninterface = \"a\"\n\
-             [log]\nlevel = \"debug\"\n[default]\ncontroller = \"reno\"",
+             [log]\nlevel = \"debug\"\n[[arrangement]]\nname = \"a\"\n[default]\ncontroller = \"reno\"\n\
+             arrangement = \"a\"",
         );
         let (kept, ignored) = changeable(&before, &now);
         assert_eq!((kept, ignored), (now, Vec::new()));

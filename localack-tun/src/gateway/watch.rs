@@ -88,7 +88,11 @@ impl Watch {
 
 /// Whether the engine has to do something yet until the flow is its ends' own again.
 fn is_held(flow: &FlowInfo) -> bool {
-    let is_passing = |direction| flow.direction(direction).mode == DirectionMode::Bypass;
+    // Copies owe nobody anything.
+    let is_passing = |direction| {
+        let mode = flow.direction(direction).mode;
+        matches!(mode, DirectionMode::Bypass | DirectionMode::Snoop)
+    };
     match flow.state {
         FlowState::Open => !Direction::BOTH.into_iter().all(is_passing),
         FlowState::Resetting => true,

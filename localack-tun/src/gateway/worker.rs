@@ -139,7 +139,23 @@ impl<'m> Worker<'m> {
             keeps: parts.keeps,
         };
         worker.outlet.held_back = parts.keeps.then(HeldBack::default);
+        worker.arrange();
         Ok((worker, report))
+    }
+
+    /// Tells the engine what arrangements there are. Those that its flows have may be no more.
+    fn arrange(&mut self) {
+        let now = self.now();
+        let policies = self.engine.policy_mut().clone();
+        policies.arrangements().tell(&mut self.engine, now);
+        let strays = self.engine.flows().filter(|flow| policies.is_stray(flow));
+        let changes: Vec<_> = strays
+            .map(|flow| (flow.id, policies.change_of_flow(&policies, &flow)))
+            .collect();
+        for (flow, change) in changes {
+            // It was there just now.
+            let _ = change.apply(&mut self.engine, flow, now);
+        }
     }
 
     fn now(&self) -> Instant {
@@ -331,9 +347,9 @@ impl<'m> Worker<'m> {
                 }
                 Command::Show(viewer) => self.tasks.show(viewer),
                 Command::Follow(feed) => self.feed = Some(feed),
-                Command::Serve(flow, direction, service, reply) => {
+                Command::Serve(flow, direction, change, reply) => {
                     self.lose_track();
-                    let answer = self.engine.set_service(flow, direction, service, now);
+                    let answer = change.apply(&mut self.engine, flow, direction, now);
                     let _ = reply.send(answer);
                 }
                 Command::Switch(policies, reply) => {

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use localack_core::Direction;
+use localack_core::{Direction, ShapingId};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{
@@ -41,6 +41,8 @@ pub(super) struct Scrape {
     flow_slots: u64,
     totals: Totals,
     standings: [Standing; 2],
+    /// Directions of open connections by their arrangement, of each the name.
+    arranged: Vec<(String, [u64; 2])>,
     /// New connections by the name of their policy.
     hits: Vec<(String, u64)>,
     memory: Option<Memory>,
@@ -60,12 +62,19 @@ impl Scrape {
                 block_size: queue.pool.block_size,
             });
         let policies = backend.policies();
+        let totals = observer.totals()?;
+        let arranged = policies.arrangements().iter().map(|(id, one)| {
+            let number = usize::from(id.number());
+            let count = |counts: [u64; ShapingId::COUNT]| counts.get(number).copied().unwrap_or(0);
+            (one.name.clone(), totals.arranged.map(count))
+        });
         Ok(Self {
+            arranged: arranged.collect(),
             overview: backend.overview(),
             counters: sum(&queues),
             pool,
             flow_slots: queues.iter().map(|queue| queue.flow_slots).sum(),
-            totals: observer.totals()?,
+            totals,
             standings: observer.standings(),
             hits: policies
                 .rules()
@@ -148,6 +157,21 @@ impl Scrape {
             });
         let help = "Directions of open connections, by what is done with their data";
         to.gauges("localack_flow_directions", help, None, modes)?;
+        let arranged = self.arranged.iter().flat_map(|(name, counts)| {
+            DIRECTIONS
+                .iter()
+                .zip(counts)
+                .map(move |((direction, _), count)| {
+                    (
+                        [("direction", *direction), ("arrangement", name.as_str())],
+                        *count,
+                    )
+                })
+        });
+        let help = "Directions of open connections, by the arrangement that they have";
+        if !self.arranged.is_empty() {
+            to.gauges("localack_arranged_directions", help, None, arranged)?;
+        }
         let rates = DIRECTIONS.iter().zip(&self.standings);
         let rates =
             rates.map(|((direction, _), standing)| ([("direction", *direction)], standing.rate));

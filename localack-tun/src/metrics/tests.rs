@@ -25,7 +25,9 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let fake = Arc::new(Fake::new(
-            "[[policy]]\nname = \"web\"\ndestination_port = 80\nservice = \"local-ack\"\n",
+            "[[arrangement]]\nname = \"small\"\nmss_clamp = 1200\n\
+             [[policy]]\nname = \"web\"\ndestination_port = 80\nservice = \"local-ack\"\n\
+             reverse_arrangement = \"small\"\n",
         ));
         let observer = Observer::start(Arc::clone(&fake) as _).unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -115,6 +117,18 @@ fn a_scrape_tells_what_was_counted() {
         ("localack_flows_adopted_total[]", 2.0),
         ("localack_lost_bytes_total[]", 0.0),
         ("localack_packets_passed_total[reason=handshake]", 6.0),
+        (
+            "localack_arranged_directions[arrangement=small,direction=outer_to_inner]",
+            2.0,
+        ),
+        (
+            "localack_arranged_directions[arrangement=small,direction=inner_to_outer]",
+            0.0,
+        ),
+        (
+            "localack_flow_directions[direction=outer_to_inner,mode=snoop]",
+            0.0,
+        ),
         ("localack_policy_hits_total[policy=web]", 2.0),
         ("localack_policy_hits_total[policy=default]", 0.0),
         ("localack_pool_size_bytes[]", f64::from(2 * 256 * 1536)),

@@ -1,7 +1,8 @@
 //! What other policies change about a connection that is under way.
 
 use localack_core::{
-    Admit, Controller, Direction, Engine, FlowConfig, FlowId, Instant, Policy, Service, UnknownFlow,
+    Admit, Controller, Direction, DirectionInfo, Engine, FlowConfig, FlowId, FlowInfo, Instant,
+    Policy, Service, ShapingId, UnknownFlow,
 };
 
 /// What is to be changed about a live flow; see [`Policies::change`](super::Policies::change).
@@ -20,6 +21,55 @@ pub struct DirectionChange {
     pub service: Option<Service>,
     /// Another controller.
     pub controller: Option<Controller>,
+    /// Another arrangement.
+    pub shaping: Option<ShapingId>,
+}
+
+impl DirectionChange {
+    /// Another service, another arrangement, or both; the rest stays.
+    #[must_use]
+    pub const fn arranged(service: Option<Service>, shaping: Option<ShapingId>) -> Self {
+        Self {
+            service,
+            controller: None,
+            shaping,
+        }
+    }
+
+    /// Makes the change.
+    ///
+    /// # Errors
+    /// [`UnknownFlow`] if the flow is gone.
+    pub fn apply<P: Policy>(
+        &self,
+        engine: &mut Engine<'_, P>,
+        flow: FlowId,
+        direction: Direction,
+        now: Instant,
+    ) -> Result<(), UnknownFlow> {
+        // A service that begins should find its controller.
+        if let Some(controller) = self.controller {
+            engine.set_controller(flow, direction, controller, now)?;
+        }
+        match (self.service, self.shaping) {
+            (None, None) => Ok(()),
+            (Some(service), None) => engine.set_service(flow, direction, service, now),
+            (service, Some(shaping)) => {
+                let present = engine.flow(flow).ok_or(UnknownFlow)?;
+                let service = service.unwrap_or(present.direction(direction).service);
+                engine.arrange(flow, direction, service, shaping, now)
+            }
+        }
+    }
+
+    /// Whether a direction is as the change would have it.
+    fn is_made(&self, present: &DirectionInfo) -> bool {
+        self.service.is_none_or(|wanted| wanted == present.service)
+            && self
+                .controller
+                .is_none_or(|wanted| wanted == present.controller)
+            && self.shaping.is_none_or(|wanted| wanted == present.shaping)
+    }
 }
 
 impl Change {
@@ -32,19 +82,22 @@ impl Change {
             Admit::Adopt(config) => Some(*config),
         };
         let before = config(before).unwrap_or(FlowConfig::tracked());
-        let after = config(after).unwrap_or(
-            Direction::BOTH
-                .into_iter()
-                .fold(before, |config, direction| {
-                    config.with_service(direction, Service::Bypass)
-                }),
-        );
+        let after = config(after).unwrap_or(Direction::BOTH.into_iter().fold(
+            before,
+            |config, direction| {
+                config
+                    .with_service(direction, Service::Bypass)
+                    .with_shaping(direction, ShapingId::NONE)
+            },
+        ));
         let direction = |direction: Direction| {
             let (old, new) = (before.controller(direction), after.controller(direction));
             DirectionChange {
                 service: Some(after.service(direction))
                     .filter(|service| *service != before.service(direction)),
                 controller: Some(new).filter(|_| !is_same_part(old, new)),
+                shaping: Some(after.shaping(direction))
+                    .filter(|shaping| *shaping != before.shaping(direction)),
             }
         };
         Self {
@@ -61,6 +114,22 @@ impl Change {
             Direction::InnerToOuter => &self.inner_to_outer,
             Direction::OuterToInner => &self.outer_to_inner,
         }
+    }
+
+    pub(super) const fn direction_mut(&mut self, direction: Direction) -> &mut DirectionChange {
+        match direction {
+            Direction::InnerToOuter => &mut self.inner_to_outer,
+            Direction::OuterToInner => &mut self.outer_to_inner,
+        }
+    }
+
+    /// Whether a flow is as the change would have it: nothing changes for it, or it has begun since.
+    #[must_use]
+    pub fn is_made(&self, flow: &FlowInfo) -> bool {
+        Direction::BOTH.into_iter().all(|direction| {
+            let change = self.direction(direction);
+            change.is_made(flow.direction(direction))
+        })
     }
 
     /// Whether there is nothing to do.
@@ -89,13 +158,7 @@ impl Change {
     ) -> Result<(), UnknownFlow> {
         for direction in Direction::BOTH {
             let change = self.direction(direction);
-            // A service that begins should find its controller.
-            if let Some(controller) = change.controller {
-                engine.set_controller(flow, direction, controller, now)?;
-            }
-            if let Some(service) = change.service {
-                engine.set_service(flow, direction, service, now)?;
-            }
+            change.apply(engine, flow, direction, now)?;
         }
         Ok(())
     }
@@ -117,7 +180,9 @@ fn is_same_part(old: Controller, new: Controller) -> bool {
 fn has_more(before: &FlowConfig, after: &FlowConfig) -> bool {
     let mut before = *before;
     for direction in Direction::BOTH {
-        before = before.with_service(direction, after.service(direction));
+        before = before
+            .with_service(direction, after.service(direction))
+            .with_shaping(direction, after.shaping(direction));
     }
     before.controller = after.controller;
     before.inward_controller = after.inward_controller;

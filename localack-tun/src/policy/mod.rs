@@ -15,19 +15,20 @@
 //!
 //! fn switch(engine: &mut Engine<'_, Policies>, new: &Policies, now: Instant) {
 //!     let old = core::mem::replace(engine.policy_mut(), new.clone());
+//!     new.arrangements().tell(engine, now);
 //!     for (share, rate) in new.rate_changes(&old) {
 //!         engine.set_shared_rate(share, rate, now);
 //!     }
 //!     let flows: Vec<_> = engine.flows().collect();
 //!     for flow in flows {
-//!         let subject = Subject::new(flow.key, flow.client, flow.traffic_class);
-//!         let change = new.change(&old, &subject);
+//!         let change = new.change_of_flow(&old, &flow);
 //!         // A flow that has ended meanwhile needs no change.
 //!         let _ = change.apply(engine, flow.id, now);
 //!     }
 //! }
 //! ```
 
+mod arrangements;
 mod change;
 mod matcher;
 #[cfg(test)]
@@ -36,11 +37,14 @@ mod tests;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use localack_core::{Admit, Controller, Direction, FlowKey, Policy, Port, SynInfo};
+use localack_core::{
+    Admit, Controller, Direction, FlowInfo, FlowKey, Policy, Port, Service, ShapingId, SynInfo,
+};
 
+pub use arrangements::{Arrangements, Numbers, UnknownArrangement};
 pub use change::{Change, DirectionChange};
 
-use crate::config::{Dscp, PolicySettings, Settings};
+use crate::config::{Actions, Dscp, PolicySettings, Settings};
 use matcher::Matcher;
 
 /// What policies look at.
@@ -78,10 +82,15 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn new(settings: PolicySettings, queues: u16, hits: Arc<AtomicU64>) -> Self {
+    fn new(
+        settings: PolicySettings,
+        queues: u16,
+        arrangements: &Arrangements,
+        hits: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             matcher: Matcher::new(&settings.matches),
-            answer: settings.actions.admit(queues),
+            answer: answer(&settings.actions, queues, arrangements),
             settings,
             hits,
         }
@@ -112,40 +121,72 @@ impl Rule {
     }
 }
 
+/// What is answered for a connection that is to be served so.
+fn answer(actions: &Actions, queues: u16, arrangements: &Arrangements) -> Admit {
+    let id = |name: &Option<String>| {
+        let found = name.as_deref().map(|name| arrangements.find(name));
+        // Settings that were read name none that there is not.
+        found
+            .and_then(Result::ok)
+            .map_or(ShapingId::NONE, |(id, _)| id)
+    };
+    match actions.admit(queues) {
+        Admit::Pass => Admit::Pass,
+        Admit::Adopt(config) => Admit::Adopt(
+            config
+                .with_shaping(Direction::InnerToOuter, id(&actions.arrangement))
+                .with_shaping(Direction::OuterToInner, id(&actions.reverse_arrangement)),
+        ),
+    }
+}
+
 /// The rules of a gateway, in their order.
 #[derive(Debug, Clone)]
 pub struct Policies {
     rules: Arc<[Rule]>,
     /// For what is under no other.
     last: Arc<Rule>,
+    arrangements: Arc<Arrangements>,
 }
 
 impl Policies {
     /// The rules that `settings` give, which nobody has used so far.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self::compile(settings, |_| Arc::default())
+        Self::numbered(settings, &Numbers::default())
+    }
+
+    /// The same for flows that there are, and whose arrangements have these numbers.
+    #[must_use]
+    pub fn numbered(settings: &Settings, numbers: &Numbers) -> Self {
+        Self::compile(settings, numbers, |_| Arc::default())
     }
 
     /// The rules that `settings` give, to take the place of these. What has kept its name goes on
     /// counting.
     #[must_use]
     pub fn reload(&self, settings: &Settings) -> Self {
-        Self::compile(settings, |name| {
+        Self::compile(settings, &self.arrangements.numbers(), |name| {
             let old = self.rules().find(|rule| rule.name() == name);
             old.map_or_else(Arc::default, |rule| Arc::clone(&rule.hits))
         })
     }
 
-    fn compile(settings: &Settings, hits: impl Fn(&str) -> Arc<AtomicU64>) -> Self {
+    fn compile(
+        settings: &Settings,
+        numbers: &Numbers,
+        hits: impl Fn(&str) -> Arc<AtomicU64>,
+    ) -> Self {
         let queues = settings.engine.queues;
+        let arrangements = Arrangements::new(&settings.arrangements, numbers);
         let rule = |policy: PolicySettings| {
             let hits = hits(&policy.name);
-            Rule::new(policy, queues, hits)
+            Rule::new(policy, queues, &arrangements, hits)
         };
         Self {
             rules: settings.policies().map(rule).collect(),
             last: Arc::new(rule(settings.last_policy())),
+            arrangements: Arc::new(arrangements),
         }
     }
 
@@ -167,6 +208,53 @@ impl Policies {
     #[must_use]
     pub fn change(&self, before: &Self, subject: &Subject) -> Change {
         Change::between(before.find(subject).answer(), self.find(subject).answer())
+    }
+
+    /// The same of a flow that is there, which may have been given an arrangement by its name: it follows what
+    /// becomes of that, and where it is no more, it is served as its rule says.
+    #[must_use]
+    pub fn change_of_flow(&self, before: &Self, flow: &FlowInfo) -> Change {
+        let subject = Subject::new(flow.key, flow.client, flow.traffic_class);
+        let mut change = self.change(before, &subject);
+        for direction in Direction::BOTH {
+            let id = flow.direction(direction).shaping;
+            let part = change.direction_mut(direction);
+            if id == ShapingId::NONE || part.shaping.is_some() {
+                continue;
+            }
+            let (old, new) = (before.arrangements.get(id), self.arrangements.get(id));
+            match (old, new) {
+                (Some(old), Some(new)) if old.name == new.name => {
+                    let named = new.service().filter(|_| old.service != new.service);
+                    part.service = part.service.or(named);
+                }
+                _ => {
+                    let (service, shaping) = match self.find(&subject).answer() {
+                        Admit::Pass => (Service::Bypass, ShapingId::NONE),
+                        Admit::Adopt(config) => {
+                            (config.service(direction), config.shaping(direction))
+                        }
+                    };
+                    (part.service, part.shaping) = (Some(service), Some(shaping));
+                }
+            }
+        }
+        change
+    }
+
+    /// Whether a flow has an arrangement that there is not.
+    #[must_use]
+    pub fn is_stray(&self, flow: &FlowInfo) -> bool {
+        Direction::BOTH.into_iter().any(|direction| {
+            let id = flow.direction(direction).shaping;
+            id != ShapingId::NONE && self.arrangements.get(id).is_none()
+        })
+    }
+
+    /// What policies name.
+    #[must_use]
+    pub fn arrangements(&self) -> &Arrangements {
+        &self.arrangements
     }
 
     /// Which shares have another rate here than `before`, and which, in octets per second of one

@@ -164,17 +164,31 @@ proptest! {
         let settings = Settings {
             policies,
             default: default.or(&Actions::builtin()),
+            arrangements: written::arrangements(),
             ..Settings::default()
         };
         let compiled = Policies::new(&settings);
         for subject in subjects {
             let first = settings.policies.iter().find(|policy| is_for(&policy.matches, &subject));
-            let actions = first.map_or(settings.default, |policy| {
+            let actions = first.map_or(settings.default.clone(), |policy| {
                 policy.actions.or(&settings.default)
             });
             let rule = compiled.find(&subject);
             prop_assert_eq!(rule.name(), first.map_or(DEFAULT, |policy| &policy.name));
-            prop_assert_eq!(*rule.answer(), actions.admit(1));
+            let number = |name: &Option<String>| match name.as_deref() {
+                Some("plain") => ShapingId::new(1).unwrap(),
+                Some("shaped") => ShapingId::new(2).unwrap(),
+                _ => ShapingId::NONE,
+            };
+            let expected = match actions.admit(1) {
+                Admit::Pass => Admit::Pass,
+                Admit::Adopt(config) => Admit::Adopt(
+                    config
+                        .with_shaping(Direction::InnerToOuter, number(&actions.arrangement))
+                        .with_shaping(Direction::OuterToInner, number(&actions.reverse_arrangement)),
+                ),
+            };
+            prop_assert_eq!(*rule.answer(), expected);
         }
     }
 
@@ -183,13 +197,18 @@ proptest! {
         [one, other] in [written::policies(), written::policies()],
         subject in subjects(),
     ) {
-        let compile = |policies| Policies::new(&Settings { policies, ..Settings::default() });
+        let compile = |policies| Policies::new(&Settings {
+            policies,
+            arrangements: written::arrangements(),
+            ..Settings::default()
+        });
         let (one, other) = (compile(one), compile(other));
         prop_assert!(one.change(&one, &subject).is_empty());
         let (there, back) = (other.change(&one, &subject), one.change(&other, &subject));
         for direction in Direction::BOTH {
             let (there, back) = (there.direction(direction), back.direction(direction));
             prop_assert_eq!(there.service.is_some(), back.service.is_some());
+            prop_assert_eq!(there.shaping.is_some(), back.shaping.is_some());
         }
     }
 }
@@ -199,7 +218,7 @@ fn the_list_of_rules_shows_what_holds() {
     let policies =
         policies("[default]\nservice = \"bypass\"\n[[policy]]\nname = \"a\"\npacing = false");
     let rule = policies.rules().next().unwrap();
-    let actions = rule.settings().actions;
+    let actions = &rule.settings().actions;
     assert_eq!(actions.inner_to_outer, Some(ServiceChoice::Bypass));
     assert_eq!(actions.pacing, Some(false));
 }

@@ -22,6 +22,8 @@ const HEADING: u16 = 1;
 const LEAST_FOR_CHARTS: u16 = 14;
 /// Without so many columns the round-trip times are left out.
 const LEAST_FOR_RTT: u16 = 92;
+/// Without so many columns arrangements are left out.
+const LEAST_FOR_ARRANGED: u16 = 108;
 /// Without so many columns there is only what fits: one end and what is done.
 const LEAST_FOR_ENDS: u16 = 64;
 
@@ -80,6 +82,10 @@ fn heading(app: &App) -> Vec<Line<'static>> {
     } else {
         bold.fg(Color::Yellow)
     };
+    let snooped = match flows.snoop {
+        0 => String::new(),
+        some => format!("  snooped {some}"),
+    };
     vec![
         Line::from(vec![
             Span::styled(format!("localack {version}  "), bold),
@@ -90,7 +96,7 @@ fn heading(app: &App) -> Vec<Line<'static>> {
             )),
         ]),
         Line::from(format!(
-            "flows {}  open {}  early {}  unproven {}  draining {}  pool {} of {}",
+            "flows {}  open {}  early {}  unproven {}{snooped}  draining {}  pool {} of {}",
             flows.all,
             flows.open,
             flows.local_ack,
@@ -193,9 +199,11 @@ struct Columns {
     end: u16,
     has_outer: bool,
     has_rtt: bool,
+    has_arranged: bool,
 }
 
 const WHY: u16 = 15;
+const ARRANGED: u16 = 14;
 const RATE: u16 = 9;
 const CUSTODY: u16 = 7;
 const SAVED: u16 = 7;
@@ -205,10 +213,14 @@ impl Columns {
     fn of(width: u16) -> Self {
         let has_outer = width >= LEAST_FOR_ENDS;
         let has_rtt = width >= LEAST_FOR_RTT;
+        let has_arranged = width >= LEAST_FOR_ARRANGED;
         // A space before each, and two columns for the arrow.
         let mut fixed = 2 + 1 + WHY + 1 + RATE + 1 + CUSTODY + 1 + SAVED + 1;
         if has_rtt {
             fixed += 1 + RTT;
+        }
+        if has_arranged {
+            fixed += 1 + ARRANGED;
         }
         let room = width.saturating_sub(fixed);
         let end = if has_outer {
@@ -220,6 +232,7 @@ impl Columns {
             end,
             has_outer,
             has_rtt,
+            has_arranged,
         }
     }
 
@@ -228,7 +241,11 @@ impl Columns {
         if self.has_outer {
             widths.push(self.end);
         }
-        widths.extend([2, WHY, RATE, CUSTODY, SAVED]);
+        widths.extend([2, WHY]);
+        if self.has_arranged {
+            widths.push(ARRANGED);
+        }
+        widths.extend([RATE, CUSTODY, SAVED]);
         if self.has_rtt {
             widths.push(RTT);
         }
@@ -244,9 +261,11 @@ impl Columns {
         if self.has_outer {
             cells.push("OUTER".into());
         }
+        cells.extend(["".into(), "WHY".into()]);
+        if self.has_arranged {
+            cells.push("ARRANGED".into());
+        }
         cells.extend([
-            "".into(),
-            "WHY".into(),
             mark("RATE", Sort::Rate),
             mark("HELD", Sort::Custody),
             mark("SAVED", Sort::Saved),
@@ -267,6 +286,12 @@ impl Columns {
         cells.extend([
             arrow.into(),
             Cell::from(why(&direction.reason)).style(color(&direction.reason)),
+        ]);
+        if self.has_arranged {
+            let name = direction.arrangement.as_deref().unwrap_or_default();
+            cells.push(name.to_owned().into());
+        }
+        cells.extend([
             right(human::rate(direction.rate)),
             right(human::octets(direction.custody)),
             right(human::milliseconds(direction.saved_ms)),
@@ -326,7 +351,7 @@ fn why(reason: &Reason) -> String {
 
 fn color(reason: &Reason) -> Style {
     match (reason.group, reason.name.as_str()) {
-        (ReasonGroup::Mode, "local-ack") => Style::new().fg(Color::Green),
+        (ReasonGroup::Mode, "local-ack" | "snoop") => Style::new().fg(Color::Green),
         (ReasonGroup::Demote, _) => Style::new().fg(Color::Red),
         (ReasonGroup::Mode, _) => Style::new().fg(Color::Yellow),
         _ => Style::new(),

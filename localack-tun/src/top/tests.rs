@@ -19,6 +19,7 @@ fn direction(mode: &str, reason: (ReasonGroup, u8, &str), custody: u64) -> Direc
     let (group, number, name) = reason;
     DirectionEntry {
         service: ServiceWord::LocalAck,
+        arrangement: None,
         mode: mode.to_owned(),
         reason: Reason {
             group,
@@ -82,6 +83,7 @@ fn snapshot(flows: Vec<FlowEntry>) -> Snapshot {
             config: None,
             queues: 2,
             policies: 3,
+            arrangements: 2,
             flow_slots: 65_536,
             pool: PoolEntry {
                 octets: 268_435_456,
@@ -159,6 +161,24 @@ INNER             OUTER                WHY                  RATE   HELDv   SAVED
 from 1 of 3  q quit  c custody  r rate  s saved  p pause  arrows scroll
 "
     );
+}
+
+#[test]
+fn a_wide_terminal_shows_arrangements_and_what_is_snooped() {
+    let mut snooped = flow(50_000, "192.0.2.7:443");
+    snooped.inner_to_outer = direction("snoop", (ReasonGroup::Mode, 4, "snoop"), 0);
+    snooped.inner_to_outer.arrangement = Some("radio".to_owned());
+    let mut app = app(vec![snooped]);
+    let mut later = app.snapshot().unwrap().clone();
+    later.status.totals.flows.snoop = 1;
+    app.update(Ok(later));
+    let shown = screen(&app, 110, 5);
+    for part in ["unproven 0  snooped 1  draining 0", "ARRANGED"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let row = shown.lines().find(|line| line.contains("m4 snoop"));
+    let words: Vec<_> = row.unwrap().split_whitespace().collect();
+    assert_eq!(words[3..6], ["m4", "snoop", "radio"], "{shown}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod program;
 #[path = "../common/satellite.rs"]
 mod satellite;
 
+mod arranged;
 mod bulk;
 mod closing;
 mod idle;

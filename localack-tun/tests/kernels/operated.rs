@@ -11,11 +11,11 @@ use crate::common::privileged;
 use crate::content::{receive, send};
 use crate::world::{BOTH_WAYS, World, carry_both_ways, number, until};
 
-const LINK: &str = "--delay 40ms --rate 40mbit --queue 1mib --loss 0.5%";
+pub(crate) const LINK: &str = "--delay 40ms --rate 40mbit --queue 1mib --loss 0.5%";
 
 /// Streams both ways over each connection until `work` is done, or for so many octets, whichever is
 /// longer; each is whole.
-fn meanwhile(connections: &[[TcpStream; 2]], octets: u64, work: impl FnOnce()) {
+pub(crate) fn meanwhile(connections: &[[TcpStream; 2]], octets: u64, work: impl FnOnce()) {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         for [near, far] in connections {

@@ -9,7 +9,9 @@ use std::thread;
 
 use localack_tun::clock::Clock;
 use localack_tun::control::Client;
-use localack_tun::control::protocol::Request;
+use localack_tun::control::protocol::{
+    Answer, ArrangementSet, DirectionChoice, FlowName, Request, SetService,
+};
 use localack_tun::netns;
 use nix::sys::signal::Signal;
 
@@ -164,7 +166,7 @@ impl Drop for Pair {
 #[test]
 fn a_standby_goes_on_with_every_connection_of_a_gateway_that_is_gone() {
     if privileged() {
-        succession("pair", "10.9.0.1:9108", 20, 1 << 20);
+        succession("pair", "10.9.0.1:9108", 20, 1 << 20, "");
     }
 }
 
@@ -172,17 +174,34 @@ fn a_standby_goes_on_with_every_connection_of_a_gateway_that_is_gone() {
 fn a_standby_may_be_on_the_same_machine() {
     let meeting = Scratch::new("meeting.sock");
     if privileged() {
-        succession("near", &meeting.0.display().to_string(), 3, 1 << 20);
+        succession("near", &meeting.0.display().to_string(), 3, 1 << 20, "");
     }
 }
 
+#[test]
+fn a_standby_has_the_arrangements_of_connections_too() {
+    let meeting = Scratch::new("arranged.sock");
+    if privileged() {
+        let meeting = meeting.0.display().to_string();
+        succession("thin", &meeting, 3, 1 << 20, ARRANGED);
+    }
+}
+
+/// What both gateways arrange, in `[default]` and with the arrangements after it.
+const ARRANGED: &str = "arrangement = \"thin\"\nreverse_arrangement = \"slow\"\n\
+     [[arrangement]]\nname = \"slow\"\nrate_limit = \"20mbit\"\n\
+     [[arrangement]]\nname = \"thin\"\nack_interval = \"5ms\"\n";
+
 /// Carries streams of so many octets both ways over so many connections, and lets the gateway be gone meanwhile.
-fn succession(test: &str, meeting: &str, connections: usize, octets: u64) {
+/// What is beside that in the settings of both is in `more`.
+fn succession(test: &str, meeting: &str, connections: usize, octets: u64, more: &str) {
     let pair = Pair::new(test, "--delay 50ms --rate 50mbit");
     let [config, other, socket] =
         ["1.toml", "2.toml", "2.sock"].map(|name| Scratch::new(&format!("{test}{name}")));
-    let settings = "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n\
-         [log]\nlevel = \"debug\"\n[default]\nouter_to_inner = \"local-ack\"\n";
+    let settings = format!(
+        "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n\
+         [log]\nlevel = \"debug\"\n[default]\nouter_to_inner = \"local-ack\"\n{more}"
+    );
     fs::write(
         &config.0,
         format!("{settings}[control]\nsocket = \"off\"\n"),
@@ -224,6 +243,17 @@ fn succession(test: &str, meeting: &str, connections: usize, octets: u64) {
         assert!(log.contains(&told), "{log}");
         assert!(log.contains("connections_reset=0"), "{log}");
         pair.give_addresses(1);
+        let wanted = Request::Flows(serde_json::from_str("{}").unwrap());
+        let answer = Client::connect(&socket.0).unwrap().ask(wanted).unwrap();
+        let Answer::Flows(list) = answer else {
+            panic!("{answer:?}");
+        };
+        let names = (!more.is_empty()).then_some(["thin", "slow"]);
+        for flow in list.flows {
+            let arranged = flow.directions().map(|one| one.arrangement.as_deref());
+            let expected = names.map_or([None; 2], |names| names.map(Some));
+            assert_eq!(arranged, expected, "{flow:?}");
+        }
         let clock = Clock::start();
         while !carriers.iter().all(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(100));
@@ -237,6 +267,89 @@ fn succession(test: &str, meeting: &str, connections: usize, octets: u64) {
             carrier.join().unwrap();
         }
     });
+    standby.signal(Signal::SIGTERM);
+    let log = standby.ended(0);
+    assert!(log.contains("octets_lost=0"), "{log}");
+}
+
+/// The names of both arrangements of the only connection of a gateway.
+fn arranged(socket: &Scratch) -> Vec<Option<String>> {
+    let wanted = Request::Flows(serde_json::from_str("{}").unwrap());
+    let answer = Client::connect(&socket.0).unwrap().ask(wanted).unwrap();
+    let Answer::Flows(mut list) = answer else {
+        panic!("{answer:?}");
+    };
+    let flow = list.flows.pop().unwrap();
+    let names = flow.directions().map(|one| one.arrangement.clone());
+    names.into()
+}
+
+#[test]
+fn what_is_arranged_by_order_goes_to_the_standby() {
+    if !privileged() {
+        return;
+    }
+    let meeting = Scratch::new("ordered.meeting");
+    let pair = Pair::new("order", "--delay 20ms --rate 50mbit");
+    let names = ["1.toml", "2.toml", "1.sock", "2.sock"];
+    let [config, other, socket, spare] = names.map(|name| Scratch::new(&format!("order{name}")));
+    let slow = "[[arrangement]]\nname = \"slow\"\nrate_limit = \"20mbit\"\n";
+    let thin = "[[arrangement]]\nname = \"thin\"\nack_interval = \"5ms\"\n";
+    // Numbered by their order, so that the two gateways would number them otherwise.
+    for (config, socket, arrangements) in [
+        (&config, &socket, [slow, thin]),
+        (&other, &spare, [thin, slow]),
+    ] {
+        let text = format!(
+            "[engine]\nflows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n[log]\nlevel = \"debug\"\n\
+             [control]\nsocket = {:?}\n{}[default]\nreverse_arrangement = \"thin\"\n",
+            socket.0,
+            arrangements.concat()
+        );
+        fs::write(&config.0, text).unwrap();
+    }
+    let between = "--ipv4-only --inner in0 --outer out0";
+    let [first, second] = &pair.gateways;
+    let meeting = meeting.0.display();
+    let arguments = format!("{between} --standby {meeting}");
+    let leader = Running::start_in(&first.0, "order1", &config, &arguments);
+    let arguments = format!("{between} --follow {meeting}");
+    let standby = Running::spawn_in(&second.0, "order2", &other, &arguments);
+    standby.wait_for("level with the gateway", 1);
+    let connection = pair.connect();
+    let ask = |request| Client::connect(&socket.0).unwrap().ask(request).unwrap();
+
+    // As long as the settings differ, it does not follow.
+    let toml = slow.replace("20mbit", "30mbit");
+    ask(Request::ArrangementSet(ArrangementSet { toml }));
+    standby.wait_for(
+        "[[arrangement]], [default] or [[policy]] of its settings are others",
+        1,
+    );
+    let toml = slow.to_owned();
+    ask(Request::ArrangementSet(ArrangementSet { toml }));
+    standby.wait_for("level with the gateway", 2);
+
+    let wanted = Request::Flows(serde_json::from_str("{}").unwrap());
+    let Answer::Flows(list) = ask(wanted) else {
+        panic!("other than flows");
+    };
+    ask(Request::Flow(SetService {
+        flow: FlowName::Id(list.flows[0].id.clone()),
+        direction: Some(DirectionChoice::InnerToOuter),
+        service: None,
+        arrangement: Some("slow".to_owned()),
+    }));
+    standby.wait_for("level with the gateway", 3);
+    let expected = ["slow", "thin"].map(|name| Some(name.to_owned()));
+    assert_eq!(arranged(&socket), expected);
+    pair.cut_off(0);
+    leader.signal(Signal::SIGKILL);
+    leader.died();
+    standby.wait_for(" TCP passes the engine", 1);
+    pair.give_addresses(1);
+    assert_eq!(arranged(&spare), expected);
+    carry_both_ways(&connection, 300_000);
     standby.signal(Signal::SIGTERM);
     let log = standby.ended(0);
     assert!(log.contains("octets_lost=0"), "{log}");

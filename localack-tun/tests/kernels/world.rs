@@ -108,6 +108,13 @@ impl World {
         self
     }
 
+    /// Changes what the program's settings will be when they are read again.
+    pub(crate) fn rewrite_settings(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(&self.config.0).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        fs::write(&self.config.0, text.replace(from, to)).unwrap();
+    }
+
     /// The file in which connections are kept.
     pub(crate) fn kept(&self) -> &Path {
         &self.kept.0

@@ -13,8 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use localack_tun::config::Settings;
 use localack_tun::control::Client;
 use localack_tun::control::protocol::{
-    Answer, DirectionChoice, FlowName, Flows, PolicyRemove, PolicySet, Request, ServiceWord,
-    SetService, Sort,
+    Answer, ArrangementRemove, ArrangementSet, DirectionChoice, FlowName, Flows, PolicyRemove,
+    PolicySet, Request, ServiceWord, SetService, Sort,
 };
 
 use super::Failure;
@@ -57,6 +57,10 @@ enum Command {
     /// The policies at work, and changes to them until the next reload or start.
     #[command(subcommand)]
     Policy(Policy),
+    /// What policies name for a direction of their connections, and changes to that until the next reload or
+    /// start.
+    #[command(subcommand)]
+    Arrangement(Arrangement),
     Flow(Flow),
     /// Hand every connection back to its ends; new ones pass. The gateway goes on running.
     Drain,
@@ -102,29 +106,68 @@ enum Policy {
     Reload,
 }
 
-/// Add policies, or replace those of the same names; connections under way change with them.
+/// Tables from a file or from the command line.
 #[derive(Debug, Args)]
-struct Set {
-    /// A file with tables [[policy]], and [default] if you like; - is the standard input.
+struct Tables {
+    /// A file with the tables; - is the standard input.
     #[arg(required_unless_present = "text")]
     file: Option<PathBuf>,
 
     /// The tables themselves.
     #[arg(long, value_name = "TOML", conflicts_with = "file")]
     text: Option<String>,
+}
+
+impl Tables {
+    fn toml(&self) -> Result<String, Failure> {
+        match (&self.file, &self.text) {
+            (_, Some(text)) => Ok(text.clone()),
+            (Some(file), None) => {
+                let failed = |error| Failure::runtime(format!("{}: {error}", file.display()));
+                read(file).map_err(failed)
+            }
+            (None, None) => Err(Failure::usage("a file, or --text")),
+        }
+    }
+}
+
+/// Add policies, or replace those of the same names, by tables [[policy]], and [default] if you like;
+/// connections under way change with them.
+#[derive(Debug, Args)]
+struct Set {
+    #[command(flatten)]
+    tables: Tables,
 
     /// The policy before which new ones go; to the end without it.
     #[arg(long, value_name = "NAME")]
     before: Option<String>,
 }
 
-/// Ask for another service of one flow.
+#[derive(Debug, Subcommand)]
+enum Arrangement {
+    /// List the arrangements with the policies that name them, and the directions of open flows that have them.
+    List,
+    /// Add arrangements, or replace those of the same names, by tables [[arrangement]]; connections under way
+    /// change with them.
+    Set(Tables),
+    /// Take an arrangement away that no policy names.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Ask for another service or arrangement of one flow.
 #[derive(Debug, Args)]
 struct Flow {
     /// The flow, by its id (0:12.3) or by its two ends (10.0.0.1:5000 192.0.2.7:443), then the service:
-    /// local-ack or bypass.
-    #[arg(num_args = 2..=3, required = true, value_names = ["FLOW", "SERVICE"])]
+    /// local-ack, snoop or bypass. It may be left out where there is an arrangement.
+    #[arg(num_args = 1..=3, required = true, value_names = ["FLOW", "SERVICE"])]
     words: Vec<String>,
+
+    /// The arrangement, or none.
+    #[arg(long, value_name = "NAME")]
+    arrangement: Option<String>,
 
     /// Only this direction of data; both without it.
     #[arg(long, value_enum)]
@@ -134,8 +177,12 @@ struct Flow {
 impl Flow {
     fn request(&self) -> Result<Request, Failure> {
         let service = |word: &str| {
-            ServiceWord::from_str(word, false)
-                .map_err(|_| Failure::usage(format!("{word:?} is no service: local-ack or bypass")))
+            let known = ServiceWord::from_str(word, false);
+            known.map(Some).map_err(|_| {
+                Failure::usage(format!(
+                    "{word:?} is no service: local-ack, snoop or bypass"
+                ))
+            })
         };
         let end = |word: &str| {
             word.parse::<SocketAddr>().map_err(|_| {
@@ -144,29 +191,32 @@ impl Flow {
                 ))
             })
         };
+        let is_end = |word: &String| word.parse::<SocketAddr>().is_ok();
         let (flow, service) = match self.words.as_slice() {
+            [id] if self.arrangement.is_some() => (FlowName::Id(id.clone()), None),
+            [one, other] if self.arrangement.is_some() && is_end(other) => {
+                (FlowName::Ends([end(one)?, end(other)?]), None)
+            }
             [id, word] => (FlowName::Id(id.clone()), service(word)?),
             [one, other, word] => (FlowName::Ends([end(one)?, end(other)?]), service(word)?),
-            _ => return Err(Failure::usage("a flow, and a service")),
+            _ => {
+                let wanted = "a flow, and a service, an arrangement, or both";
+                return Err(Failure::usage(wanted));
+            }
         };
         Ok(Request::Flow(SetService {
             flow,
             direction: self.direction,
             service,
+            arrangement: self.arrangement.clone(),
         }))
     }
 }
 
 impl Set {
     fn request(&self) -> Result<Request, Failure> {
-        let toml = match (&self.file, &self.text) {
-            (_, Some(text)) => text.clone(),
-            (Some(file), None) => read(file)
-                .map_err(|error| Failure::runtime(format!("{}: {error}", file.display())))?,
-            (None, None) => return Err(Failure::usage("a file, or --text")),
-        };
         Ok(Request::PolicySet(PolicySet {
-            toml,
+            toml: self.tables.toml()?,
             before: self.before.clone(),
         }))
     }
@@ -197,6 +247,14 @@ impl Command {
                 Request::PolicyRemove(PolicyRemove { name: name.clone() })
             }
             Self::Policy(Policy::Reload) => Request::PolicyReload,
+            Self::Arrangement(Arrangement::List) => Request::ArrangementList,
+            Self::Arrangement(Arrangement::Set(tables)) => {
+                let toml = tables.toml()?;
+                Request::ArrangementSet(ArrangementSet { toml })
+            }
+            Self::Arrangement(Arrangement::Remove { name }) => {
+                Request::ArrangementRemove(ArrangementRemove { name: name.clone() })
+            }
             Self::Flow(flow) => flow.request()?,
             Self::Drain => Request::Drain,
             Self::Stats { .. } => Request::Stats,
@@ -304,11 +362,11 @@ mod tests {
             flows(Sort::Saved, 3)
         );
         let set = |flow, direction| {
-            let service = ServiceWord::Bypass;
             Request::Flow(SetService {
                 flow,
                 direction,
-                service,
+                service: Some(ServiceWord::Bypass),
+                arrangement: None,
             })
         };
         let ends = [
@@ -329,9 +387,55 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_gets_a_service_an_arrangement_or_both() {
+        let set = |flow, service, arrangement: &str| {
+            Request::Flow(SetService {
+                flow,
+                direction: None,
+                service,
+                arrangement: Some(arrangement.to_owned()),
+            })
+        };
+        let id = || FlowName::Id("0:12.3".into());
+        let ends = ["10.0.0.1:5000", "192.0.2.7:443"].map(|end| end.parse().unwrap());
+        let ends = || FlowName::Ends(ends);
+        let snoop = Some(ServiceWord::Snoop);
+        for (words, expected) in [
+            ("flow 0:12.3 --arrangement thin", set(id(), None, "thin")),
+            (
+                "flow 0:12.3 snoop --arrangement thin",
+                set(id(), snoop, "thin"),
+            ),
+            (
+                "flow --arrangement none 10.0.0.1:5000 192.0.2.7:443",
+                set(ends(), None, "none"),
+            ),
+            (
+                "flow 10.0.0.1:5000 192.0.2.7:443 snoop --arrangement x",
+                set(ends(), snoop, "x"),
+            ),
+        ] {
+            assert_eq!(request(words), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn arrangements_are_listed_set_and_removed() {
+        assert_eq!(request("arrangement list"), Request::ArrangementList);
+        let name = "thin".to_owned();
+        assert_eq!(
+            request("arrangement remove thin"),
+            Request::ArrangementRemove(ArrangementRemove { name })
+        );
+        let set = request("arrangement set --text [[arrangement]]");
+        assert!(matches!(set, Request::ArrangementSet(set) if set.toml == "[[arrangement]]"));
+    }
+
+    #[test]
     fn mistakes_are_bad_usage() {
         for words in [
-            "flow 0:12.3",
+            "arrangement set",
+            "arrangement remove",
             "flow a b bypass x",
             "flows --sort size",
             "flows --watch 0",
@@ -342,7 +446,11 @@ mod tests {
         ] {
             assert!(ctl(words).is_err(), "{words}");
         }
-        for words in ["flow 0:12.3 snoop", "flow 10.0.0.1 192.0.2.1:80 bypass"] {
+        for words in [
+            "flow 0:12.3",
+            "flow 0:12.3 snop",
+            "flow 10.0.0.1 192.0.2.1:80 bypass",
+        ] {
             let failure = ctl(words).unwrap().command.request().unwrap_err();
             assert_eq!(failure.code, 2, "{words}");
         }

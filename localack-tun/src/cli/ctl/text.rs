@@ -4,8 +4,8 @@ use core::fmt::Write;
 
 use localack_tun::control::human::{milliseconds, octets, rate};
 use localack_tun::control::protocol::{
-    Answer, AppliedEntry, CounterEntry, DirectionEntry, FlowEntry, FlowList, FlowSet, PolicyList,
-    Reason, ReasonGroup, RefusedList, Stats, Status, TotalsEntry,
+    Answer, AppliedEntry, ArrangementList, CounterEntry, DirectionEntry, FlowEntry, FlowList,
+    FlowSet, PolicyList, Reason, ReasonGroup, RefusedList, Stats, Status, TotalsEntry,
 };
 
 /// The text of an answer.
@@ -17,7 +17,10 @@ pub(super) fn of(answer: &Answer, shows_all: bool) -> String {
         Answer::PolicyList(list) => of_policies(list),
         Answer::PolicySet(applied)
         | Answer::PolicyRemove(applied)
-        | Answer::PolicyReload(applied) => of_applied(applied),
+        | Answer::PolicyReload(applied)
+        | Answer::ArrangementSet(applied)
+        | Answer::ArrangementRemove(applied) => of_applied(applied),
+        Answer::ArrangementList(list) => of_arrangements(list),
         Answer::Flow(set) => of_flow_set(set),
         Answer::Drain => "draining; see `localack-tun ctl status`\n".to_owned(),
         Answer::Upgrade => "going on as another program\n".to_owned(),
@@ -81,6 +84,7 @@ fn of_status(status: &Status) -> String {
         config,
         queues,
         policies,
+        arrangements,
         flow_slots,
         pool,
         totals,
@@ -101,7 +105,7 @@ fn of_status(status: &Status) -> String {
                 config.as_deref().unwrap_or("none but the command line's"),
             ]),
             row(["queues", &queues.to_string()]),
-            row(["policies", &policies.to_string()]),
+            row(["policies", &policies_of(*policies, *arrangements)]),
             row([
                 "flows",
                 &format!(
@@ -112,8 +116,12 @@ fn of_status(status: &Status) -> String {
             row([
                 "directions",
                 &format!(
-                    "{} acknowledged early, {} without proof yet, {} draining, {} bypassed",
-                    flows.local_ack, flows.store_and_forward, flows.draining, flows.bypass
+                    "{} acknowledged early, {} unproven, {} snooped, {} draining, {} bypassed",
+                    flows.local_ack,
+                    flows.store_and_forward,
+                    flows.snoop,
+                    flows.draining,
+                    flows.bypass
                 ),
             ]),
             row([
@@ -142,6 +150,14 @@ fn of_status(status: &Status) -> String {
     )
 }
 
+fn policies_of(policies: u32, arrangements: u32) -> String {
+    match arrangements {
+        0 => policies.to_string(),
+        1 => format!("{policies}, and 1 arrangement"),
+        _ => format!("{policies}, and {arrangements} arrangements"),
+    }
+}
+
 fn saved(totals: &TotalsEntry) -> String {
     format!(
         "{} of waiting, all segments together; {} acknowledged early",
@@ -150,14 +166,26 @@ fn saved(totals: &TotalsEntry) -> String {
     )
 }
 
+/// The column of arrangements in the table of flows, which is there only if a flow has one.
+const ARRANGED: usize = 6;
+
 fn of_flows(list: &FlowList) -> String {
     let mut rows = vec![row([
-        "ID", "INNER", "", "OUTER", "STATE", "WHY", "RATE", "CUSTODY", "EARLY", "SAVED", "RTT",
+        "ID", "INNER", "", "OUTER", "STATE", "WHY", "ARRANGED", "RATE", "CUSTODY", "EARLY",
+        "SAVED", "RTT",
     ])];
+    let mut is_arranged = false;
     for flow in &list.flows {
-        let [there, back] = flow.directions();
+        let directions = flow.directions();
+        is_arranged |= directions.iter().any(|one| one.arrangement.is_some());
+        let [there, back] = directions;
         rows.push(of_direction(Some(flow), "->", there));
         rows.push(of_direction(None, "<-", back));
+    }
+    if !is_arranged {
+        for row in &mut rows {
+            row.remove(ARRANGED);
+        }
     }
     let mut text = table(&rows, 5);
     let totals = &list.totals;
@@ -194,6 +222,7 @@ fn of_direction(flow: Option<&FlowEntry>, arrow: &str, direction: &DirectionEntr
         outer,
         state,
         why(&direction.reason),
+        direction.arrangement.clone().unwrap_or_default(),
         rate(direction.rate),
         octets(direction.custody),
         octets(direction.acknowledged_early),
@@ -237,6 +266,35 @@ fn of_policies(list: &PolicyList) -> String {
     text
 }
 
+fn of_arrangements(list: &ArrangementList) -> String {
+    if list.arrangements.is_empty() {
+        return "there are no arrangements\n".to_owned();
+    }
+    let mut text = String::new();
+    for one in &list.arrangements {
+        let policies = match one.policies.as_slice() {
+            [] => "no policy".to_owned(),
+            [policy] => format!("policy {policy}"),
+            several => format!("policies {}", several.join(", ")),
+        };
+        let directions = if one.directions == 1 {
+            "direction"
+        } else {
+            "directions"
+        };
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "# {}: {policies}; {} {directions} of open flows",
+            one.name, one.directions
+        );
+        for line in one.toml.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
+}
+
 fn of_applied(applied: &AppliedEntry) -> String {
     let AppliedEntry {
         policies,
@@ -258,10 +316,15 @@ fn of_applied(applied: &AppliedEntry) -> String {
 
 fn of_flow_set(set: &FlowSet) -> String {
     use localack_tun::control::protocol::{DirectionChoice, FlowName, ServiceWord};
-    let service = match set.service {
-        ServiceWord::Bypass => "bypass",
-        ServiceWord::LocalAck => "local-ack",
-    };
+    let service = set.service.map(|service| match service {
+        ServiceWord::Bypass => "bypass".to_owned(),
+        ServiceWord::Snoop => "snoop".to_owned(),
+        ServiceWord::LocalAck => "local-ack".to_owned(),
+    });
+    let arrangement = set.arrangement.as_ref();
+    let arrangement = arrangement.map(|name| format!("arrangement {name}"));
+    let wanted: Vec<_> = service.into_iter().chain(arrangement).collect();
+    let wanted = wanted.join(" and ");
     let directions: Vec<_> = set
         .directions
         .iter()
@@ -275,7 +338,7 @@ fn of_flow_set(set: &FlowSet) -> String {
         FlowName::Id(_) => String::new(),
     };
     format!(
-        "{}{ends}: {service} asked for {}\n",
+        "{}{ends}: {wanted} asked for {}\n",
         set.id,
         directions.join(" and ")
     )
@@ -341,11 +404,43 @@ mod tests {
         assert_eq!(
             text,
             "\
-ID      INNER               OUTER          STATE  WHY                          RATE  CUSTODY   EARLY   SAVED     RTT
-0:12.3  10.0.0.1:50000  ->  192.0.2.7:443  open   mode 2 local-ack        19.2 Mb/s  1.38 MB  524 MB  2d 12h  601 ms
-                        <-                        pass 24 bypass-service      0 b/s      0 B     0 B    0 ms       -
+ID      INNER               OUTER          STATE  WHY                     ARRANGED       RATE  CUSTODY   EARLY   SAVED     RTT
+0:12.3  10.0.0.1:50000  ->  192.0.2.7:443  open   mode 2 local-ack                  19.2 Mb/s  1.38 MB  524 MB  2d 12h  601 ms
+                        <-                        pass 24 bypass-service  thin          0 b/s      0 B     0 B    0 ms       -
 1 of 12 flows; 1.84 MB in custody; 3d 12h of waiting, all segments together; 734 MB acknowledged early
 "
+        );
+    }
+
+    #[test]
+    fn arrangements_have_a_column_only_where_there_are_some() {
+        let mut answers = documented().into_iter();
+        let list = answers.find_map(|answer| match answer {
+            Answer::Flows(list) => Some(list),
+            _ => None,
+        });
+        let mut list = list.unwrap();
+        list.flows[0].outer_to_inner.arrangement = None;
+        let text = of_flows(&list);
+        assert!(!text.contains("ARRANGED"), "{text}");
+        assert!(text.contains("bypass-service      0 b/s"), "{text}");
+    }
+
+    #[test]
+    fn a_flow_is_told_what_was_asked_for() {
+        let answers = documented();
+        let told: Vec<_> = answers
+            .iter()
+            .filter(|answer| matches!(answer, Answer::Flow(_)))
+            .map(|answer| of(answer, false))
+            .collect();
+        let flow = "0:12.3 (10.0.0.1:50000 <-> 192.0.2.7:443)";
+        assert_eq!(
+            told,
+            [
+                format!("{flow}: bypass asked for inner to outer\n"),
+                format!("{flow}: arrangement thin asked for outer to inner\n"),
+            ]
         );
     }
 
@@ -359,9 +454,9 @@ state       running for 1d 1h (localack-tun 0.1.0)
 interfaces  inner lan0, outer sat0
 settings    /etc/localack-tun.toml
 queues      2
-policies    3
+policies    3, and 2 arrangements
 flows       12 of 65536: 1 opening, 10 open, 1 reset
-directions  8 acknowledged early, 1 without proof yet, 1 draining, 10 bypassed
+directions  8 acknowledged early, 1 unproven, 2 snooped, 1 draining, 8 bypassed
 memory      1.84 MB of 268 MB in use
 custody     1.84 MB, of it 1.50 MB acknowledged early
 rate        19.2 Mb/s outward, 0 b/s inward
@@ -407,6 +502,18 @@ queue 0: 1.84 MB of 134 MB in use
         assert!(
             list.starts_with("# backups: 17 new connections\n  name = \"backups\"\n"),
             "{list}"
+        );
+        let list = text_of(|answer| matches!(answer, Answer::ArrangementList(_)));
+        assert_eq!(
+            list,
+            "\
+# radio: policies backups, default; 9 directions of open flows
+  name = \"radio\"
+  service = \"snoop\"
+# thin: no policy; 1 direction of open flows
+  name = \"thin\"
+  ack_interval = \"20ms\"
+"
         );
         let reload = text_of(|answer| matches!(answer, Answer::PolicyReload(_)));
         assert_eq!(

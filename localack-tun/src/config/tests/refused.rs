@@ -43,7 +43,7 @@ fn a_key_that_is_not_known_is_refused() {
         ),
         (
             "[default]\nport = 1",
-            "2:1: unknown key `port` in [default]; the keys are track, service, inner_to_outer, outer_to_inner, controller, rate, share, floor, ceiling, reverse_controller, reverse_rate, reverse_share, reverse_floor, reverse_ceiling, custody, pacing, careful_resume, buffer, ack_delay, allow_dont_fragment",
+            "2:1: unknown key `port` in [default]; the keys are track, service, inner_to_outer, outer_to_inner, arrangement, reverse_arrangement, controller, rate, share, floor, ceiling, reverse_controller, reverse_rate, reverse_share, reverse_floor, reverse_ceiling, custody, pacing, careful_resume, buffer, ack_delay, allow_dont_fragment",
         ),
         (
             "[[policy]]\nname = \"a\"\ndcsp = 1",
@@ -416,12 +416,12 @@ fn what_a_policy_does_is_checked() {
         "[default]",
         &[
             (
-                "service = \"snoop\"",
-                "11: `service`: the service \"snoop\" does not exist in this version; the services are local-ack and bypass",
+                "service = \"snop\"",
+                "11: `service`: \"snop\" is none of local-ack, snoop, bypass; did you mean \"snoop\"?",
             ),
             (
                 "outer_to_inner = \"localack\"",
-                "18: `outer_to_inner`: \"localack\" is none of local-ack, bypass; did you mean \"local-ack\"?",
+                "18: `outer_to_inner`: \"localack\" is none of local-ack, snoop, bypass; did you mean \"local-ack\"?",
             ),
             (
                 "custody = \"now\"",
@@ -520,6 +520,143 @@ fn names_tell_policies_apart() {
         problems("[[policy]]\nname = \"a\"\n[[policy]]\nname = \"a\""),
         ["4:8: `name`: another policy is called \"a\" too"]
     );
+}
+
+#[test]
+fn what_an_arrangement_does_is_checked() {
+    let cases = [
+        (
+            "service = \"snop\"",
+            "11: `service`: \"snop\" is none of local-ack, snoop, bypass; did you mean \"snoop\"?",
+        ),
+        (
+            "rate_limit = \"7kbit\"",
+            "14: `rate_limit`: 7kbit is not between 8kbit and 32gbit",
+        ),
+        (
+            "ack_interval = \"501ms\"",
+            "16: `ack_interval`: 501ms is not between 10us and 500ms",
+        ),
+        (
+            "ack_interval = 20",
+            "16: `ack_interval`: expected a time such as \"300ms\", found a number",
+        ),
+        (
+            "mss_clamp = 63",
+            "13: `mss_clamp`: 63 is not between 64 and 65535",
+        ),
+        (
+            "mss_clam = 1400",
+            "1: unknown key `mss_clam` in [[arrangement]]; did you mean `mss_clamp`?",
+        ),
+        (
+            "rate = \"1mbit\"",
+            "1: unknown key `rate` in [[arrangement]]; the keys are name, service, rate_limit, ack_interval, mss_clamp",
+        ),
+    ];
+    for (line, expected) in cases {
+        let told = problems(&format!("[[arrangement]]\nname = \"a\"\n{line}"));
+        assert_eq!(told, [format!("3:{expected}")], "{line}");
+    }
+}
+
+#[test]
+fn names_tell_arrangements_apart_and_there_are_not_many() {
+    assert_eq!(
+        problems("\n[[arrangement]]\nservice = \"snoop\""),
+        ["2:1: this arrangement has no `name`, such as name = \"radio\""]
+    );
+    refused(
+        "[[arrangement]]",
+        &[
+            (
+                "name = \"a b\"",
+                "8: `name`: \"a b\" is not a name of 1 to 64 letters, digits, '-', '_' and '.'",
+            ),
+            (
+                "name = \"none\"",
+                "8: `name`: \"none\" is what a policy says that has no arrangement",
+            ),
+        ],
+    );
+    assert_eq!(
+        problems("[[arrangement]]\nname = \"a\"\n[[arrangement]]\nname = \"a\""),
+        ["4:8: `name`: another arrangement is called \"a\" too"]
+    );
+    let some = |count: usize| -> String {
+        (0..count)
+            .map(|number| format!("[[arrangement]]\nname = \"a{number}\"\n"))
+            .collect()
+    };
+    assert_eq!(parse(&some(15)).arrangements.len(), 15);
+    assert_eq!(
+        problems(&some(16)),
+        ["31:1: `arrangement`: there are 15 at most"]
+    );
+}
+
+#[test]
+fn a_policy_names_arrangements_that_there_are() {
+    let radio = "[[arrangement]]\nname = \"radio\"\n";
+    assert_eq!(
+        problems(&format!("{radio}[default]\narrangement = \"raido\"")),
+        ["4:15: `arrangement`: no [[arrangement]] is called \"raido\"; did you mean \"radio\"?"]
+    );
+    assert_eq!(
+        problems(&format!(
+            "{radio}[[policy]]\nname = \"a\"\nreverse_arrangement = \"cable\""
+        )),
+        ["5:23: `reverse_arrangement`: no [[arrangement]] is called \"cable\"; there are radio"]
+    );
+    assert_eq!(
+        problems("[default]\narrangement = \"cable\""),
+        [
+            "2:15: `arrangement`: no [[arrangement]] is called \"cable\"; there are no tables [[arrangement]]"
+        ]
+    );
+    // What is wrong about an arrangement is told once.
+    assert_eq!(
+        problems(&format!(
+            "{radio}mss_clamp = 1\n[default]\narrangement = \"radio\""
+        )),
+        ["3:13: `mss_clamp`: 1 is not between 64 and 65535"]
+    );
+}
+
+#[test]
+fn a_service_is_named_once() {
+    let radio = "[[arrangement]]\nname = \"radio\"\nservice = \"snoop\"\n";
+    for (keys, place, key) in [
+        ("service = \"bypass\"\narrangement", "6:15", "service"),
+        (
+            "inner_to_outer = \"snoop\"\narrangement",
+            "6:15",
+            "inner_to_outer",
+        ),
+        (
+            "outer_to_inner = \"snoop\"\nreverse_arrangement",
+            "6:23",
+            "outer_to_inner",
+        ),
+    ] {
+        let name = keys.split('\n').nth(1).unwrap();
+        assert_eq!(
+            problems(&format!("{radio}[default]\n{keys} = \"radio\"")),
+            [format!(
+                "{place}: `{name}`: \"radio\" names a service, too: leave out `{key}`"
+            )]
+        );
+    }
+    assert_eq!(
+        problems(&format!(
+            "{radio}[default]\ntrack = false\narrangement = \"radio\""
+        )),
+        ["5:1: `track`: what is served must be tracked"]
+    );
+    // The other direction's service is another matter.
+    parse(&format!(
+        "{radio}[default]\nservice = \"bypass\"\nreverse_arrangement = \"radio\""
+    ));
 }
 
 #[test]

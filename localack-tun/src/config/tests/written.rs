@@ -34,35 +34,61 @@ fn controller() -> impl Strategy<Value = ControllerChoice> {
 
 pub(crate) fn actions() -> impl Strategy<Value = Actions> {
     let flag = || option::of(any::<bool>());
-    let services = vec![ServiceChoice::LocalAck, ServiceChoice::Bypass];
+    let services = vec![
+        ServiceChoice::LocalAck,
+        ServiceChoice::Snoop,
+        ServiceChoice::Bypass,
+    ];
+    let names = vec!["plain", "shaped", NO_ARRANGEMENT];
+    let arrangement = move || option::of(select(names.clone()).prop_map(str::to_owned));
     let service = || option::of(select(services.clone()));
     let controller = || option::of(controller());
     let custodies = vec![Custody::AfterProof, Custody::AfterHandshake];
     let numbers = (option::of(1_u32..64), option::of(0_u64..10_000));
     (
         [flag(), flag(), flag()],
-        [service(), service()],
+        ([service(), service()], [arrangement(), arrangement()]),
         [controller(), controller()],
         option::of(select(custodies)),
         numbers,
     )
-        .prop_map(|(flags, services, controllers, custody, (pages, delay))| {
-            let mut actions = Actions::default();
-            [
-                actions.pacing,
-                actions.careful_resume,
-                actions.allow_dont_fragment,
-            ] = flags;
-            [actions.inner_to_outer, actions.outer_to_inner] = services;
-            [actions.controller, actions.reverse_controller] = controllers;
-            if services == [Some(ServiceChoice::Bypass); 2] {
-                actions.track = Some(false);
-            }
-            actions.custody = custody;
-            actions.buffer = pages.map(|pages| pages << 14);
-            actions.ack_delay = delay.map(Duration::from_micros);
-            actions
-        })
+        .prop_map(
+            |(flags, (services, arranged), controllers, custody, (pages, delay))| {
+                let mut actions = Actions::default();
+                [actions.arrangement, actions.reverse_arrangement] = arranged;
+                [
+                    actions.pacing,
+                    actions.careful_resume,
+                    actions.allow_dont_fragment,
+                ] = flags;
+                [actions.inner_to_outer, actions.outer_to_inner] = services;
+                [actions.controller, actions.reverse_controller] = controllers;
+                let is_arranged = |name: &Option<String>| {
+                    name.as_deref().is_some_and(|name| name != NO_ARRANGEMENT)
+                };
+                if services == [Some(ServiceChoice::Bypass); 2]
+                    && !is_arranged(&actions.arrangement)
+                    && !is_arranged(&actions.reverse_arrangement)
+                {
+                    actions.track = Some(false);
+                }
+                actions.custody = custody;
+                actions.buffer = pages.map(|pages| pages << 14);
+                actions.ack_delay = delay.map(Duration::from_micros);
+                actions
+            },
+        )
+}
+
+/// The arrangements that these actions name; only one that they do not name has a service.
+pub(crate) fn arrangements() -> Vec<ArrangementSettings> {
+    let mut all = ["plain", "shaped", "served"].map(ArrangementSettings::new);
+    let [_, shaped, served] = &mut all;
+    shaped.rate_limit = "3mbit".parse().ok();
+    shaped.ack_interval = Some(Duration::from_millis(20));
+    shaped.mss_clamp = Some(1000);
+    served.service = Some(ServiceChoice::Snoop);
+    all.into()
 }
 
 /// Matches of a small world, in which connections often fall under them.
@@ -127,7 +153,8 @@ proptest! {
     ) {
         let mut settings = Settings {
             policies,
-            default: default.or(&Actions::builtin()),
+            default: default.completed(&Actions::builtin()),
+            arrangements: arrangements(),
             ..Settings::default()
         };
         if let Some([inner, outer]) = interfaces {

@@ -25,6 +25,12 @@ pub enum Answer {
     PolicyRemove(AppliedEntry),
     /// See [`Request::PolicyReload`](super::Request::PolicyReload).
     PolicyReload(AppliedEntry),
+    /// See [`Request::ArrangementList`](super::Request::ArrangementList).
+    ArrangementList(ArrangementList),
+    /// See [`Request::ArrangementSet`](super::Request::ArrangementSet).
+    ArrangementSet(AppliedEntry),
+    /// See [`Request::ArrangementRemove`](super::Request::ArrangementRemove).
+    ArrangementRemove(AppliedEntry),
     /// See [`Request::Flow`](super::Request::Flow).
     Flow(FlowSet),
     /// See [`Request::Drain`](super::Request::Drain).
@@ -54,6 +60,9 @@ pub struct Status {
     pub queues: u16,
     /// Policies, the default not counted.
     pub policies: u32,
+    /// Arrangements that policies can name.
+    #[serde(default)]
+    pub arrangements: u32,
     /// Flows that can be followed at a time.
     pub flow_slots: u64,
     /// How full the memory for octets in custody is, in all queues together.
@@ -107,6 +116,9 @@ pub struct FlowCounts {
     pub store_and_forward: u64,
     /// Directions of open flows that are handed back.
     pub draining: u64,
+    /// Directions of open flows of whose data copies answer losses.
+    #[serde(default)]
+    pub snoop: u64,
     /// Directions of open flows that pass as they are.
     pub bypass: u64,
 }
@@ -156,7 +168,10 @@ impl FlowEntry {
 pub struct DirectionEntry {
     /// The service that is asked for.
     pub service: ServiceWord,
-    /// `bypass`, `store-and-forward`, `local-ack` or `draining`.
+    /// The name of the arrangement of what goes in this direction, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrangement: Option<String>,
+    /// `bypass`, `store-and-forward`, `local-ack`, `draining` or `snoop`.
     pub mode: String,
     /// Why it is or is not acknowledged early.
     pub reason: Reason,
@@ -256,7 +271,27 @@ pub struct PolicyEntry {
     pub toml: String,
 }
 
-/// What came of other policies.
+/// The arrangements that there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrangementList {
+    /// In the order of the settings.
+    pub arrangements: Vec<ArrangementEntry>,
+}
+
+/// An arrangement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrangementEntry {
+    /// Its name.
+    pub name: String,
+    /// The policies that name it, `default` among them.
+    pub policies: Vec<String>,
+    /// Directions of open flows that have it.
+    pub directions: u64,
+    /// What it does, as in a file of settings but without the heading of the table.
+    pub toml: String,
+}
+
+/// What came of other policies or arrangements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedEntry {
     /// Policies at work now, the default not counted.
@@ -278,8 +313,12 @@ pub struct FlowSet {
     pub flow: FlowName,
     /// The directions that were meant.
     pub directions: Vec<DirectionChoice>,
-    /// The service asked for. It is reached once nothing hangs on the one before.
-    pub service: ServiceWord,
+    /// The service asked for, if one was. It is reached once nothing hangs on the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceWord>,
+    /// The arrangement asked for, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrangement: Option<String>,
 }
 
 /// All counters.

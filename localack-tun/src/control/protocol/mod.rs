@@ -9,13 +9,13 @@ mod request;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{
-    Answer, AppliedEntry, CounterEntry, DirectionEntry, FlowCounts, FlowEntry, FlowList, FlowSet,
-    PolicyEntry, PolicyList, PoolEntry, QueueEntry, Reason, ReasonGroup, RefusalEntry, RefusedList,
-    Stats, Status, TotalsEntry,
+    Answer, AppliedEntry, ArrangementEntry, ArrangementList, CounterEntry, DirectionEntry,
+    FlowCounts, FlowEntry, FlowList, FlowSet, PolicyEntry, PolicyList, PoolEntry, QueueEntry,
+    Reason, ReasonGroup, RefusalEntry, RefusedList, Stats, Status, TotalsEntry,
 };
 pub use request::{
-    DirectionChoice, FlowName, Flows, PolicyRemove, PolicySet, Request, ServiceWord, SetService,
-    Sort, Upgrade,
+    ArrangementRemove, ArrangementSet, DirectionChoice, FlowName, Flows, PolicyRemove, PolicySet,
+    Request, ServiceWord, SetService, Sort, Upgrade,
 };
 
 /// The version of the protocol. It changes when an old client would misunderstand an answer; fields and
@@ -113,7 +113,9 @@ pub enum ErrorCode {
     AmbiguousFlow,
     /// There is no policy of this name.
     UnknownPolicy,
-    /// The text of a policy, or what it leads to, is wrong.
+    /// There is no arrangement of this name.
+    UnknownArrangement,
+    /// The text of a policy or an arrangement, or what it leads to, is wrong.
     BadPolicy,
     /// The gateway refuses, for a reason that is told.
     Refused,

@@ -26,7 +26,13 @@ pub enum Request {
     PolicyRemove(PolicyRemove),
     /// Reads the file of settings again.
     PolicyReload,
-    /// Asks for another service of one flow.
+    /// The arrangements that policies can name.
+    ArrangementList,
+    /// Adds arrangements or replaces those of the same names.
+    ArrangementSet(ArrangementSet),
+    /// Takes an arrangement away.
+    ArrangementRemove(ArrangementRemove),
+    /// Asks for another service or arrangement of one flow.
     Flow(SetService),
     /// Begins to hand every flow back to its ends.
     Drain,
@@ -106,6 +112,22 @@ pub struct PolicyRemove {
     pub name: String,
 }
 
+/// Arrangements to add or replace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArrangementSet {
+    /// Tables `[[arrangement]]` as in a file of settings, and nothing else.
+    pub toml: String,
+}
+
+/// An arrangement to take away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArrangementRemove {
+    /// Its name.
+    pub name: String,
+}
+
 /// How a flow is named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,7 +138,7 @@ pub enum FlowName {
     Ends([SocketAddr; 2]),
 }
 
-/// Another service for a flow.
+/// Another service or arrangement for a flow; one of them at least.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetService {
@@ -125,8 +147,13 @@ pub struct SetService {
     /// Which of its directions; both without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<DirectionChoice>,
-    /// The service.
-    pub service: ServiceWord,
+    /// The service; without it that of the arrangement, and if that names none, the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceWord>,
+    /// The name of an arrangement, or [`NO_ARRANGEMENT`](crate::config::NO_ARRANGEMENT); without it the present
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrangement: Option<String>,
 }
 
 /// A direction of data.
@@ -154,6 +181,8 @@ impl From<DirectionChoice> for Direction {
 pub enum ServiceWord {
     /// Data passes as it is.
     Bypass,
+    /// Copies of data answer losses on the receiver's side.
+    Snoop,
     /// Data is acknowledged at once, kept, and delivered.
     LocalAck,
 }
@@ -162,6 +191,7 @@ impl From<ServiceWord> for Service {
     fn from(word: ServiceWord) -> Self {
         match word {
             ServiceWord::Bypass => Self::Bypass,
+            ServiceWord::Snoop => Self::Snoop,
             ServiceWord::LocalAck => Self::LocalAck,
         }
     }
@@ -171,6 +201,7 @@ impl From<Service> for ServiceWord {
     fn from(service: Service) -> Self {
         match service {
             Service::LocalAck => Self::LocalAck,
+            Service::Snoop => Self::Snoop,
             // What has no name here acknowledges nothing early.
             _ => Self::Bypass,
         }

@@ -43,6 +43,9 @@ fn all_requests() -> BTreeSet<String> {
             Request::PolicySet(_) => "policy-set",
             Request::PolicyRemove(_) => "policy-remove",
             Request::PolicyReload => "policy-reload",
+            Request::ArrangementList => "arrangement-list",
+            Request::ArrangementSet(_) => "arrangement-set",
+            Request::ArrangementRemove(_) => "arrangement-remove",
             Request::Flow(_) => "flow",
             Request::Drain => "drain",
             Request::Upgrade(_) => "upgrade",
@@ -67,7 +70,7 @@ fn every_request_has_an_example_that_is_one() {
         names.insert(name(&value["request"]));
     }
     assert_eq!(names, all_requests());
-    assert_eq!(names.len(), 11, "{names:?}");
+    assert_eq!(names.len(), 14, "{names:?}");
 }
 
 #[test]
@@ -108,6 +111,7 @@ fn every_error_is_explained() {
         E::UnknownFlow,
         E::AmbiguousFlow,
         E::UnknownPolicy,
+        E::UnknownArrangement,
         E::BadPolicy,
         E::Refused,
         E::Busy,
@@ -151,7 +155,13 @@ fn every_reason_of_a_flow_is_listed_with_its_number() {
         DemoteCause::PoolLow,
     ];
     use localack_core::DirectionMode as M;
-    let modes = [M::Bypass, M::StoreAndForward, M::LocalAck, M::Draining];
+    let modes = [
+        M::Bypass,
+        M::StoreAndForward,
+        M::LocalAck,
+        M::Draining,
+        M::Snoop,
+    ];
     let passes = [
         PassReason::Handshake,
         PassReason::BypassService,

@@ -7,7 +7,7 @@ use localack_core::wire::{self, Flags, HeaderSpec, Sum};
 use localack_core::{
     BlockSlot, Config, DemoteCause, Direction, Engine, EngineHead, FlowId, FlowInfo, FlowKey,
     FlowSlot, IndexSlot, Instant, PacketMeta, PassReason, PathSlot, Poll, Port, SeqNum, Service,
-    Sink, SinkFull, Storage, Transmit,
+    Shaping, ShapingId, Sink, SinkFull, Storage, Transmit,
 };
 
 use crate::config::Settings;
@@ -16,7 +16,7 @@ use crate::control::{
     Selection,
 };
 use crate::gateway::DeviceCounters;
-use crate::policy::{Policies, Subject};
+use crate::policy::{Arrangements, DirectionChange, Policies, UnknownArrangement};
 
 const FLOWS: usize = 64;
 const BLOCKS: usize = 256;
@@ -54,7 +54,11 @@ fn engine(policies: &Policies) -> Engine<'static, Policies> {
         arena: vec![0; BLOCKS * BLOCK].leak(),
         paths: vec![PathSlot::EMPTY; 8].leak(),
     };
-    Engine::new(storage, Config::new([1, 2]), policies.clone()).unwrap()
+    let mut engine = Engine::new(storage, Config::new([1, 2]), policies.clone()).unwrap();
+    policies
+        .arrangements()
+        .tell(&mut engine, Instant::from_millis(1));
+    engine
 }
 
 impl Fake {
@@ -167,6 +171,11 @@ impl Fake {
         flows.find(|flow| flow.key.inner_port() == port).unwrap()
     }
 
+    /// What the number of an arrangement means to the engine of a queue.
+    pub(crate) fn shaping(&self, queue: u16, id: ShapingId) -> Shaping {
+        self.state().engines[usize::from(queue)].shaping(id)
+    }
+
     fn switch(state: &mut State, settings: Settings) -> Applied {
         let new = state.policies.reload(&settings);
         let old = core::mem::replace(&mut state.policies, new.clone());
@@ -177,10 +186,10 @@ impl Fake {
         let now = state.now;
         for engine in &mut state.engines {
             *engine.policy_mut() = new.clone();
+            new.arrangements().tell(engine, now);
             let flows: Vec<_> = engine.flows().collect();
             for flow in flows {
-                let subject = Subject::new(flow.key, flow.client, flow.traffic_class);
-                let change = new.change(&old, &subject);
+                let change = new.change_of_flow(&old, &flow);
                 applied.flows_changed += u64::from(!change.is_empty());
                 applied.flows_partial += u64::from(change.is_partial());
                 change.apply(engine, flow.id, now).unwrap();
@@ -238,6 +247,10 @@ impl Backend for Fake {
         self.state().policies.clone()
     }
 
+    fn settings(&self) -> Settings {
+        self.state().settings.clone()
+    }
+
     fn change_policies(
         &self,
         edit: &mut dyn FnMut(&Settings) -> Result<Settings, String>,
@@ -265,6 +278,23 @@ impl Backend for Fake {
         let now = state.now;
         let engine = &mut state.engines[usize::from(queue)];
         let outcome = engine.set_service(flow, direction, service, now);
+        while engine.poll(now, 64, &mut Nowhere) == Poll::More {}
+        outcome.map_err(|_| BackendError::UnknownFlow)
+    }
+
+    fn arrange(
+        &self,
+        queue: u16,
+        flow: FlowId,
+        direction: Direction,
+        choose: &dyn Fn(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
+    ) -> Result<(), BackendError> {
+        let mut state = self.working()?;
+        let now = state.now;
+        let (shaping, service) = choose(state.policies.arrangements())?;
+        let engine = &mut state.engines[usize::from(queue)];
+        let change = DirectionChange::arranged(service, Some(shaping));
+        let outcome = change.apply(engine, flow, direction, now);
         while engine.poll(now, 64, &mut Nowhere) == Poll::More {}
         outcome.map_err(|_| BackendError::UnknownFlow)
     }

@@ -17,15 +17,15 @@ use crate::control::protocol::{
 use crate::control::{BackendError, Client, ClientError, MOST_CLIENTS, Observer, Server};
 
 /// A server before a fake gateway.
-struct Site {
-    fake: Arc<Fake>,
+pub(super) struct Site {
+    pub(super) fake: Arc<Fake>,
     observer: Arc<Observer>,
     server: Option<Server>,
     place: Place,
 }
 
 impl Site {
-    fn new(settings: &str) -> Self {
+    pub(super) fn new(settings: &str) -> Self {
         let place = Place::new("serving");
         let fake = Arc::new(Fake::new(settings));
         let observer = Observer::start(Arc::clone(&fake) as _).unwrap();
@@ -42,11 +42,11 @@ impl Site {
         Client::connect(&self.place.socket()).unwrap()
     }
 
-    fn ask(&self, request: Request) -> Result<Answer, ClientError> {
+    pub(super) fn ask(&self, request: Request) -> Result<Answer, ClientError> {
         self.client().ask(request)
     }
 
-    fn flows(&self, sort: Sort, limit: usize) -> crate::control::protocol::FlowList {
+    pub(super) fn flows(&self, sort: Sort, limit: usize) -> crate::control::protocol::FlowList {
         match self.ask(Request::Flows(Flows { sort, limit })).unwrap() {
             Answer::Flows(list) => list,
             other => panic!("{other:?}"),
@@ -136,7 +136,8 @@ fn every_direction_has_its_numbered_reason() {
     let set = |service| SetService {
         flow: name.clone(),
         direction: None,
-        service,
+        service: Some(service),
+        arrangement: None,
     };
     site.ask(Request::Flow(set(ServiceWord::Bypass))).unwrap();
     let flows = site.flows(Sort::Custody, 1).flows;
@@ -160,7 +161,8 @@ fn the_service_of_a_flow_changes_by_direction_and_by_either_name() {
     let request = Request::Flow(SetService {
         flow: FlowName::Ends(ends),
         direction: Some(DirectionChoice::OuterToInner),
-        service: ServiceWord::Bypass,
+        service: Some(ServiceWord::Bypass),
+        arrangement: None,
     });
     let Answer::Flow(set) = site.ask(request).unwrap() else {
         panic!();
@@ -177,7 +179,8 @@ fn the_service_of_a_flow_changes_by_direction_and_by_either_name() {
     let by_id = Request::Flow(SetService {
         flow: FlowName::Id(set.id),
         direction: None,
-        service: ServiceWord::Bypass,
+        service: Some(ServiceWord::Bypass),
+        arrangement: None,
     });
     site.ask(by_id).unwrap();
     let flow = site.fake.flow(0, 5000);
@@ -194,7 +197,8 @@ fn a_flow_that_is_not_there_or_not_the_only_one_is_told() {
         let request = Request::Flow(SetService {
             flow,
             direction: None,
-            service,
+            service: Some(service),
+            arrangement: None,
         });
         site.ask(request).unwrap_err().code()
     };

@@ -180,3 +180,34 @@ fn after_the_machine_has_started_anew_time_is_told_by_the_wall_clock() {
     assert_eq!(keep.left, Left::BeforeReboot);
     assert!(keep.clock().now() >= Duration::from_nanos(hour));
 }
+
+#[test]
+fn a_successor_finds_the_numbers_of_arrangements() {
+    let scratch = Scratch::new("numbers");
+    let settings = settings();
+    let numbers: Numbers = serde_json::from_str("[[1,\"radio\"],[3,\"thin\"]]").unwrap();
+    let keep = open(&scratch.0, &settings).unwrap();
+    assert_eq!(keep.numbers(), &Numbers::default());
+    keep.notes().unwrap().write(&numbers).unwrap();
+    drop(keep);
+    let keep = open(&scratch.0, &settings).unwrap();
+    assert_eq!(keep.numbers(), &numbers);
+    drop(keep);
+    // An earlier build notes none.
+    rewrite(
+        &scratch.0,
+        ",\"arrangements\":[[1,\"radio\"],[3,\"thin\"]]",
+        "",
+    );
+    assert_eq!(
+        open(&scratch.0, &settings).unwrap().numbers(),
+        &Numbers::default()
+    );
+    // As many as there can be, with names as long as they can be, have room.
+    let names: Vec<_> = (1..=15_u8).map(|number| (number, "x".repeat(64))).collect();
+    let most: Numbers = serde_json::from_value(serde_json::to_value(names).unwrap()).unwrap();
+    let keep = open(&scratch.0, &settings).unwrap();
+    keep.notes().unwrap().write(&most).unwrap();
+    drop(keep);
+    assert_eq!(open(&scratch.0, &settings).unwrap().numbers(), &most);
+}

@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use localack_core::{Engine, Instant, PacketMeta, Policy, Port};
@@ -14,8 +14,10 @@ use super::address::{Address, Listener, Stream};
 use super::record::{Hello, Outcome, Record, WORD, is_timeout, read_word};
 use super::{BEAT, MOST_BEHIND, SILENCE};
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::gateway::command::Command;
 use crate::gateway::mailbox::Wakers;
+use crate::policy::Numbers;
 
 /// Octets of memory in one record.
 const PIECE: usize = 1 << 16;
@@ -173,6 +175,26 @@ impl Feed {
     }
 }
 
+/// What a standby is greeted with: what holds at the moment.
+#[derive(Debug, Clone)]
+pub(in crate::gateway) struct Greeting(Arc<Mutex<Hello>>);
+
+impl Greeting {
+    pub(in crate::gateway) fn new(hello: Hello) -> Self {
+        Self(Arc::new(Mutex::new(hello)))
+    }
+
+    fn hello(&self) -> MutexGuard<'_, Hello> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on other settings hold.
+    pub(in crate::gateway) fn renew(&self, settings: &Settings, numbers: Numbers) {
+        let mut hello = self.hello();
+        *hello = hello.with(settings, numbers);
+    }
+}
+
 /// Waits for a standby and tells it everything, one at a time.
 #[derive(Debug)]
 pub(in crate::gateway) struct Server {
@@ -186,7 +208,7 @@ pub(in crate::gateway) struct Server {
 struct Desk {
     confirms: bool,
     listener: Listener,
-    hello: Hello,
+    greeting: Greeting,
     workers: Vec<Sender<Command>>,
     wakers: Wakers,
     clock: Clock,
@@ -197,7 +219,7 @@ struct Desk {
 impl Server {
     pub(in crate::gateway) fn start(
         standby: &Standby,
-        hello: Hello,
+        greeting: Greeting,
         workers: Vec<Sender<Command>>,
         wakers: Wakers,
         clock: Clock,
@@ -210,7 +232,7 @@ impl Server {
         let desk = Desk {
             confirms: standby.confirms,
             listener: Listener::bind(&standby.address).map_err(failed)?,
-            hello,
+            greeting,
             workers,
             wakers,
             clock,
@@ -315,7 +337,8 @@ impl Desk {
 
     fn tell_by(&self, stream: &mut Stream, way: &Arc<Way>) -> io::Result<()> {
         stream.be_patient(BEAT, SILENCE)?;
-        stream.write_all(&Record::Hello(self.hello.clone()).framed())?;
+        let hello = self.greeting.hello().clone();
+        stream.write_all(&Record::Hello(hello.clone()).framed())?;
         let (to, parcels): (Sender<Parcel>, Receiver<Parcel>) = channel();
         for (queue, worker) in (0..).zip(&self.workers) {
             let feed = Feed {
@@ -331,6 +354,10 @@ impl Desk {
             self.wakers.wake(queue.into());
         }
         drop(to);
+        // Workers that are told of others from here on let the standby go.
+        if *self.greeting.hello() != hello {
+            return Err(io::Error::other("the settings have changed"));
+        }
         while !self.ended.load(Ordering::Relaxed) {
             let parcel = match parcels.recv_timeout(BEAT) {
                 Ok(parcel) => parcel,

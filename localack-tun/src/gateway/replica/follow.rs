@@ -204,6 +204,7 @@ impl Follower<'_> {
                 if let Some(difference) = hello.difference(self.settings) {
                     return Err(Break::Unlike(difference));
                 }
+                self.policies = Policies::numbered(self.settings, &hello.numbers);
                 self.hello = Some(hello.clone());
             }
             Record::Clear { queue } => {
@@ -316,12 +317,15 @@ impl Follower<'_> {
     fn inherit(self) -> Inheritance {
         let [theirs, ours] = self.last;
         let since = self.clock.now().saturating_sub(ours);
-        let keys = self.hello.map_or([[0; 2]; 2], |hello| hello.keys);
+        let (keys, numbers) = self
+            .hello
+            .map_or_else(Default::default, |hello| (hello.keys, hello.numbers));
         Inheritance(Ground {
             clock: Clock::started_before(theirs.saturating_add(since)),
             memories: self.memories,
             keep: None,
             keys,
+            numbers,
             goes_on: true,
         })
     }
@@ -366,6 +370,7 @@ mod tests {
 
     use super::super::address::Listener;
     use super::*;
+    use crate::policy::Numbers;
 
     /// How a gateway that is followed ends.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -404,7 +409,7 @@ mod tests {
                 scope.spawn(|| follow(&address, &settings, || is_over.load(Ordering::Relaxed)));
             let mut stream = accept(&listener);
             let mut say = |record: &Record<'_>| stream.write_all(&record.framed()).unwrap();
-            let hello = Hello::new(&settings, [[1, 2], [3, 4]], [1500; 2]);
+            let hello = Hello::new(&settings, Numbers::default(), [[1, 2], [3, 4]], [1500; 2]);
             let config = engine_config(&settings.engine, [1, 2], [1500; 2]);
             let mut memory = Memory::new(&settings.engine.per_queue(), false).unwrap();
             let policies = Policies::new(&settings);

@@ -25,7 +25,7 @@ pub use address::{Address, AddressError};
 pub use feed::{ServerError, Standby};
 pub use follow::{FollowError, Inheritance, follow};
 
-pub(super) use feed::{Feed, Server};
+pub(super) use feed::{Feed, Greeting, Server};
 pub(super) use record::{Hello, Outcome};
 
 use core::time::Duration;

@@ -6,9 +6,10 @@ use localack_core::{Checksum, LAYOUT, LinkId, PacketMeta};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Settings;
+use crate::policy::Numbers;
 
 /// Changes when records come to mean something else.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The longest record, in octets: the longest packet, or a piece of memory, and what goes with it.
 const LONGEST: usize = 1 << 20;
 
@@ -23,17 +24,30 @@ pub(in crate::gateway) struct Hello {
     pub(super) keys: [[u64; 2]; 2],
     /// The largest packets that go out on either side, inner first, in octets.
     pub(super) mtu: [u16; 2],
+    /// The numbers of arrangements in the flows.
+    pub(super) numbers: Numbers,
 }
 
 impl Hello {
-    pub(in crate::gateway) fn new(settings: &Settings, keys: [[u64; 2]; 2], mtu: [u16; 2]) -> Self {
+    pub(in crate::gateway) fn new(
+        settings: &Settings,
+        numbers: Numbers,
+        keys: [[u64; 2]; 2],
+        mtu: [u16; 2],
+    ) -> Self {
         Self {
             version: VERSION,
             layout: LAYOUT,
             settings: essence(settings),
             keys,
             mtu,
+            numbers,
         }
+    }
+
+    /// The same with other settings.
+    pub(super) fn with(&self, settings: &Settings, numbers: Numbers) -> Self {
+        Self::new(settings, numbers, self.keys, self.mtu)
     }
 
     /// Why a gateway with these settings cannot be a standby, if it cannot.
@@ -41,7 +55,7 @@ impl Hello {
         if self.version != VERSION || self.layout != LAYOUT {
             Some("it is another build")
         } else if self.settings != essence(settings) {
-            Some("[engine], [default] or [[policy]] of its settings are others")
+            Some("[engine], [[arrangement]], [default] or [[policy]] of its settings are others")
         } else {
             None
         }
@@ -57,7 +71,10 @@ fn essence(settings: &Settings) -> String {
     engine.drain_deadline = Default::default();
     engine.lock_memory = false;
     engine.prefault = false;
-    let essence = (engine, &settings.default, &settings.policies);
+    // Their order means nothing.
+    let mut arrangements: Vec<_> = settings.arrangements.iter().collect();
+    arrangements.sort_by_key(|one| &one.name);
+    let essence = (engine, arrangements, &settings.default, &settings.policies);
     serde_json::to_string(&essence).unwrap_or_default()
 }
 
@@ -263,6 +280,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_standby_is_alike_whatever_the_order_of_arrangements() {
+        let settings = |text: &str| Settings::parse(text).unwrap();
+        let arrangement = |name: &str, octets: u16| {
+            format!("[[arrangement]]\nname = {name:?}\nmss_clamp = {octets}\n")
+        };
+        let (a, b) = (arrangement("a", 1000), arrangement("b", 1200));
+        let hello = |settings: &Settings| {
+            let numbers = Numbers::default();
+            Hello::new(settings, numbers, [[1, 2], [3, 4]], [1500; 2])
+        };
+        let first = hello(&settings(&[a.clone(), b.clone()].concat()));
+        assert_eq!(first.difference(&settings(&[b, a.clone()].concat())), None);
+        let other = settings(&[a, arrangement("b", 1300)].concat());
+        assert_eq!(
+            first.difference(&other),
+            Some("[engine], [[arrangement]], [default] or [[policy]] of its settings are others")
+        );
+        // A gateway that was told so is followed by one that has that in its file.
+        let renewed = first.with(&other, Numbers::default());
+        assert_eq!(renewed.difference(&other), None);
+        assert_eq!((renewed.keys, renewed.mtu), (first.keys, first.mtu));
+    }
+
+    #[test]
     fn records_are_read_as_they_were_written_however_they_are_cut() {
         let mut outcome = Outcome::default();
         [false, true, false]
@@ -272,6 +313,7 @@ mod tests {
         let records = [
             Record::Hello(Hello::new(
                 &Settings::default(),
+                Numbers::default(),
                 [[1, 2], [3, 4]],
                 [1500, 1400],
             )),

@@ -195,3 +195,121 @@ fn live_flows_are_led_over_to_other_rules() {
     assert_eq!(hits(&new), [("web", 2), (DEFAULT, 0)]);
     assert_eq!(hits(&old), [("voice", 0), ("web", 2), (DEFAULT, 0)]);
 }
+
+const ARRANGED: &str = r#"
+    [[arrangement]]
+    name = "radio"
+    service = "snoop"
+    [[arrangement]]
+    name = "thin"
+    ack_interval = "20ms"
+    [default]
+    arrangement = "radio"
+    reverse_arrangement = "thin"
+"#;
+
+/// The service and the arrangement's name of each direction of the only flow.
+fn arranged(engine: &mut Engine<'_, Policies>) -> [(Service, Option<String>); 2] {
+    let flow = only_flow(engine);
+    let arrangements = engine.policy_mut().arrangements();
+    Direction::BOTH.map(|direction| {
+        let info = flow.direction(direction);
+        let name = arrangements.name(info.shaping);
+        (info.service, name.map(str::to_owned))
+    })
+}
+
+/// Lets other rules hold, for the flows that there are, too.
+fn switch(engine: &mut Engine<'_, Policies>, text: &str, now: Instant) {
+    let settings = Settings::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let new = engine.policy_mut().reload(&settings);
+    let old = core::mem::replace(engine.policy_mut(), new.clone());
+    new.arrangements().tell(engine, now);
+    let flow = only_flow(engine);
+    let change = new.change_of_flow(&old, &flow);
+    change.apply(engine, flow.id, now).expect("it lives");
+    let flow = only_flow(engine);
+    assert!(change.is_made(&flow));
+    assert!(new.change_of_flow(&new, &flow).is_empty());
+}
+
+#[test]
+fn a_connection_has_the_arrangements_of_its_rule() {
+    let mut memory = Box::new(Memory::new());
+    let policies = policies(ARRANGED);
+    let config = Config::new([1, 2]);
+    let mut engine = Engine::new(memory.as_storage(), config, policies.clone()).expect("memory");
+    let now = Instant::from_millis(2);
+    policies.arrangements().tell(&mut engine, now);
+    let _ = open(&mut engine, 5000, 0);
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        arranged(&mut engine),
+        [
+            (Service::Snoop, some("radio")),
+            (Service::Bypass, some("thin"))
+        ]
+    );
+    let thin = only_flow(&engine).outer_to_inner.shaping;
+    let interval = |engine: &Engine<'_, Policies>| engine.shaping(thin).ack_interval.as_millis();
+    assert_eq!(interval(&engine), 20);
+
+    // What a name means changes, for the flow too.
+    let other = ARRANGED
+        .replace("20ms", "30ms")
+        .replace("snoop", "local-ack");
+    switch(&mut engine, &other, now);
+    assert_eq!(interval(&engine), 30);
+    assert_eq!(arranged(&mut engine)[0], (Service::LocalAck, some("radio")));
+
+    // One by order: it goes on under its name, in whatever order they are, and as long as there is one.
+    let flow = only_flow(&engine).id;
+    let radio = only_flow(&engine).inner_to_outer.shaping;
+    let given = DirectionChange::arranged(Some(Service::Bypass), Some(thin));
+    given
+        .apply(&mut engine, flow, Direction::InnerToOuter, now)
+        .expect("it lives");
+    assert_eq!(arranged(&mut engine)[0], (Service::Bypass, some("thin")));
+    let reordered = "[[arrangement]]\nname = \"new\"\n[[arrangement]]\nname = \"thin\"\n";
+    switch(&mut engine, reordered, now);
+    assert_eq!(
+        arranged(&mut engine),
+        [(Service::Bypass, None), (Service::Bypass, None)],
+        "the rule has none now, and the same service as before"
+    );
+    assert_eq!(interval(&engine), 0);
+    assert_eq!(
+        engine.shaping(radio),
+        localack_core::Shaping::NONE,
+        "nothing is left of what is gone"
+    );
+}
+
+#[test]
+fn an_arrangement_by_order_stays_as_long_as_there_is_one_of_its_name() {
+    let rules = |arrangements: &[&str]| -> String {
+        let tables = arrangements
+            .iter()
+            .map(|name| format!("[[arrangement]]\nname = \"{name}\"\nmss_clamp = 1000\n"));
+        tables.collect()
+    };
+    let mut memory = Box::new(Memory::new());
+    let policies = policies(&rules(&["a", "b"]));
+    let config = Config::new([1, 2]);
+    let mut engine = Engine::new(memory.as_storage(), config, policies.clone()).expect("memory");
+    let now = Instant::from_millis(2);
+    let _ = open(&mut engine, 5000, 0);
+    let flow = only_flow(&engine).id;
+    let (b, service) = policies.arrangements().find("b").expect("there is one");
+    let given = DirectionChange::arranged(service, Some(b));
+    given
+        .apply(&mut engine, flow, Direction::OuterToInner, now)
+        .expect("it lives");
+    let name = |engine: &mut Engine<'_, Policies>| arranged(engine)[1].1.clone();
+    switch(&mut engine, &rules(&["c", "b"]), now);
+    assert_eq!(name(&mut engine).as_deref(), Some("b"));
+    switch(&mut engine, &rules(&["d", "c"]), now);
+    assert_eq!(name(&mut engine), None);
+    switch(&mut engine, &rules(&["b", "d", "c"]), now);
+    assert_eq!(name(&mut engine), None, "another one of that name");
+}
