@@ -1,7 +1,11 @@
 //! What arrangements of services bring their users, and that they cost no octet, in virtual time.
 
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::expect_used,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that goes wrong here should stop"
 )]
 

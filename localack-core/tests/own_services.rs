@@ -2,7 +2,9 @@
 //! they do.
 
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::expect_used,
+    clippy::panic,
     clippy::missing_panics_doc,
     reason = "a test that goes wrong here should stop"
 )]
@@ -65,10 +67,10 @@ fn packet(from: Port, flags: Flags, seq: u32, ack: u32, payload: &[u8]) -> Vec<u
 }
 
 fn segment(packet: &[u8]) -> Segment {
-    match parse(packet) {
-        Parsed::Tcp(segment) => segment,
-        other => panic!("{other:?}"),
-    }
+    let Parsed::Tcp(segment) = parse(packet) else {
+        panic!("{packet:?} is no segment");
+    };
+    segment
 }
 
 /// The shaping that tests name.

@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
     }
     for (millis, packet) in (0..).zip(packets) {
         let (port, mut octets) = packet.ok_or("a packet that is too large")?;
-        let now = Instant::from_micros(millis * 1000);
+        let now = Instant::from_millis(millis);
         let verdict = engine.ingest(port, now, &mut octets, PacketMeta::default(), &mut Nowhere);
         println!("{millis:2} ms, {port:?}: {verdict:?}");
         while engine.poll(now, 16, &mut Nowhere) == Poll::More {}

@@ -67,9 +67,9 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         verdict: Verdict,
     ) -> Verdict {
         let direction = Direction::arriving_on(port);
-        let announced = match (verdict, seg.options.mss) {
-            (Verdict::Pass(PassReason::Handshake), Some(announced)) => announced,
-            _ => return verdict,
+        let (Verdict::Pass(PassReason::Handshake), Some(announced)) = (verdict, seg.options.mss)
+        else {
+            return verdict;
         };
         if !self.storage.head.shapings.clamp_any() {
             return verdict;

@@ -57,9 +57,10 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         };
         // Its addresses cannot have been edited, so it is of the same flow.
         let verdict = self.on_known_tcp(slot, key, port, wall, packet, &seg, meta, sink);
-        match verdict {
-            Verdict::Pass(_) if edited => Verdict::Forward,
-            other => other,
+        if edited && matches!(verdict, Verdict::Pass(_)) {
+            Verdict::Forward
+        } else {
+            verdict
         }
     }
 }

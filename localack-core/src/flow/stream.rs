@@ -214,7 +214,12 @@ impl Stream {
         let rcv_nxt = self.rcv_nxt();
         // A timestamp that has overtaken data must not be used before the data (rule H3.2).
         if let Some(val) = tsval {
-            self.recv.note_timestamp(val, range.start(), rcv_nxt);
+            // A FIN is in no copy, but it goes by like data.
+            let expected = match self.fin() {
+                Some(fin) if fin == rcv_nxt => fin.advance(1),
+                _ => rcv_nxt,
+            };
+            self.recv.note_timestamp(val, range.start(), expected);
         }
         if range.is_empty() {
             // An acknowledgement shows where its sender is, but brings nothing there.

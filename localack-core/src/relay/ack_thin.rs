@@ -63,7 +63,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return false;
         }
         if is_last {
-            due = due.min(now.after(interval / 2));
+            due = due.min(now.after(Duration::from_micros(micros(interval) / 2)));
         }
         send.hold_back(acked);
         stream.recv.ack_due = Stamp::at(due);

@@ -350,6 +350,8 @@ impl Witness {
         if feedback
             && !data
             && packet.payload.is_empty()
+            // A FIN that is repeated from a copy stands where it stood (rule H13.3).
+            && !packet.flags.has(Flags::FIN)
             && packet.seq != target.reached()
             && !target.may_expect(packet.seq)
             && !target.is_overrun_to(packet.seq, source)

@@ -12,6 +12,9 @@ use crate::config::Settings;
 use crate::gateway::DeviceCounters;
 use crate::policy::{Arrangements, Policies, UnknownArrangement};
 
+/// The arrangement that was chosen, with the service that it names, if it names one.
+pub type Chosen = Result<(ShapingId, Option<Service>), UnknownArrangement>;
+
 /// A running gateway, as the control socket and the metrics see it.
 ///
 /// It is called from their threads. A call may wait a moment for the gateway's workers, but not for
@@ -80,7 +83,7 @@ pub trait Backend: Send + Sync {
         queue: u16,
         flow: FlowId,
         direction: Direction,
-        choose: &dyn Fn(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
+        choose: &dyn Fn(&Arrangements) -> Chosen,
     ) -> Result<(), BackendError>;
 
     /// Begins to hand every flow back to its ends; new ones pass. Does not wait for the end of it.

@@ -30,7 +30,7 @@ mod socket;
 pub(crate) mod tests;
 
 pub use backend::{
-    Applied, Backend, BackendError, GatewayState, Occupancy, Overview, QueueReport, Refusal,
+    Applied, Backend, BackendError, Chosen, GatewayState, Occupancy, Overview, QueueReport, Refusal,
 };
 pub use client::{Client, ClientError};
 pub use observer::Observer;

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use localack_core::{DemoteCause, Direction, FlowId, Port, Service, ShapingId};
+use localack_core::{DemoteCause, Direction, FlowId, Port, Service};
 
 use super::handle::{Applied, Handle, HandleError, State};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{
-    self, Backend, BackendError, GatewayState, Occupancy, Overview, QueueReport, Refusal, Selection,
+    self, Backend, BackendError, Chosen, GatewayState, Occupancy, Overview, QueueReport, Refusal,
+    Selection,
 };
-use crate::policy::{Arrangements, Policies, UnknownArrangement};
+use crate::policy::{Arrangements, Policies};
 
 impl Backend for Handle {
     fn overview(&self) -> Overview {
@@ -102,7 +103,7 @@ impl Backend for Handle {
         queue: u16,
         flow: FlowId,
         direction: Direction,
-        choose: &dyn Fn(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
+        choose: &dyn Fn(&Arrangements) -> Chosen,
     ) -> Result<(), BackendError> {
         Ok(Self::arrange(self, queue, flow, direction, choose)?)
     }

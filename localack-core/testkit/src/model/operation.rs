@@ -151,7 +151,7 @@ pub enum Operation {
     },
     /// Another service is asked for.
     Serve(Port, bool),
-    /// Another service and other shaping are asked for: see [`arrangement`].
+    /// Another service and other shaping are asked for: a service by its number modulo 3, a shaping by the rest.
     Arrange(Port, u8),
     /// Another controller takes over: see [`controller`].
     Control(Port, u8),

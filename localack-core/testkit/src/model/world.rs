@@ -159,7 +159,7 @@ impl<'e> World<'e> {
         Self {
             script,
             setup: *setup,
-            engine: begin(storage, &setup),
+            engine: begin(storage, setup),
             spare: storages,
             tape: Tape::default(),
             witness: Witness::new(),

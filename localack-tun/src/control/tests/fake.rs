@@ -12,11 +12,11 @@ use localack_core::{
 
 use crate::config::Settings;
 use crate::control::{
-    Applied, Backend, BackendError, GatewayState, Occupancy, Overview, QueueReport, Refusal,
-    Selection,
+    Applied, Backend, BackendError, Chosen, GatewayState, Occupancy, Overview, QueueReport,
+    Refusal, Selection,
 };
 use crate::gateway::DeviceCounters;
-use crate::policy::{Arrangements, DirectionChange, Policies, UnknownArrangement};
+use crate::policy::{Arrangements, DirectionChange, Policies};
 
 const FLOWS: usize = 64;
 const BLOCKS: usize = 256;
@@ -287,7 +287,7 @@ impl Backend for Fake {
         queue: u16,
         flow: FlowId,
         direction: Direction,
-        choose: &dyn Fn(&Arrangements) -> Result<(ShapingId, Option<Service>), UnknownArrangement>,
+        choose: &dyn Fn(&Arrangements) -> Chosen,
     ) -> Result<(), BackendError> {
         let mut state = self.working()?;
         let now = state.now;

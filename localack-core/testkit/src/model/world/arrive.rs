@@ -151,7 +151,7 @@ impl World<'_> {
                 Service::Snoop => of.mode != DirectionMode::Snoop,
                 _ => matches!(
                     of.mode,
-                    DirectionMode::LocalAck | DirectionMode::StoreAndForward
+                    DirectionMode::LocalAck | DirectionMode::StoreAndForward | DirectionMode::Snoop
                 ),
             })
         });
