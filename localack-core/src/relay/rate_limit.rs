@@ -14,6 +14,8 @@ use crate::wire::{Rewrite, Segment};
 /// A sender may have been offered so many octets that it has not used, at least. What crosses the path
 /// between it and the engine must fit.
 const LEAST_BURST: u32 = 64 * 1024;
+/// Rounding may offer what would be due so much later.
+const FAR_AHEAD: core::time::Duration = core::time::Duration::from_millis(50);
 
 impl<S: Sink + ?Sized> Work<'_, S> {
     /// Octets of IP packets per second that data of `direction` may take; zero is no limit.
@@ -38,9 +40,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let scale = self.flow.host(echo.source().other()).scale();
         let told = self.flow.stream(echo).recv.edge;
-        // Rounded up, each acknowledgement would offer a little more than the rate allows. The receiver itself
-        // takes what is sent in the rounding (RFC 7323 section 2.4).
-        scale.field_floor(told.octets_past(ack)).min(field)
+        let octets = told.octets_past(ack);
+        // Rounded up, what was offered stays offered (RFC 7323 section 2.4). Each acknowledgement offers a
+        // little more so, and a sender of small segments could outrun the rate with nothing else.
+        let rounded = if self.is_far_ahead(echo) {
+            scale.field_floor(octets)
+        } else {
+            scale.field_ceil(octets)
+        };
+        rounded.min(field)
     }
 
     /// Lets a receiver's segment on its way to the sender offer no more than the rate allows.
@@ -56,7 +64,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.note_doled(echo, edge);
     }
 
-    /// A field is rounded up: what it says beyond what was due is offered, too, and taken of the rate.
+    /// A field that is rounded up: what it says beyond what was due is offered, too, and taken of the rate.
     pub(super) fn note_doled(&mut self, echo: Direction, edge: SeqNum) {
         let extra = edge.octets_past(self.flow.stream(echo).recv.edge);
         if extra == 0 {
@@ -67,6 +75,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(echo);
         stream.recv.edge = edge;
         stream.send.pacer.on_sent(now, packets, pace);
+    }
+
+    /// Whether so much was offered already that nothing more is due for long.
+    fn is_far_ahead(&self, echo: Direction) -> bool {
+        let pacer = &self.flow.stream(echo).send.pacer;
+        let patience = self.now.after(FAR_AHEAD);
+        let ready = pacer.ready_at(self.now, 1, self.limit_pace(echo));
+        ready.is_some_and(|at| at > patience)
     }
 
     /// Sees that a sender that is short of its window gets more of it in time.
