@@ -16,8 +16,8 @@ use cortex_m_rt::entry;
 use cortex_m_semihosting::{heprintln, hprintln};
 use localack_core::{
     BlockSlot, Checksum, Config, Controller, Custody, Direction, Engine, EngineHead, Event,
-    FlowConfig, FlowSlot, IndexSlot, Instant, PacketMeta, PathSlot, Poll, Port, Service, Sink,
-    SinkFull, Storage, Transmit, Verdict,
+    FlowConfig, FlowSlot, IndexSlot, Instant, PacketMeta, PathSlot, Poll, Port, Service, Shaping,
+    ShapingId, Sink, SinkFull, Storage, Transmit, Verdict,
 };
 use static_cell::ConstStaticCell;
 
