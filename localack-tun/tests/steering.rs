@@ -10,8 +10,6 @@ mod common;
 #[path = "common/gateway.rs"]
 mod gateway;
 
-use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -19,10 +17,7 @@ use std::thread;
 
 use common::{Scratch, privileged};
 use gateway::{FAMILIES, Forwarder, Gateway, Site, Way, assert_same};
-use localack_core::FlowKey;
-use localack_tun::netns;
 use localack_tun::steer::{self, Leftovers, Plan, SteerError, Steering};
-use socket2::{Domain, Protocol, Socket, Type};
 
 /// Tells the helper process where its state file is, and whether it may switch forwarding on.
 const HELPER_STATE: &str = "LA_TEST_STEER_STATE";
@@ -236,71 +231,6 @@ fn a_crash_steals_no_packets_and_is_cleaned_up_after() {
     assert!(!state.0.exists());
     let again = gateway.within(|| steer::cleanup(&state.0)).unwrap();
     assert_eq!(again, Leftovers::default());
-}
-
-/// Ports of a connection that has no ends, at the client and at the server.
-const PORTS: [u16; 2] = [7001, 7002];
-
-/// Sends segments of that connection from the client, some for each millisecond, until it is told to end.
-fn flood(gateway: &Gateway, server: &str, ended: &AtomicBool) {
-    let server: IpAddr = server.parse().unwrap();
-    let domain = Domain::for_address(SocketAddr::new(server, 0));
-    let raw = || Socket::new(domain, Type::RAW, Some(Protocol::TCP)).unwrap();
-    let socket = netns::within(gateway.name(Site::Client), raw).unwrap();
-    let mut segment = [0; 20];
-    segment[..2].copy_from_slice(&PORTS[0].to_be_bytes());
-    segment[2..4].copy_from_slice(&PORTS[1].to_be_bytes());
-    // Five words of header, and an acknowledgement.
-    segment[12..14].copy_from_slice(&[0x50, 0x10]);
-    while !ended.load(Ordering::Relaxed) {
-        // The queue may be full.
-        let _ = socket.send_to(&segment, &SocketAddr::new(server, 0).into());
-        thread::sleep(Duration::from_micros(50));
-    }
-}
-
-#[test]
-fn what_is_held_back_never_passes_while_engines_come_and_go() {
-    if !privileged() {
-        return;
-    }
-    // Nobody reads from its devices: what is steered ends there.
-    let gateway = Gateway::new("held");
-    let state = Scratch::new("held.toml");
-    let keys = FAMILIES.map(|family| {
-        let [client, server] = [family.client, family.server].map(|end| end.parse().unwrap());
-        FlowKey::new(client, PORTS[0], server, PORTS[1], 0)
-    });
-    gateway.within(|| Steering::resume(&plan(), &state.0).unwrap().leave());
-    let ended = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for family in FAMILIES {
-            let (gateway, ended) = (&gateway, &ended);
-            scope.spawn(move || flood(gateway, family.server, ended));
-        }
-        let sniffers = FAMILIES.map(|family| gateway.server_sees(family));
-        for _ in 0..20 {
-            gateway.within(|| {
-                // The watchdog of one that has died before may be late.
-                steer::hold(&plan(), &keys).unwrap();
-                steer::hold(&plan(), &keys).unwrap();
-                Steering::resume(&plan(), &state.0).unwrap().leave();
-            });
-        }
-        let seen = sniffers.map(|sniffer| sniffer.stop());
-        // Without any of it the flood does arrive.
-        gateway.within(|| steer::cleanup(&state.0).unwrap());
-        let arrives = FAMILIES.map(|family| {
-            (0..50).any(|_| {
-                let sniffer = gateway.server_sees(family);
-                thread::sleep(Duration::from_millis(200));
-                sniffer.stop() == [63]
-            })
-        });
-        ended.store(true, Ordering::Relaxed);
-        assert_eq!(arrives, [true; 2]);
-        assert_eq!(seen, [const { Vec::<u8>::new() }; 2], "it has gone round");
-    });
 }
 
 #[test]
