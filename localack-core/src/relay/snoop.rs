@@ -25,6 +25,16 @@ const PATIENT_TIME_OUTS: u8 = 3;
 const LAST_TIME_OUT: u8 = 6;
 
 impl Stream {
+    /// What is known of losses behind the engine, and owed for them, begins anew at `at`.
+    fn begin_copies(&mut self, at: SeqNum) {
+        self.send.begin_copies(at);
+        self.flags.clear(
+            StreamFlags::WALK_OWED
+                .or(StreamFlags::RECOVERY)
+                .or(StreamFlags::FIRST_REPAIR),
+        );
+    }
+
     /// Whether there is a copy of the first octet that the receiver has not acknowledged.
     fn has_copy_of_head(&self) -> bool {
         let una = self.send.snd_una;
@@ -103,12 +113,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::Bypass);
         stream.chain.follow(end);
-        stream.send.begin_copies(end);
-        stream.flags.clear(
-            StreamFlags::WALK_OWED
-                .or(StreamFlags::RECOVERY)
-                .or(StreamFlags::FIRST_REPAIR),
-        );
+        stream.begin_copies(end);
         self.event(Event::ServiceChanged {
             flow: self.id,
             direction,
@@ -122,12 +127,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn forget_copies(&mut self, direction: Direction, end: SeqNum) {
         let stream = self.flow.stream_mut(direction);
         self.pool.restart(&mut stream.chain, end);
-        stream.send.begin_copies(end);
-        stream.flags.clear(
-            StreamFlags::WALK_OWED
-                .or(StreamFlags::RECOVERY)
-                .or(StreamFlags::FIRST_REPAIR),
-        );
+        stream.begin_copies(end);
     }
 
     /// The copies may not be sent as they are any more: the path has become narrower.

@@ -351,7 +351,7 @@ impl Witness {
             && !data
             && packet.payload.is_empty()
             // A FIN that is repeated from a copy stands where it stood (rule H13.3).
-            && !packet.flags.has(Flags::FIN)
+            && !(packet.flags.has(Flags::FIN) && packet.seq.wrapping_add(1) == target.reached())
             && packet.seq != target.reached()
             && !target.may_expect(packet.seq)
             && !target.is_overrun_to(packet.seq, source)

@@ -621,7 +621,7 @@ proptest! {
             }
             let error = (flow.segments() - reference.cwnd).abs();
             prop_assert!(
-                error <= 0.5 + reference.cwnd / 200.0,
+                error <= 0.25 + reference.cwnd / 200.0,
                 "{} for {reference:?}, {:?}",
                 flow.segments(),
                 flow.cubic()
