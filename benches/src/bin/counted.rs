@@ -7,7 +7,7 @@ use core::hint::black_box;
 use std::process::ExitCode;
 
 use benches::load::Case;
-use benches::load::cases::every::{HOSTILE, ORDINARY, with};
+use benches::load::cases::every::{bound, every, with};
 use clap::Parser;
 
 /// Batches that are done before the count begins, and in it.
@@ -20,7 +20,7 @@ struct Arguments {
     /// The case.
     #[arg(required_unless_present = "list")]
     case: Option<String>,
-    /// Print all cases, and behind those that mean harm what they are compared with.
+    /// Print all cases; behind some, what they are compared with, and how many times as much they may take.
     #[arg(long)]
     list: bool,
 }
@@ -28,10 +28,12 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
-        ORDINARY.iter().for_each(|name| println!("{name}"));
-        HOSTILE
-            .iter()
-            .for_each(|(name, ordinary)| println!("{name} {ordinary}"));
+        for name in every() {
+            match bound(name) {
+                Some((ordinary, times)) => println!("{name} {ordinary} {times}"),
+                None => println!("{name}"),
+            }
+        }
         return ExitCode::SUCCESS;
     }
     let name = arguments.case.unwrap_or_default();

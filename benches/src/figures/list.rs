@@ -244,7 +244,7 @@ fn acks(meter: &Meter) -> Result<Vec<Figure>, String> {
     let [mut first, mut second] = [small(), Memory::new(1024, crowd.blocks(), BLOCK)];
     let rounds = meter.compare(
         &mut [
-            &mut PureAcks::new(first.storage()),
+            &mut PureAcks::new(first.storage(), Setting::new()),
             &mut SackAcks::new(second.storage(), crowd)?,
             &mut Floor::in_cache(Task::Checksum, PAYLOAD),
         ],

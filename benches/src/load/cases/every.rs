@@ -43,10 +43,36 @@ pub const HOSTILE: &[(&str, &str)] = &[
     ("all_due", "retransmit"),
 ];
 
+/// What ordinary hosts send through an engine that another may have to go on with at any moment
+/// ([`Config::sink_waits`](localack_core::Config::sink_waits)), with the same case without that.
+pub const KEPT: &[(&str, &str)] = &[
+    ("pure_ack_kept", "pure_ack"),
+    ("data_in_kept", "data_in"),
+    ("ack_in_kept", "ack_in"),
+    ("cycle_kept", "cycle"),
+];
+
+/// Times of the ordinary case that one which means harm may take.
+const HARM: f64 = 4.0;
+/// The same of one whose engine's state is kept.
+const KEEPING: f64 = 1.03;
+
+/// What a case is compared with, and how many times as much it may take.
+#[must_use]
+pub fn bound(name: &str) -> Option<(&'static str, f64)> {
+    let among = |pairs: &'static [(&str, &str)], times| {
+        pairs
+            .iter()
+            .find(|(case, _)| *case == name)
+            .map(|(_, ordinary)| (*ordinary, times))
+    };
+    among(HOSTILE, HARM).or_else(|| among(KEPT, KEEPING))
+}
+
 /// All names.
 pub fn every() -> impl Iterator<Item = &'static str> {
-    let hostile = HOSTILE.iter().map(|(name, _)| *name);
-    ORDINARY.iter().copied().chain(hostile)
+    let compared = HOSTILE.iter().chain(KEPT).map(|(name, _)| *name);
+    ORDINARY.iter().copied().chain(compared)
 }
 
 /// Starts the case of that name, and does something with it.
@@ -56,7 +82,12 @@ pub fn every() -> impl Iterator<Item = &'static str> {
 pub fn with<R>(name: &str, act: impl FnOnce(&mut dyn Case) -> R) -> Result<R, String> {
     let mut memory = Memory::new(1024, 8192, 1536);
     let lent = memory.storage();
-    let cycle = |storage, crowd, half| Cycle::new(storage, Setting::large(), crowd, half);
+    let kept = name.strip_suffix("_kept");
+    let with = |mut setting: Setting| {
+        setting.config.sink_waits = kept.is_some();
+        setting
+    };
+    let cycle = |storage, crowd, half| Cycle::new(storage, with(Setting::large()), crowd, half);
     let flight = Crowd::holding(FLIGHT, TICK);
     let large = Crowd::holding(LARGE_FLIGHT, TICK);
     let crowd = Crowd {
@@ -65,15 +96,15 @@ pub fn with<R>(name: &str, act: impl FnOnce(&mut dyn Case) -> R) -> Result<R, St
         order: Order::Turns,
         ..Crowd::ONE
     };
-    Ok(match name {
+    Ok(match kept.unwrap_or(name) {
         "pass" => act(&mut Pass::new(lent)),
-        "pure_ack" => act(&mut PureAcks::new(lent)),
+        "pure_ack" => act(&mut PureAcks::new(lent, with(Setting::new()))),
         "sack_ack" => act(&mut SackAcks::new(lent, flight)?),
         "data_in" => act(&mut cycle(lent, flight, Half::Data)?),
         "ack_in" => act(&mut cycle(lent, flight, Half::Ack)?),
         "cycle" => act(&mut Cycle::new(
             lent,
-            Setting::new(),
+            with(Setting::new()),
             Crowd::ONE,
             Half::Both,
         )?),
@@ -112,8 +143,10 @@ mod tests {
 
     #[test]
     fn whatever_hurts_is_compared_with_what_there_is() {
-        for (_, ordinary) in HOSTILE {
+        for (case, ordinary) in HOSTILE.iter().chain(KEPT) {
             assert!(every().any(|name| name == *ordinary), "{ordinary}");
+            assert!(bound(case).is_some(), "{case}");
         }
+        assert!(ORDINARY.iter().all(|case| bound(case).is_none()));
     }
 }

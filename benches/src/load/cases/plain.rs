@@ -68,8 +68,8 @@ pub struct PureAcks<'a> {
 impl<'a> PureAcks<'a> {
     /// A connection whose sender has sent more than the congestion window lets out.
     #[must_use]
-    pub fn new(storage: Storage<'a>) -> Self {
-        let mut gateway = Gateway::new(storage, Setting::new(), Sent::default());
+    pub fn new(storage: Storage<'a>, setting: Setting) -> Self {
+        let mut gateway = Gateway::new(storage, setting, Sent::default());
         gateway.open(Line(0).handshake());
         let mut frame = Frame::new(PAYLOAD);
         let mut next = INNER_FIRST;
