@@ -16,7 +16,7 @@ use localack_tun::config::{
 use localack_tun::control::{self, Observer};
 use localack_tun::gateway::replica::{self, Address, FollowError, Inheritance, Standby};
 use localack_tun::gateway::{
-    Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver, orphaned_by,
+    Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver, to_be_gone_on_with,
 };
 use localack_tun::metrics;
 use localack_tun::steer::InterfaceName;
@@ -232,7 +232,7 @@ impl Run {
             .engine
             .state
             .as_deref()
-            .and_then(orphaned_by)
+            .and_then(to_be_gone_on_with)
             .is_some();
         let mut inheritance = match &self.follow {
             Some(address) if !has_its_own => match follow_until_gone(address, &settings, &notices)?
@@ -289,9 +289,20 @@ impl Run {
         let gateway = start.with(settings, set_level, Some(notify))?;
         let handle = gateway.handle();
         let listeners = Listeners::start(&handle)?;
-        let taken = place.take(&self.steering.state)?;
+        // Before anything is steered that only it would undo, and before connections may need it.
         let watchdog = keeps.then(|| Watchdog::start(WATCH)).transpose();
         let watchdog = watchdog.map_err(|error| Failure::runtime(format!("watchdog: {error}")))?;
+        let taken = match place.take(&self.steering.state) {
+            Ok(taken) => taken,
+            Err(failure) => {
+                if let Some(watchdog) = watchdog
+                    && gateway.taken_over() == TakenOver::default()
+                {
+                    watchdog.dismiss();
+                }
+                return Err(failure);
+            }
+        };
         handle.set_running();
         for [name, before, now] in taken.settings() {
             info!(

@@ -402,8 +402,19 @@ impl Notes {
 /// The process that has left connections in a state file which no gateway looks after; `None` if there are none.
 #[must_use]
 pub fn orphaned_by(path: &Path) -> Option<u32> {
+    left_by(path, Duration::ZERO)
+}
+
+/// The same for whoever is to be their next gateway: one that has just died may not have let go of the file yet,
+/// and its watchdog may be looking into it.
+#[must_use]
+pub fn to_be_gone_on_with(path: &Path) -> Option<u32> {
+    left_by(path, PATIENCE_OF_OWNER)
+}
+
+fn left_by(path: &Path, patience: Duration) -> Option<u32> {
     let file = File::open(path).ok()?;
-    file.try_lock_shared().ok()?;
+    lock(&file, path, patience, File::try_lock_shared).ok()?;
     let title = read_title(&file, path).ok()??;
     Some(title.pid)
 }

@@ -64,7 +64,7 @@ use worker::{Parts, Worker};
 pub use command::{Abandoned, Counts, Switched};
 pub use handle::{Applied, Handle, HandleError, State};
 pub use journal::Refused;
-pub use keep::{KeepError, Orphans, orphaned_by, served_in};
+pub use keep::{KeepError, Orphans, orphaned_by, served_in, to_be_gone_on_with};
 pub use memory::MemoryError;
 pub use outlet::DeviceCounters;
 pub use source::{Source, SourceError};

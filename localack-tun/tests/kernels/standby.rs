@@ -272,6 +272,50 @@ fn succession(test: &str, meeting: &str, connections: usize, octets: u64, more: 
     assert!(log.contains("octets_lost=0"), "{log}");
 }
 
+#[test]
+fn a_standby_that_has_taken_over_goes_on_with_its_own_when_it_is_started_anew() {
+    if !privileged() {
+        return;
+    }
+    let pair = Pair::new("anew", "--delay 50ms --rate 50mbit");
+    let [config, other, meeting] =
+        ["1.toml", "2.toml", "meeting.sock"].map(|name| Scratch::new(&format!("anew{name}")));
+    let kept = Scratch::new("anew.kept");
+    let engine = "flows = 1000\nbuffer = \"64mib\"\nnetworks = 100\n";
+    let rest = "[control]\nsocket = \"off\"\n[default]\nouter_to_inner = \"local-ack\"\n";
+    fs::write(&config.0, format!("[engine]\n{engine}{rest}")).unwrap();
+    let keeps = format!("state = \"{}\"\nhold = \"30s\"\n", kept.0.display());
+    fs::write(&other.0, format!("[engine]\n{keeps}{engine}{rest}")).unwrap();
+    let between = "--ipv4-only --inner in0 --outer out0";
+    let [first, second] = &pair.gateways;
+    let meeting = meeting.0.display();
+    let arguments = format!("{between} --standby {meeting}");
+    let leader = Running::start_in(&first.0, "anew1", &config, &arguments);
+    let follows = format!("{between} --follow {meeting}");
+    let standby = Running::spawn_in(&second.0, "anew2", &other, &follows);
+    let connection = pair.connect();
+    thread::scope(|scope| {
+        let carrier = scope.spawn(|| carry_both_ways(&connection, 8 << 20));
+        standby.wait_for("level with the gateway", 1);
+        pair.cut_off(0);
+        leader.signal(Signal::SIGKILL);
+        leader.died();
+        standby.wait_for(" TCP passes the engine", 1);
+        pair.give_addresses(1);
+        // Nobody is there any more whom it could follow.
+        standby.signal(Signal::SIGKILL);
+        standby.died();
+        let again = Running::start_in(&second.0, "anew2", &other, &follows);
+        let log = again.log();
+        let told = "the connections of an earlier gateway go on connections=1";
+        assert!(log.contains(told), "{log}");
+        carrier.join().unwrap();
+        again.signal(Signal::SIGTERM);
+        let log = again.ended(0);
+        assert!(log.contains("octets_lost=0"), "{log}");
+    });
+}
+
 /// The names of both arrangements of the only connection of a gateway.
 fn arranged(socket: &Scratch) -> Vec<Option<String>> {
     let wanted = Request::Flows(serde_json::from_str("{}").unwrap());

@@ -47,6 +47,23 @@ fn rewrite(path: &Path, from: &str, to: &str) {
     file.write_all_at(&page, 0).unwrap();
 }
 
+/// A watchdog looks into the file when its gateway is dead, and that is when the next one begins.
+#[test]
+fn whoever_only_looks_into_a_file_is_waited_for() {
+    let scratch = Scratch::new("looking");
+    open(&scratch.0, &settings()).unwrap();
+    let own = Some(std::process::id());
+    let looking = File::open(&scratch.0).unwrap();
+    looking.try_lock().unwrap();
+    assert_eq!(orphaned_by(&scratch.0), None);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| to_be_gone_on_with(&scratch.0));
+        thread::sleep(5 * LOOK);
+        drop(looking);
+        assert_eq!(waiting.join().unwrap(), own);
+    });
+}
+
 #[test]
 fn a_file_is_private_has_room_for_all_and_one_owner() {
     let scratch = Scratch::new("owner");
