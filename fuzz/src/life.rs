@@ -285,7 +285,7 @@ impl<'e> Life<'e> {
             self.hear(port.other(), &octets);
         }
         if verdict == Verdict::Forward {
-            let decoded = Packet::decode(&octets).expect("an edited segment is one");
+            let decoded = Packet::decode(packet_in(&octets)).expect("an edited segment is one");
             self.books
                 .check(&self.engine, port.other(), &decoded.packet);
         }
@@ -400,6 +400,17 @@ impl<'e> Life<'e> {
 
 const fn side(outer: bool) -> Port {
     if outer { Port::Outer } else { Port::Inner }
+}
+
+/// What the IP header says is the packet; a frame may be filled up behind it.
+fn packet_in(octets: &[u8]) -> &[u8] {
+    let number = |at| usize::from(u16::from_be_bytes([octets[at], octets[at + 1]]));
+    let length = if octets[0] >> 4 == 4 {
+        number(2)
+    } else {
+        40 + number(4)
+    };
+    &octets[..length]
 }
 
 /// Whether `packet` is a TCP segment with a right checksum.

@@ -45,7 +45,7 @@ impl Books {
         }
         let backed = directions.any(|direction| match direction.mode {
             // What its receiver says is the receiver's word.
-            DirectionMode::Bypass | DirectionMode::StoreAndForward => true,
+            DirectionMode::Bypass | DirectionMode::Snoop | DirectionMode::StoreAndForward => true,
             DirectionMode::LocalAck | DirectionMode::Draining => {
                 let (stored, has) = (direction.rcv_nxt, direction.snd_una);
                 covers(stored.latest(has), packet.ack)

@@ -101,6 +101,9 @@ pub(crate) const fn slot_of(owner: Owner) -> u32 {
 
 impl Stream {
     fn claim(&mut self, pool: &mut Pool<'_>, owner: Owner) -> Result<(), Unsound> {
+        if !self.has_mode() {
+            return Err(Unsound::Damaged);
+        }
         if self.snoops() && self.chain.has_quota() {
             // Nobody relies on copies; what is said of them must fit them.
             if self.chain.start().after(self.chain.end()) {

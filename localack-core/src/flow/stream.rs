@@ -138,6 +138,12 @@ impl Stream {
         }
     }
 
+    /// Whether the memory says a mode that there is.
+    pub(crate) const fn has_mode(&self) -> bool {
+        let code = self.mode_and_service & 0xf;
+        code <= Self::MODES_ACTIVE || code == Self::MODE_SNOOP
+    }
+
     pub(crate) const fn set_mode(&mut self, mode: DirectionMode) {
         let code = match mode {
             DirectionMode::Bypass => 0,

@@ -412,6 +412,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// The next new segment, as far as both windows allow.
     fn plan_new(&self, direction: Direction) -> Option<Plan> {
         let stream = self.flow.stream(direction);
+        if stream.snoops() {
+            // What is new its sender sends itself.
+            return None;
+        }
         let send = &stream.send;
         match self.plan_size_probe(direction) {
             SizeProbe::None => {}
