@@ -11,9 +11,10 @@ use crate::time::Instant;
 /// 300 ns apart; a tick of 15 ps keeps their rounding below 0.01 %, and time modulo 2^64 ticks is
 /// unambiguous for four years.
 const TICK_BITS: u32 = 16;
-/// Nothing puts a sender off for longer than 35 minutes, in ticks: not a packet at the lowest
-/// rates, and no damaged memory.
-const HORIZON: u64 = 1 << 31 << TICK_BITS;
+/// Nothing puts a sender off for longer than 18 minutes, in ticks: not a packet at the lowest
+/// rates, and no damaged memory. The packet after it may have to wait as long again, and a
+/// [`Stamp`](crate::time::Stamp) must still tell that from the past.
+const HORIZON: u64 = ((1 << 30) - 1) << TICK_BITS;
 /// The time whose octets make a quantum, as a part of a second.
 const QUANTUM_PER_SECOND: u32 = 1000;
 /// Full-size packets of the smallest and of the largest quantum (rule H12.1).

@@ -136,9 +136,10 @@ impl Pair {
         }
     }
 
-    /// The network sees no more of it.
+    /// The network sees no more of it. Were the inner side cut off first, its acknowledgements to the client would go
+    /// by the default route, and come back from the router as if the server had sent them.
     fn cut_off(&self, gateway: usize) {
-        for device in ["in0", "out0"] {
+        for device in ["out0", "in0"] {
             ip(&format!(
                 "-n {} link set {device} down",
                 self.gateways[gateway].0

@@ -1,6 +1,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::*;
+use crate::time::Stamp;
 use proptest::prelude::*;
 
 const MBIT: u32 = 125_000;
@@ -141,6 +142,11 @@ fn no_number_of_packets_puts_a_sender_off_for_more_than_the_horizon() {
         pacer.on_sent(at(START), 1_000_000, pace);
         assert_eq!(pacer.allowance(at(START), pace), 0, "nor sets it free");
     }
+    // A deadline that a stamp took for the past would be due for ever.
+    let ready = pacer.ready_at(at(START), 1_000_000, pace.doubled());
+    let stamp = ready.map(Stamp::at).expect("it has to wait");
+    assert!(!stamp.is_due(at(START)));
+    assert_eq!(stamp.resolve(at(START)), ready);
     let horizon_us = HORIZON >> TICK_BITS;
     assert_eq!(pacer.allowance(at(START + horizon_us), pace), 0);
     assert_eq!(pacer.allowance(at(START + horizon_us + 5_000_000), pace), 5);
