@@ -2,7 +2,6 @@
 //! where the hosts send, the sender is offered its receiver's window little by little.
 
 use super::Work;
-use crate::flow::stream::StreamFlags;
 use crate::pacing::Pace;
 use crate::policy::Direction;
 use crate::seq::SeqNum;
@@ -201,21 +200,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn quantum_octets(&self, direction: Direction) -> u16 {
         let step = self.dole(direction);
         u16::try_from(self.octets_of_packets(direction, step)).unwrap_or(u16::MAX)
-    }
-
-    /// What a direction that is not served does by itself: it repeats from copies, and passes on windows and
-    /// acknowledgements that were held back.
-    pub(super) fn tend(&mut self, direction: Direction) {
-        if self.flow.stream(direction).is_active() {
-            return;
-        }
-        self.run_copies(direction);
-        self.tend_window(direction);
-        self.tend_acks(direction);
-        self.flow
-            .stream_mut(direction)
-            .flags
-            .clear(StreamFlags::ACK_OWED);
     }
 }
 
