@@ -588,7 +588,7 @@ impl SendHalf {
         let least_us = self.min_rtt.us().unwrap_or(0);
         let queue_us = self.rack.rtt_us().saturating_sub(least_us);
         let mut brink = Brink::from_word(self.rate);
-        let is_full = brink.on_loss(queue_us, now);
+        let is_full = brink.on_loss(queue_us, least_us, now);
         self.rate = brink.to_word();
         let lost = self
             .attempt

@@ -16,6 +16,8 @@ const LIFE_TICKS: u32 = 10;
 /// Losses at one length after which it is that of a full queue. Where the link loses, the queue of a sender
 /// that hears of none of them has become longer until then.
 const LOSSES: u32 = 8;
+/// The first queue is taken for full at once if it is so long, and three quarters as long as the path.
+const LONG_US: u32 = 50_000;
 /// A queue of so many microseconds is none.
 const LEAST_US: u32 = 1_000;
 
@@ -37,8 +39,9 @@ impl Brink {
         self.0
     }
 
-    /// Something was lost while a queue of so many microseconds stood: whether it is taken for full.
-    pub(crate) fn on_loss(&mut self, queue_us: u32, now: Instant) -> bool {
+    /// Something was lost while a queue of so many microseconds stood before a path whose shortest round trip
+    /// takes `path_us`: whether the queue is taken for full.
+    pub(crate) fn on_loss(&mut self, queue_us: u32, path_us: u32, now: Instant) -> bool {
         if queue_us < LEAST_US {
             return false;
         }
@@ -48,8 +51,11 @@ impl Brink {
         // Where the queue was longer, it was not full before; a packet more or less tells nothing.
         let is_longer = queue_us > longest.saturating_add(longest / 16);
         if is_longer || age >= LIFE_TICKS {
-            self.0 = queue_us.min(QUEUE_MASK) | tick << TICK_SHIFT;
-            return false;
+            let is_long =
+                longest == 0 && queue_us >= LONG_US.max(path_us.saturating_sub(path_us / 4));
+            let counted = if is_long { LOSSES } else { 0 };
+            self.0 = queue_us.min(QUEUE_MASK) | counted << QUEUE_BITS | tick << TICK_SHIFT;
+            return is_long;
         }
         if queue_us < longest.saturating_sub(longest / 8) {
             return false;
@@ -64,10 +70,12 @@ impl Brink {
 mod tests {
     use super::*;
 
+    const PATH_US: u32 = 1_000_000;
+
     fn losses(brink: &mut Brink, queue_us: u32, second: u64) -> u32 {
         let now = Instant::from_millis(second * 1000);
         (0..20)
-            .map(|_| u32::from(brink.on_loss(queue_us, now)))
+            .map(|_| u32::from(brink.on_loss(queue_us, PATH_US, now)))
             .sum()
     }
 
@@ -87,7 +95,7 @@ mod tests {
         assert_eq!(losses(&mut brink, 20_000, 1), 11);
         let now = Instant::from_millis(1000);
         for queue_us in [22_000, 24_000, 26_000, 28_000, 30_000] {
-            assert!(!brink.on_loss(queue_us, now));
+            assert!(!brink.on_loss(queue_us, PATH_US, now));
         }
         assert_eq!(losses(&mut brink, 22_000, 2), 0);
         assert_eq!(losses(&mut brink, 30_000, 2), 12);
@@ -102,9 +110,27 @@ mod tests {
     }
 
     #[test]
+    fn the_first_queue_as_long_as_its_path_is_full() {
+        let now = Instant::from_millis(1000);
+        for (queue_us, path_us, is_full) in [
+            (150_000, 150_000, true),
+            (112_500, 150_000, true),
+            (112_000, 150_000, false),
+            (50_000, 5_000, true),
+            (49_999, 5_000, false),
+        ] {
+            let mut brink = Brink::EMPTY;
+            assert_eq!(brink.on_loss(queue_us, path_us, now), is_full);
+            assert_eq!(brink.on_loss(queue_us, path_us, now), is_full);
+            assert!(!brink.on_loss(queue_us / 2, path_us, now));
+        }
+    }
+
+    #[test]
     fn no_queue_is_never_full_and_the_longest_counts_as_16_s() {
         let mut brink = Brink::EMPTY;
         assert_eq!(losses(&mut brink, 999, 1), 0);
+        assert_eq!(losses(&mut brink, 1_000, 1), 11);
         assert_eq!(losses(&mut brink, u32::MAX, 1), 0);
         assert_eq!(losses(&mut brink, QUEUE_MASK, 1), 12);
     }

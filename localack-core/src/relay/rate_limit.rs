@@ -56,10 +56,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         self.raise_edge(echo);
-        let field = self.doled_window(echo, seg.ack, seg.window);
+        let newest = &self.flow.stream(echo).send;
+        let is_freshened =
+            self.flow.stream(echo.reverse()).is_active() && seg.ack.before(newest.snd_una);
+        // What stands in it now: a window goes with its acknowledgement.
+        let (ack, window) = if is_freshened {
+            (newest.snd_una, newest.window)
+        } else {
+            (seg.ack, seg.window)
+        };
+        let field = self.doled_window(echo, ack, window);
         rewrite.set_window(field);
         let scale = self.flow.host(echo.source().other()).scale();
-        let edge = seg.ack.advance(scale.octets(field));
+        let edge = ack.advance(scale.octets(field));
         self.note_doled(echo, edge);
     }
 
