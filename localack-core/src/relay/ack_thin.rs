@@ -124,7 +124,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return false;
         }
         if is_last {
-            due = due.min(now.after(pause(now, since, interval, held / two_segments.max(1))));
+            let count = held.checked_div(two_segments).unwrap_or(0);
+            due = due.min(now.after(pause(now, since, interval, count)));
         }
         send.hold_back(acked);
         stream.recv.ack_due = Stamp::at(due);
