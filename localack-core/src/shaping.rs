@@ -19,10 +19,12 @@ pub struct Shaping {
     /// dropped for it: with [`Service::LocalAck`](crate::Service::LocalAck) the engine paces what it sends,
     /// and otherwise it offers the sender its receiver's window little by little.
     pub rate_limit: u32,
-    /// Acknowledgements without data that bring nothing but a higher number follow each other no faster
-    /// than this, at least four in each window of data that is on its way behind the engine however (RFC 3449
-    /// section 5.2.1); of all that was sent it passes half as late. Zero lets all of them pass. At most
-    /// 500 ms, in steps of 10 µs.
+    /// Acknowledgements without data that bring nothing but a higher number, or a longer stretch behind a hole,
+    /// follow each other no faster than this while more may come (RFC 3449 section 5.2.1); at least four in each
+    /// window of data that is on its way behind the engine however, and one for each 64 KiB. The last one passes
+    /// a quarter to half of this after it came. All flows that share the way back should find room on it: an
+    /// interval shorter than the flows times what a packet of 52 to 80 octets takes there thins out too little.
+    /// Zero lets all of them pass. At most 500 ms, in steps of 10 µs.
     pub ack_interval: Duration,
     /// Largest segment, in octets of payload, that a SYN of this direction may announce; zero leaves it
     /// alone. A SYN without the option is left alone, too.

@@ -106,12 +106,13 @@ fn h13_3_copies_spare_a_sender_the_losses_of_a_last_hop() {
     let direct = run(last_hop(30_000, QUEUE), None, 1);
     let copied = run(last_hop(30_000, QUEUE), Some((snoop(), NO_SHAPING)), 2048);
     assert!(
-        copied.received > 5 * direct.received,
+        copied.received > 10 * direct.received,
         "{direct:?} {copied:?}"
     );
     assert!(direct.resent > 2.0, "{direct:?}");
-    assert!(copied.resent < 1.0 && copied.timeouts == 0, "{copied:?}");
-    assert!(copied.absorbed[0] > 1000, "{copied:?}");
+    let third = direct.resent / 3.0;
+    assert!(copied.resent < third && copied.timeouts == 0, "{copied:?}");
+    assert!(copied.absorbed[0] > 10_000, "{copied:?}");
 }
 
 #[test]
@@ -125,6 +126,42 @@ fn h13_3_a_full_queue_is_its_senders_business() {
     );
     let least = direct.received / 100 * 97;
     assert!(copied.received >= least, "{direct:?} {copied:?}");
+}
+
+/// An engine beside the sender, and a path of so many octets per second and microseconds there and back behind
+/// it, with a queue of so many octets.
+fn plain_path(rate: u64, round_trip_us: u64, queue: u64) -> Links {
+    Links {
+        inner_up: delay(100),
+        inner_down: delay(100),
+        outer_up: Path::new()
+            .then(Rate::new(rate, queue))
+            .then(Delay(Duration::from_micros(round_trip_us / 2))),
+        outer_down: delay(round_trip_us / 2),
+    }
+}
+
+#[test]
+fn h13_3_no_queue_is_taken_for_a_link_that_loses_whatever_its_length() {
+    type Case = (&'static str, fn() -> Links);
+    let cases: [Case; 4] = [
+        ("15 packets", || last_hop(0, QUEUE / 100 * 15)),
+        ("150 ms", || plain_path(RATE, 150_000, RATE / 1000 * 150)),
+        ("600 ms", || plain_path(RATE, 600_000, RATE / 1000 * 600)),
+        ("10 ms, 100 Mbit/s", || plain_path(5 * RATE, 10_000, QUEUE)),
+    ];
+    for (name, links) in cases {
+        let direct = run(links(), None, 1);
+        let mut config = snoop();
+        config.buffer_limit = 16 << 20;
+        let copied = run(links(), Some((config, NO_SHAPING)), 16_384);
+        let least = direct.received / 100 * 97;
+        assert!(copied.received >= least, "{name}: {direct:?} {copied:?}");
+        assert!(
+            copied.resent <= direct.resent + 0.5 && copied.timeouts <= direct.timeouts,
+            "{name}: {direct:?} {copied:?}"
+        );
+    }
 }
 
 #[test]
@@ -155,31 +192,35 @@ fn starved(back: u64) -> Links {
 
 #[test]
 fn rfc3449_5_2_1_thinned_out_acknowledgements_fit_a_narrow_way_back() {
-    let direct = run(starved(8_000), None, 1);
-    let thinning = Shaping::NONE.with_ack_interval(Duration::from_millis(20));
     let config = FlowConfig::tracked().with_shaping(Direction::OuterToInner, id(2));
-    let thinned = run(
-        starved(8_000),
-        Some((config, [Shaping::NONE, thinning])),
-        64,
-    );
-    let least = direct.received / 100 * 95;
-    assert!(thinned.received > least, "{direct:?} {thinned:?}");
-    assert!(thinned.absorbed[1] > 5000, "{thinned:?}");
+    for back in [8_000, 4_000] {
+        let direct = run(starved(back), None, 1);
+        for millis in [20, 50] {
+            let thinning = Shaping::NONE.with_ack_interval(Duration::from_millis(millis));
+            let arrangement = Some((config, [Shaping::NONE, thinning]));
+            let thinned = run(starved(back), arrangement, 64);
+            let least = direct.received / 100 * 140;
+            assert!(
+                thinned.received > least && thinned.timeouts == 0,
+                "{back} {millis}: {direct:?} {thinned:?}"
+            );
+            assert!(thinned.absorbed[1] > 5000, "{thinned:?}");
+        }
+    }
 }
 
 #[test]
 fn rfc3449_5_2_1_no_acknowledgement_is_left_out_that_a_sender_needs() {
-    // With losses behind the engine, all that tells of them passes.
+    // With losses behind the engine, nothing that tells of them is missed.
     let thinning = Shaping::NONE.with_ack_interval(Duration::from_millis(20));
     let shaped = FlowConfig::tracked().with_shaping(Direction::OuterToInner, id(2));
     let direct = run(last_hop(10_000, QUEUE), None, 1);
     let arrangement = Some((shaped, [Shaping::NONE, thinning]));
     let thinned = run(last_hop(10_000, QUEUE), arrangement, 64);
-    let least = direct.received / 10 * 8;
+    let least = direct.received / 100 * 85;
     assert!(thinned.received > least, "{direct:?} {thinned:?}");
     assert!(
-        thinned.timeouts <= direct.timeouts + 1,
+        thinned.timeouts <= direct.timeouts,
         "{direct:?} {thinned:?}"
     );
 }
@@ -207,10 +248,7 @@ fn keeps_to_its_rate(services: &[Service]) {
             2048,
         );
         let share = run.received as f64 / (f64::from(LIMIT) * 20.0 * 1448.0 / 1500.0);
-        assert!(
-            (0.95..1.06).contains(&share),
-            "{service:?}: {share} {run:?}"
-        );
+        assert!((0.96..1.0).contains(&share), "{service:?}: {share} {run:?}");
         assert!(run.resent == 0.0, "{service:?}: {run:?}");
     }
 }
@@ -280,7 +318,7 @@ fn flip(seed: u64, limits: [u32; 4]) {
     let before = world.middle.before_fault().join("\n");
     assert_eq!(faults, &[] as &[String], "seed {seed}\n{before}");
     assert_eq!(world.middle.counters().octets_lost, 0, "seed {seed}");
-    assert!(flips > 3, "seed {seed}: {flips}");
+    assert!(flips > 5, "seed {seed}: {flips}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(long_paths());
     cases.extend(starved_returns());
     cases.extend(short_flows());
+    cases.extend(short_flows_starved());
     cases.extend(rate_limits());
     cases.extend(no_help());
     cases.extend(full_buffers());
@@ -241,6 +242,27 @@ fn short_flows() -> Vec<Case> {
     cases.concat()
 }
 
+fn short_flows_starved() -> Vec<Case> {
+    const SIZES: &[u32] = &[10_000, 100_000, 1_000_000];
+    let scenario = Scenario::new(
+        "short flows, little the other way",
+        &[Figure::Times, Figure::SenderTimeouts],
+    );
+    let thinned = |name, millis| Arrangement::BYPASS.thinned(millis).named(name);
+    let arrangements = [
+        Arrangement::DIRECT,
+        thinned("acks 20 ms apart", 20),
+        thinned("acks 50 ms apart", 50),
+    ];
+    let mut cases = Vec::new();
+    for kbit in [64, 32] {
+        let path = format!("{kbit} kbit/s back");
+        let work = Work::Objects(SIZES, 1);
+        cases.extend(scenario.cases(&path, starved(kbit), work, &arrangements));
+    }
+    cases
+}
+
 fn rate_limits() -> Vec<Case> {
     const LIMIT: u32 = 625_000;
     let scenario = Scenario {
@@ -278,6 +300,8 @@ fn rate_limits() -> Vec<Case> {
         };
         let policer = [Arrangement::DIRECT.named("a policer that drops")];
         cases.extend(scenario.cases(&path, policed, Work::ENDLESS, &policer));
+        let snoop = [Arrangement::SNOOP.named("snoop, a policer that drops")];
+        cases.extend(scenario.cases(&path, policed, Work::ENDLESS, &snoop));
         cases.extend(scenario.cases(&path, route, Work::ENDLESS, &arrangements));
     }
     cases

@@ -60,7 +60,7 @@ impl<P, X> Engine<'_, P, X> {
             ssthresh: send.congestion.ssthresh(),
             lost: send.lost.octets(),
             sacked: stream.chain.octets_sacked(),
-            rate: send.rate,
+            rate: if stream.snoops() { 0 } else { send.rate },
             cwnd: send.congestion.cwnd(),
             pipe: stream.pipe(flow.flags.has(FlowFlags::SACK)),
             mss: send.mss(),

@@ -3,6 +3,7 @@
 use crate::congestion::{ControllerState, LostNow};
 use crate::pacing::Pacer;
 use crate::recovery::attempt::Attempt;
+use crate::recovery::brink::Brink;
 #[cfg(feature = "bbr")]
 use crate::recovery::delivery::Delivery;
 use crate::recovery::delivery::{RateSample, Sent};
@@ -14,8 +15,8 @@ use crate::recovery::rtt::{Backoff, RtoBounds, RttEstimator};
 use crate::seq::{SeqNum, SeqRange, WindowScale};
 use crate::time::{Instant, Moment, Stamp};
 
-/// Round trips that are no longer than this beyond the shortest, in microseconds, are no sign of a queue.
-const LEAST_QUEUE_US: u32 = 20_000;
+/// Segments that links lose in a round trip, beside a quarter of what is in flight.
+const USUAL_LOSSES: u32 = 8;
 
 /// What the timer of a direction means when it expires. Zeroed memory means the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,7 +149,7 @@ pub(crate) struct SendHalf {
     pub(crate) progress_at: Stamp,
     /// When something was last sent.
     pub(crate) sent_at: Moment,
-    /// Measured delivery rate, in octets per second.
+    /// Measured delivery rate, in octets per second; of a copied stream a [`Brink`].
     pub(crate) rate: u32,
     /// Octets delivered since `rate_since`; of a watched stream, acknowledged since its sender was last told.
     rate_octets: u32,
@@ -581,11 +582,21 @@ impl SendHalf {
         self.reset_backoff();
     }
 
-    /// Whether a queue stands on the path: round trips are twice the shortest, and 20 ms longer at least.
-    pub(crate) fn sees_queue(&self) -> bool {
-        let least = self.min_rtt.us().unwrap_or(0);
-        self.srtt_us()
-            .is_some_and(|us| us.saturating_sub(least) > least.max(LEAST_QUEUE_US))
+    /// Something of what is copied was lost: whether its sender should hear of it and slow down, because the
+    /// queue before the path is full, or because more of what is in flight is lost than links lose.
+    pub(crate) fn is_congested(&mut self, now: Instant) -> bool {
+        let least_us = self.min_rtt.us().unwrap_or(0);
+        let queue_us = self.rack.rtt_us().saturating_sub(least_us);
+        let mut brink = Brink::from_word(self.rate);
+        let is_full = brink.on_loss(queue_us, least_us, now);
+        self.rate = brink.to_word();
+        let lost = self
+            .attempt
+            .undo()
+            .octets()
+            .saturating_add(self.lost.octets());
+        let usual = u32::from(self.mss()).saturating_mul(USUAL_LOSSES);
+        is_full || lost > usual.saturating_add(self.in_flight() / 4)
     }
 
     /// The window is what its hosts have in flight: they answer for it.

@@ -58,6 +58,11 @@ impl Rack {
         self.reordering_seen != 0
     }
 
+    /// The round trip of what arrived last, by the order of sending, in microseconds.
+    pub(crate) const fn rtt_us(&self) -> u32 {
+        self.rtt_us
+    }
+
     /// Something leaves, and nothing sent before it is on its way: what arrived last is older, and soon
     /// too old for its stamp to tell.
     pub(crate) const fn begin_flight(&mut self) {

@@ -99,7 +99,8 @@ impl Undo {
         *self = Self::EMPTY;
     }
 
-    const fn octets(&self) -> u32 {
+    /// Octets sent twice that no D-SACK has shown to be needless.
+    pub(crate) const fn octets(&self) -> u32 {
         self.octets_and_state & MOST_OCTETS
     }
 

@@ -28,6 +28,7 @@ mod segment;
 mod service;
 mod settle;
 mod snoop;
+mod tend;
 mod timeout;
 mod timers;
 mod vouched;

@@ -2,7 +2,6 @@
 //! where the hosts send, the sender is offered its receiver's window little by little.
 
 use super::Work;
-use crate::flow::stream::StreamFlags;
 use crate::pacing::Pace;
 use crate::policy::Direction;
 use crate::seq::SeqNum;
@@ -57,10 +56,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         self.raise_edge(echo);
-        let field = self.doled_window(echo, seg.ack, seg.window);
+        let newest = &self.flow.stream(echo).send;
+        let is_freshened =
+            self.flow.stream(echo.reverse()).is_active() && seg.ack.before(newest.snd_una);
+        // What stands in it now: a window goes with its acknowledgement.
+        let (ack, window) = if is_freshened {
+            (newest.snd_una, newest.window)
+        } else {
+            (seg.ack, seg.window)
+        };
+        let field = self.doled_window(echo, ack, window);
         rewrite.set_window(field);
         let scale = self.flow.host(echo.source().other()).scale();
-        let edge = seg.ack.advance(scale.octets(field));
+        let edge = ack.advance(scale.octets(field));
         self.note_doled(echo, edge);
     }
 
@@ -201,21 +209,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn quantum_octets(&self, direction: Direction) -> u16 {
         let step = self.dole(direction);
         u16::try_from(self.octets_of_packets(direction, step)).unwrap_or(u16::MAX)
-    }
-
-    /// What a direction that is not served does by itself: it repeats from copies, and passes on windows and
-    /// acknowledgements that were held back.
-    pub(super) fn tend(&mut self, direction: Direction) {
-        if self.flow.stream(direction).is_active() {
-            return;
-        }
-        self.run_copies(direction);
-        self.tend_window(direction);
-        self.tend_acks(direction);
-        self.flow
-            .stream_mut(direction)
-            .flags
-            .clear(StreamFlags::ACK_OWED);
     }
 }
 

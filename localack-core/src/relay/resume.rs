@@ -13,7 +13,8 @@ impl FlowSlot {
     pub(crate) fn lesson(&self, key: &FlowKey, direction: Direction) -> Option<(PathKey, Lesson)> {
         let stream = self.stream(direction);
         let send = &stream.send;
-        if !stream.chain.has_quota() || send.attempt.resume().is_resuming() || send.rate == 0 {
+        let knows_rate = send.rate != 0 && !stream.snoops();
+        if !stream.chain.has_quota() || send.attempt.resume().is_resuming() || !knows_rate {
             return None;
         }
         let congestion = &send.congestion;

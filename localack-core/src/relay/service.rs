@@ -87,6 +87,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         // The receiver may have taken some of its window back; the edge never goes back (invariant 4).
         stream.recv.edge = edge.latest(start);
         stream.patience = Stamp::NEVER;
+        if stream.snoops() {
+            stream.send.rate = 0;
+        }
         let window_max = stream.send.wnd_max;
         stream.send.start_at(start);
         stream.send.wnd_max = window_max;

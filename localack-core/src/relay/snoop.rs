@@ -90,6 +90,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.send.begin_copies(at);
         stream.send.congestion.on_established(&start);
         let is_new = !stream.snoops();
+        if is_new {
+            stream.send.rate = 0;
+        }
         stream.set_mode(DirectionMode::Snoop);
         self.open_share(direction);
         if is_new {
@@ -112,6 +115,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.retire(direction);
         let stream = self.flow.stream_mut(direction);
         stream.set_mode(DirectionMode::Bypass);
+        stream.send.rate = 0;
         stream.chain.follow(end);
         stream.begin_copies(end);
         self.event(Event::ServiceChanged {
@@ -276,12 +280,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
     }
 
-    /// Losses while a queue stands before the last part of the path are taken for a full queue: they are their
-    /// sender's business, who must hear of them and slow down. Repairs would only make the queue fuller.
+    /// Losses behind a full queue, or of more than links lose, are their sender's business, who must hear of
+    /// them and slow down. Repairs would only make the queue fuller.
     pub(super) fn leave_to_sender(&mut self, direction: Direction, news: &News) {
-        let stream = self.flow.stream(direction);
-        if stream.snoops() && news.lost > 0 && stream.send.sees_queue() {
-            self.forget_copies(direction, stream.rcv_nxt());
+        let now = self.now;
+        let stream = self.flow.stream_mut(direction);
+        if stream.snoops() && news.lost > 0 && stream.send.is_congested(now) {
+            let end = stream.rcv_nxt();
+            self.forget_copies(direction, end);
         }
     }
 
