@@ -124,6 +124,10 @@ struct Serving {
     #[arg(long, value_name = "SERVICE")]
     service: Option<ServiceChoice>,
 
+    /// What else is done with it: an [[arrangement]] of the file, or none.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    arrangement: Option<String>,
+
     /// Who decides how much of it may be in flight: reno, cubic, bbr or provisioned [default: bbr].
     #[arg(long, value_name = "CONTROLLER")]
     controller: Option<ControllerName>,
@@ -202,6 +206,7 @@ impl Run {
         flags.outer_port.clone_from(&self.outer_port);
         flags.host = self.host;
         flags.service = self.serving.service;
+        flags.arrangement.clone_from(&self.serving.arrangement);
         flags.controller = self.serving.controller;
         flags.rate = self.serving.rate;
         flags.custody = self.serving.custody;

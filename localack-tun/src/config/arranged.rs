@@ -50,16 +50,25 @@ impl Actions {
         arranged
     }
 
-    /// The same without the services that their arrangements name as well: as a file would have it.
+    /// The same as a file would have it: without the services that their arrangements name as well, and without
+    /// an arrangement that names another service. Who has a service of its own did not name that one, but has it
+    /// of `[default]`.
     #[must_use]
     pub fn without_arranged(&self, arrangements: &[ArrangementSettings]) -> Self {
         let mut actions = self.clone();
         for (service, name) in [
-            (&mut actions.inner_to_outer, &self.arrangement),
-            (&mut actions.outer_to_inner, &self.reverse_arrangement),
+            (&mut actions.inner_to_outer, &mut actions.arrangement),
+            (
+                &mut actions.outer_to_inner,
+                &mut actions.reverse_arrangement,
+            ),
         ] {
             let named = service_of(name.as_ref(), arrangements);
-            *service = service.filter(|service| Some(*service) != named);
+            if service.is_some() && *service == named {
+                *service = None;
+            } else if service.is_some() && named.is_some() {
+                *name = None;
+            }
         }
         actions
     }

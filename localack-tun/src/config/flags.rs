@@ -24,6 +24,9 @@ pub struct Flags {
     pub host: bool,
     /// The service of data from the inner side, where no policy says otherwise.
     pub service: Option<ServiceChoice>,
+    /// The arrangement of data from the inner side, where no policy says otherwise: one of the file's, or
+    /// `none`.
+    pub arrangement: Option<String>,
     /// Its controller, where no policy says otherwise.
     pub controller: Option<ControllerName>,
     /// The rate vouched for, for the controller `provisioned`.
@@ -67,6 +70,9 @@ pub enum FlagError {
     /// A port on either side.
     #[error("one port is taken from its bridge: either --inner-port or --outer-port")]
     TwoPorts,
+    /// An arrangement that the file has not.
+    #[error("--arrangement: {0}")]
+    Arrangement(String),
     /// A service where the file has one under another name.
     #[error(
         "--service {service}: [default] has the arrangement {arrangement:?}, which names a service, too"
@@ -90,6 +96,7 @@ impl Settings {
     pub fn apply(&mut self, flags: &Flags) -> Result<(), FlagError> {
         let mut changed = self.clone();
         changed.apply_interfaces(flags)?;
+        changed.apply_arrangement(flags)?;
         let arranged = changed.default.arrangement.as_deref();
         let arranged = arranged.and_then(|name| arrangement::find(&changed.arrangements, name));
         if let (Some(service), Some(arranged)) = (flags.service, arranged)
@@ -115,6 +122,20 @@ impl Settings {
         default.controller = Some(controller(present, flags)?);
         changed.check_shares()?;
         *self = changed;
+        Ok(())
+    }
+
+    /// The service that the arrangement names takes the place of the one in the file.
+    fn apply_arrangement(&mut self, flags: &Flags) -> Result<(), FlagError> {
+        let Some(name) = &flags.arrangement else {
+            return Ok(());
+        };
+        let name = arrangement::known(name, &self.arrangements).map_err(FlagError::Arrangement)?;
+        let found = arrangement::find(&self.arrangements, &name);
+        if found.is_some_and(|one| one.service.is_some()) {
+            self.default.inner_to_outer = None;
+        }
+        self.default.arrangement = Some(name);
         Ok(())
     }
 
@@ -275,6 +296,37 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[test]
+    fn an_arrangement_of_the_file_is_named() {
+        const FILE: &str = "[[arrangement]]\nname = \"radio\"\nservice = \"snoop\"\n\
+            [[arrangement]]\nname = \"slow\"\nrate_limit = \"1mbit\"\n";
+        let apply = |default: &str, name: &str, service: Option<ServiceChoice>| {
+            let mut settings = settings(&format!("{FILE}[default]\n{default}"));
+            let flags = flags(|flags| {
+                flags.arrangement = Some(name.to_owned());
+                flags.service = service;
+            });
+            let applied = settings.apply(&flags).map_err(|error| error.to_string());
+            let actions = settings.last_policy().actions;
+            applied.map(|()| (actions.arrangement, actions.inner_to_outer))
+        };
+        let arranged = |name: &str, service| Ok((Some(name.to_owned()), Some(service)));
+        let (snoop, bypass) = (ServiceChoice::Snoop, ServiceChoice::Bypass);
+        assert_eq!(apply("", "radio", None), arranged("radio", snoop));
+        let own = "service = \"bypass\"";
+        assert_eq!(apply(own, "radio", None), arranged("radio", snoop));
+        assert_eq!(apply(own, "slow", None), arranged("slow", bypass));
+        assert_eq!(apply("", "slow", Some(snoop)), arranged("slow", snoop));
+        let named = "arrangement = \"radio\"";
+        assert_eq!(apply(named, "none", Some(bypass)), arranged("none", bypass));
+        assert_eq!(
+            apply("", "radio", Some(bypass)).unwrap_err(),
+            "--service bypass: [default] has the arrangement \"radio\", which names a service, too"
+        );
+        let error = apply("", "radar", None).unwrap_err();
+        assert!(error.starts_with("--arrangement: "), "{error}");
     }
 
     #[test]

@@ -215,3 +215,19 @@ fn a_policy_with_an_arrangement_is_shown_so_that_it_can_be_set_again() {
     let all = |settings: &Settings| settings.policies().collect::<Vec<_>>();
     assert_eq!(all(&again), all(&settings));
 }
+
+#[test]
+fn a_policy_with_its_own_service_beside_the_default_arrangement_can_be_set_again() {
+    let own = "[[policy]]\nname = \"c\"\nservice = \"bypass\"\n\
+               [[policy]]\nname = \"d\"\nservice = \"snoop\"\n";
+    let settings = Settings::parse(&format!("{ARRANGED}{own}")).unwrap();
+    let all: Vec<_> = settings.policies().collect();
+    let shown = all[2..]
+        .iter()
+        .map(|policy| format!("[[policy]]\n{}", text(policy, &settings.arrangements)))
+        .collect::<String>();
+    assert!(shown.contains("inner_to_outer = \"bypass\"\n"), "{shown}");
+    let again = Fragment::parse(&shown, &settings.arrangements).unwrap();
+    let again = again.apply(&settings, None).unwrap();
+    assert_eq!(again.policies().collect::<Vec<_>>(), all);
+}
