@@ -330,6 +330,10 @@ struct localack_settings {
    * How connections are served that no rule matches.
    */
   struct localack_serving serving;
+  /**
+   * The present, in microseconds of the clock that the other calls go by.
+   */
+  uint64_t now_us;
 };
 
 /**
@@ -643,6 +647,20 @@ struct localack_counter_view {
 };
 
 /**
+ * Names that the control protocol tells.
+ */
+struct localack_names {
+  /**
+   * The device on the inner side.
+   */
+  const char *inner;
+  /**
+   * The device on the outer side.
+   */
+  const char *outer;
+};
+
+/**
  * A packet that the engine wants sent.
  */
 struct localack_packet_info {
@@ -823,6 +841,21 @@ int32_t localack_give_up(struct localack_engine *engine,
 bool localack_counter(const struct localack_engine *engine,
                       size_t index,
                       struct localack_counter_view *counter);
+
+/**
+ * Answers a line of the control protocol, which `localack-tun/docs/control.md` describes: `status`, `flows` (in
+ * the order of their slots, 256 at most), `flow`, `stats` and `drain`; and `reset`, which resets the flows that
+ * owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
+ *
+ * Takes a step per flow slot ever used.
+ */
+size_t localack_control(struct localack_engine *engine,
+                        uint64_t now_us,
+                        const struct localack_names *names,
+                        const uint8_t *line,
+                        size_t length,
+                        uint8_t *answer,
+                        size_t room);
 
 /**
  * What is known of a packet that a callback has got.

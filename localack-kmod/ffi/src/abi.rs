@@ -155,6 +155,18 @@ pub struct Settings {
     pub debt_floor: u32,
     /// How connections are served that no rule matches.
     pub serving: Serving,
+    /// The present, in microseconds of the clock that the other calls go by.
+    pub now_us: u64,
+}
+
+/// Names that the control protocol tells.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Names {
+    /// The device on the inner side.
+    pub inner: *const c_char,
+    /// The device on the outer side.
+    pub outer: *const c_char,
 }
 
 /// The circumstances of a packet.

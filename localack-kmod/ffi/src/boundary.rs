@@ -5,7 +5,7 @@
 //! or writes, for the time of the call. An engine comes from [`localack_engine_new`], its memory is still lent,
 //! no other call with it is under way (callers lock), and the caller is none of its callbacks.
 
-use core::ffi::c_char;
+use core::ffi::{CStr, c_char};
 
 use localack_core::wire::{self, Parsed};
 use localack_core::{
@@ -15,9 +15,10 @@ use localack_core::{
 use crate::abi::{
     Callbacks, CounterView, Custody, FlowView, LOCALACK_ABI, LOCALACK_BAD_ARGUMENT,
     LOCALACK_BAD_MEMORY, LOCALACK_BAD_SETTINGS, LOCALACK_CUBIC, LOCALACK_FULL, LOCALACK_LOCAL_ACK,
-    LOCALACK_NO_FLOW, LOCALACK_OK, LOCALACK_PASS, Lost, Meta, PacketInfo, Part, Rule, Serving,
-    Settings, Verdict,
+    LOCALACK_NO_FLOW, LOCALACK_OK, LOCALACK_PASS, Lost, Meta, Names, PacketInfo, Part, Rule,
+    Serving, Settings, Verdict,
 };
+use crate::control::{self, Surroundings};
 use crate::convert;
 use crate::output::{Output, Packet};
 use crate::report;
@@ -33,6 +34,7 @@ const ALIGNMENT: usize = 64;
 pub struct Handle {
     engine: Engine<'static, &'static mut Rules>,
     output: Output,
+    around: Surroundings<'static>,
 }
 
 /// How lent memory is divided.
@@ -158,16 +160,29 @@ pub unsafe extern "C" fn localack_engine_new(
     let Ok(made) = Engine::new(storage, convert::config(settings), rules) else {
         return LOCALACK_BAD_SETTINGS;
     };
+    let around = Surroundings {
+        devices: [&[]; 2],
+        since: Instant::from_micros(settings.now_us),
+        draining: false,
+        slots: settings.flows,
+        blocks: wide(plan.geometry.blocks),
+        block: wide(BLOCK),
+    };
     // SAFETY: the first part is as large as a handle and aligned for one; nothing that needs dropping is there.
     // The caller lets us write to `engine`.
     unsafe {
         handle.write(Handle {
             engine: made,
             output,
+            around,
         });
         engine.write(handle);
     }
     LOCALACK_OK
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// Decides about one IP packet of `length` octets that arrived on `side` at `now_us`, in microseconds of a clock
@@ -333,6 +348,7 @@ pub unsafe extern "C" fn localack_drain(engine: *mut Handle, now_us: u64) {
     // SAFETY: the caller gives us the engine for the time of the call.
     let handle = unsafe { &mut *engine };
     handle.engine.drain(Instant::from_micros(now_us));
+    handle.around.draining = true;
 }
 
 /// Flow slots that were ever in use: looks at flows go from slot 0 to here.
@@ -373,8 +389,7 @@ pub unsafe extern "C" fn localack_custody(
     for flow in handle.engine.flows_in(slots) {
         report::add(custody, &flow);
     }
-    let block = u64::try_from(BLOCK).unwrap_or(u64::MAX);
-    custody.held = u64::from(handle.engine.blocks_used()).saturating_mul(block);
+    custody.held = u64::from(handle.engine.blocks_used()).saturating_mul(wide(BLOCK));
 }
 
 /// Looks at the flow of one slot; false if there is none, and then `flow` stays as it is.
@@ -458,6 +473,50 @@ pub unsafe extern "C" fn localack_counter(
     // SAFETY: the caller lets us write there.
     unsafe { counter.write(view) };
     true
+}
+
+/// Answers a line of the control protocol, which `localack-tun/docs/control.md` describes: `status`, `flows` (in
+/// the order of their slots, 256 at most), `flow`, `stats` and `drain`; and `reset`, which resets the flows that
+/// owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
+///
+/// Takes a step per flow slot ever used.
+///
+/// # Safety
+/// See the module: `length` octets from `line` on are read, as are `names` and the terminated texts there;
+/// `room` octets from `answer` on are written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn localack_control(
+    engine: *mut Handle,
+    now_us: u64,
+    names: *const Names,
+    line: *const u8,
+    length: usize,
+    answer: *mut u8,
+    room: usize,
+) -> usize {
+    // SAFETY: the caller gives us all of them for the time of the call, and has written to `answer` before, or
+    // got it from somebody who has.
+    let (handle, devices, line, answer) = unsafe {
+        let Names { inner, outer } = *names;
+        (
+            &mut *engine,
+            [
+                CStr::from_ptr(inner).to_bytes(),
+                CStr::from_ptr(outer).to_bytes(),
+            ],
+            core::slice::from_raw_parts(line, length),
+            core::slice::from_raw_parts_mut(answer, room),
+        )
+    };
+    let mut around = Surroundings {
+        devices,
+        ..handle.around
+    };
+    let now = Instant::from_micros(now_us);
+    let Handle { engine, output, .. } = handle;
+    let used = control::answer(engine, &mut around, line, answer, now, output);
+    handle.around.draining = around.draining;
+    used
 }
 
 /// What is known of a packet that a callback has got.

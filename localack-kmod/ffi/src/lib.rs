@@ -19,6 +19,7 @@ extern crate std;
 
 mod abi;
 pub mod boundary;
+mod control;
 mod convert;
 mod output;
 mod report;

@@ -36,7 +36,7 @@ const fn state(state: FlowState) -> u8 {
     }
 }
 
-const fn mode(mode: DirectionMode) -> u8 {
+pub(crate) const fn mode(mode: DirectionMode) -> u8 {
     match mode {
         DirectionMode::StoreAndForward => 1,
         DirectionMode::LocalAck => 2,

@@ -5,12 +5,13 @@ use std::path::Path;
 use cbindgen::{Builder, Config, Language, Style};
 
 /// Names in Rust, and in C.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 17] = [
     ("Handle", "localack_engine"),
     ("Settings", "localack_settings"),
     ("Serving", "localack_serving"),
     ("Rule", "localack_rule"),
     ("Callbacks", "localack_callbacks"),
+    ("Names", "localack_names"),
     ("Meta", "localack_meta"),
     ("Verdict", "localack_verdict"),
     ("Packet", "localack_packet"),
