@@ -45,6 +45,15 @@ MODULE_PARM_DESC(super_segment, "octets of payload in one packet that devices or
 static uint both;
 module_param(both, uint, 0444);
 MODULE_PARM_DESC(both, "1: acknowledge data of both directions early, not only of the inner side (0)");
+static char *controller = "cubic";
+module_param(controller, charp, 0444);
+MODULE_PARM_DESC(controller, "reno, cubic or bbr: how much may be on its way over the long path (cubic)");
+static uint rate;
+module_param(rate, uint, 0444);
+MODULE_PARM_DESC(rate, "octets per second of the long path that you vouch for, instead of a controller (0)");
+static uint hold_ms;
+module_param(hold_ms, uint, 0444);
+MODULE_PARM_DESC(hold_ms, "how long a connection that was handed back is left alone (60000)");
 static uint unload_ms = 10000;
 module_param(unload_ms, uint, 0644);
 MODULE_PARM_DESC(unload_ms, "how long an unload waits for what is in custody; then it resets (10000)");
@@ -232,9 +241,32 @@ static int allocate(struct localack *la, size_t size)
 	return 0;
 }
 
+/* The number of a controller; `LOCALACK_PROVISIONED` for a name that means nothing. */
+static u8 controller_number(const char *name)
+{
+	static const char *const names[] = { "reno", "cubic", "bbr" };
+	u8 number;
+
+	BUILD_BUG_ON(LOCALACK_RENO != 0 || LOCALACK_CUBIC != 1 || LOCALACK_BBR != 2 || LOCALACK_PROVISIONED != 3);
+	for (number = 0; number < ARRAY_SIZE(names); number++)
+		if (sysfs_streq(name, names[number]))
+			break;
+	return number;
+}
+
+/* What was acknowledged and cannot be delivered is never lost in silence. */
+static void on_news(void *context, u64 now_us, const struct localack_news *news)
+{
+	if ((news->kind == LOCALACK_GIVEN_UP || news->kind == LOCALACK_RESET) && news->octets)
+		pr_warn_ratelimited("%u octets of connection 0:%u.%u are lost: %s\n", news->octets, (u32)news->flow,
+				    (u32)(news->flow >> 32),
+				    news->kind == LOCALACK_RESET ? "their receiver has reset it" :
+								   "it was given up, and reset at both ends");
+}
+
 static int make_engine(struct localack *la)
 {
-	const struct localack_callbacks callbacks = { la, localack_transmit, NULL };
+	const struct localack_callbacks callbacks = { la, localack_transmit, on_news };
 	struct localack_settings *settings = &la->settings;
 	size_t size;
 	int err;
@@ -247,6 +279,9 @@ static int make_engine(struct localack *la)
 	settings->mtu[0] = mtu_of(inner);
 	settings->mtu[1] = mtu_of(outer);
 	settings->serving.buffer_limit = flow_buffer;
+	settings->serving.controller = rate ? LOCALACK_PROVISIONED : controller_number(controller);
+	settings->serving.rate[0] = rate;
+	settings->hold_ms = hold_ms;
 	if (both)
 		settings->serving.outer_to_inner = LOCALACK_LOCAL_ACK;
 	settings->now_us = localack_now_us();
@@ -285,7 +320,7 @@ static int __init localack_init(void)
 	la->net = get_net(current->nsproxy->net_ns);
 	err = make_engine(la);
 	if (err) {
-		pr_err("flows= or buffer= are out of range, or there is not so much memory: %d\n", err);
+		pr_err("flows=, buffer= or another parameter is out of range, or there is not so much memory: %d\n", err);
 		goto free;
 	}
 	err = localack_control_start();
@@ -331,8 +366,11 @@ static void __exit localack_exit(void)
 	synchronize_net();
 	hrtimer_cancel(&la->timer);
 	__skb_queue_purge(&la->outgoing);
+	pr_info("unloaded: %lld packets sent, %lld copied to be looked at, %lld odd, %lld without memory, %lld without a route, %lld timers\n",
+		atomic64_read(&la->tally.sent), atomic64_read(&la->tally.copied), atomic64_read(&la->tally.odd),
+		atomic64_read(&la->tally.no_memory), atomic64_read(&la->tally.no_route),
+		atomic64_read(&la->tally.timers));
 	free_memory(la);
-	pr_info("unloaded\n");
 }
 
 module_init(localack_init);

@@ -327,6 +327,15 @@ struct localack_settings {
    */
   uint32_t debt_floor;
   /**
+   * Milliseconds that a direction waits after it was handed back before it is served again; 0 for the usual
+   * 60000.
+   */
+  uint32_t hold_ms;
+  /**
+   * 0.
+   */
+  uint32_t reserved2;
+  /**
    * How connections are served that no rule matches.
    */
   struct localack_serving serving;

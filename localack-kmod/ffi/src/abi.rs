@@ -153,6 +153,11 @@ pub struct Settings {
     pub give_up_ms: u32,
     /// Octets that may be in custody however slowly they drain; 0 for the usual 65536.
     pub debt_floor: u32,
+    /// Milliseconds that a direction waits after it was handed back before it is served again; 0 for the usual
+    /// 60000.
+    pub hold_ms: u32,
+    /// 0.
+    pub reserved2: u32,
     /// How connections are served that no rule matches.
     pub serving: Serving,
     /// The present, in microseconds of the clock that the other calls go by.

@@ -157,6 +157,9 @@ pub(crate) fn config(settings: &Settings) -> Config {
     if settings.give_up_ms > 0 {
         config.give_up_after = Duration::from_millis(settings.give_up_ms.into());
     }
+    if settings.hold_ms > 0 {
+        config.demotion_hold = Duration::from_millis(settings.hold_ms.into());
+    }
     if settings.debt_floor > 0 {
         config.debt_floor = settings.debt_floor;
     }
