@@ -1,19 +1,71 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /* Packets that the machine forwards between the two sides, on their way past the engine. */
+#include <linux/etherdevice.h>
+#include <linux/if_vlan.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/netfilter_bridge.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/percpu.h>
 
 #include "shim.h"
 
-/* Whether an engine may want to see it: TCP, and errors about it. What has extension headers passes. */
-static bool is_wanted(const struct sk_buff *skb, u8 pf)
-{
-	u8 protocol = pf == NFPROTO_IPV4 ? ip_hdr(skb)->protocol : ipv6_hdr(skb)->nexthdr;
+/* Set in the link of a flow in a VLAN, as localack-tun does, and that of a provider's tag. */
+#define LINK_VLAN (1 << 12)
+#define LINK_PROVIDER (1 << 13)
 
-	return protocol == IPPROTO_TCP || protocol == (pf == NFPROTO_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+/* Whether an engine may want to see it: TCP, and errors about it. What has extension headers passes. */
+static bool is_wanted(const struct sk_buff *skb, bool six)
+{
+	union {
+		struct iphdr four;
+		struct ipv6hdr six;
+	} room;
+	const void *header = skb_header_pointer(skb, 0, six ? sizeof(room.six) : sizeof(room.four), &room);
+	u8 protocol;
+
+	if (!header)
+		return false;
+	protocol = six ? ((const struct ipv6hdr *)header)->nexthdr : ((const struct iphdr *)header)->protocol;
+	return protocol == IPPROTO_TCP || protocol == (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
+
+/* The VLAN that a frame is in, as part of what names a flow. */
+static u32 link_of(const struct sk_buff *skb)
+{
+	if (!skb_vlan_tag_present(skb) || !skb_vlan_tag_get_id(skb))
+		return 0;
+	return LINK_VLAN | (skb->vlan_proto == htons(ETH_P_8021AD) ? LINK_PROVIDER : 0) | skb_vlan_tag_get_id(skb);
+}
+
+const struct localack_lead *localack_lead_of(struct localack *la, u64 flow, u8 side)
+{
+	const struct localack_leads *leads = &la->leads[(u32)flow];
+
+	return leads->flow == flow && leads->to[side].ifindex ? &leads->to[side] : NULL;
+}
+
+/* Remembers what stands before the packets of a flow in one direction. With the lock. */
+static void note_lead(struct localack *la, const struct sk_buff *skb, u8 from, u32 link, const u8 *packet,
+		      const struct net_device *out)
+{
+	struct localack_leads *leads;
+	struct localack_lead *lead;
+	u64 flow;
+
+	if (!localack_find_flow(la->engine, from, link, packet, skb->len, &flow))
+		return;
+	leads = &la->leads[(u32)flow];
+	if (leads->flow != flow) {
+		memset(leads, 0, sizeof(*leads));
+		leads->flow = flow;
+	}
+	lead = &leads->to[from == LOCALACK_INNER ? LOCALACK_OUTER : LOCALACK_INNER];
+	lead->ifindex = out->ifindex;
+	lead->vlan_protocol = skb_vlan_tag_present(skb) ? skb->vlan_proto : 0;
+	lead->vlan = skb_vlan_tag_present(skb) ? skb_vlan_tag_get(skb) : 0;
+	memcpy(lead->addresses, eth_hdr(skb), sizeof(lead->addresses));
 }
 
 /* What is known of the packet; false if no engine can look at it. */
@@ -51,9 +103,10 @@ static bool put_back(struct sk_buff *skb, const u8 *packet, u16 headers)
 	return true;
 }
 
-static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side)
+/* `bridge_out` is where a bridge sends the frame. */
+static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, const struct net_device *bridge_out)
 {
-	struct localack_meta meta = {};
+	struct localack_meta meta = { .link = bridge_out ? link_of(skb) : 0 };
 	struct localack_verdict verdict;
 	struct sk_buff_head outgoing;
 	u8 *packet = skb->data;
@@ -80,6 +133,8 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side)
 	if (!closed) {
 		now_us = localack_now_us();
 		verdict = localack_ingest(la->engine, side, now_us, packet, skb->len, &meta);
+		if (bridge_out)
+			note_lead(la, skb, side, meta.link, packet, bridge_out);
 		localack_go_on(la, now_us);
 	}
 	localack_take_outgoing(la, &outgoing);
@@ -112,19 +167,37 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side)
 	}
 }
 
+/* The side that a packet comes from, if it goes from one to the other; 255 otherwise. */
+static u8 side_of(const struct nf_hook_state *state)
+{
+	if (localack_is_on(state->in, LOCALACK_INNER) && localack_is_on(state->out, LOCALACK_OUTER))
+		return LOCALACK_INNER;
+	if (localack_is_on(state->in, LOCALACK_OUTER) && localack_is_on(state->out, LOCALACK_INNER))
+		return LOCALACK_OUTER;
+	return U8_MAX;
+}
+
 static unsigned int on_forward(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
 {
-	u8 side;
+	u8 side = side_of(state);
 
-	if (localack_is_on(state->in, LOCALACK_INNER) && localack_is_on(state->out, LOCALACK_OUTER))
-		side = LOCALACK_INNER;
-	else if (localack_is_on(state->in, LOCALACK_OUTER) && localack_is_on(state->out, LOCALACK_INNER))
-		side = LOCALACK_OUTER;
-	else
+	if (side == U8_MAX || !is_wanted(skb, state->pf == NFPROTO_IPV6))
 		return NF_ACCEPT;
-	if (!is_wanted(skb, state->pf))
+	return ingest(priv, skb, side, NULL);
+}
+
+/* A frame between two ports of a bridge. */
+static unsigned int on_bridge(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	u8 side = side_of(state);
+	bool six = skb->protocol == htons(ETH_P_IPV6);
+
+	if (side == U8_MAX || (!six && skb->protocol != htons(ETH_P_IP)))
 		return NF_ACCEPT;
-	return ingest(priv, skb, side);
+	/* No connection has a group of hosts at an end. */
+	if (is_multicast_ether_addr(eth_hdr(skb)->h_dest) || !is_wanted(skb, six))
+		return NF_ACCEPT;
+	return ingest(priv, skb, side, state->out);
 }
 
 /* Behind all rules of a firewall: what they do not let pass, no engine must answer for. */
@@ -142,6 +215,13 @@ static const struct nf_hook_ops hooks[] = {
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_FORWARD,
 		.priority = NF_IP6_PRI_LAST - 10,
+	},
+	{
+		.hook = on_bridge,
+		.priv = &localack,
+		.pf = NFPROTO_BRIDGE,
+		.hooknum = NF_BR_FORWARD,
+		.priority = NF_BR_PRI_LAST - 10,
 	},
 };
 

@@ -219,6 +219,7 @@ static void free_memory(struct localack *la)
 		for_each_possible_cpu(cpu)
 			kvfree(*per_cpu_ptr(la->scratch, cpu));
 	free_percpu(la->scratch);
+	vfree(la->leads);
 	vfree(la->memory);
 	put_net(la->net);
 }
@@ -228,8 +229,9 @@ static int allocate(struct localack *la, size_t size)
 	int cpu;
 
 	la->memory = vzalloc(size);
+	la->leads = vzalloc(array_size(flows, sizeof(*la->leads)));
 	la->scratch = alloc_percpu(u8 *);
-	if (!la->memory || !la->scratch)
+	if (!la->memory || !la->leads || !la->scratch)
 		return -ENOMEM;
 	for_each_possible_cpu(cpu) {
 		u8 *room = kvmalloc(LOCALACK_LONGEST, GFP_KERNEL);

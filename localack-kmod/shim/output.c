@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-/* Packets of the engine's: into socket buffers while it is asked, and out by the route when it is not. */
+/* Packets of the engine's: into socket buffers while it is asked, and out by the route, or
+ * by the port of a bridge, when it is not. */
 #include <linux/etherdevice.h>
+#include <linux/if_vlan.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
@@ -16,6 +18,13 @@
 #define ONE_PIECE 2048
 /* Pages in one piece of a longer packet, as a power of two. */
 #define PIECE_ORDER 3
+
+/* What a packet of a bridged flow waits with until it is sent. All zeroes for one that is routed. */
+static struct localack_lead *lead_of(struct sk_buff *skb)
+{
+	BUILD_BUG_ON(sizeof(struct localack_lead) > sizeof(skb->cb));
+	return (struct localack_lead *)skb->cb;
+}
 
 static struct sk_buff *allocate(const struct localack_packet_info *info)
 {
@@ -51,6 +60,7 @@ static bool set_cut(struct sk_buff *skb, const struct localack_packet_info *info
 bool localack_transmit(void *context, struct localack_packet *packet)
 {
 	struct localack *la = context;
+	const struct localack_lead *lead;
 	struct localack_packet_info info;
 	struct localack_part part;
 	struct sk_buff *skb;
@@ -79,6 +89,9 @@ bool localack_transmit(void *context, struct localack_packet *packet)
 	skb->ip_summed = CHECKSUM_NONE;
 	if (info.gso_size && !set_cut(skb, &info, six))
 		goto drop;
+	lead = localack_lead_of(la, info.flow, info.side);
+	if (lead)
+		*lead_of(skb) = *lead;
 	__skb_queue_tail(&la->outgoing, skb);
 	return true;
 drop:
@@ -127,10 +140,41 @@ static struct dst_entry *route6(struct net *net, struct sk_buff *skb)
 	return dst;
 }
 
+/* As a bridge does with what it forwards. */
+static void send_bridged(struct localack *la, struct sk_buff *skb)
+{
+	const struct localack_lead lead = *lead_of(skb);
+	struct net_device *dev;
+	__be16 protocol = skb->protocol;
+
+	rcu_read_lock();
+	dev = dev_get_by_index_rcu(la->net, lead.ifindex);
+	if (dev) {
+		memset(skb->cb, 0, sizeof(skb->cb));
+		memcpy(skb_push(skb, ETH_HLEN), lead.addresses, sizeof(lead.addresses));
+		skb_reset_mac_header(skb);
+		skb_reset_mac_len(skb);
+		eth_hdr(skb)->h_proto = protocol;
+		if (lead.vlan_protocol)
+			__vlan_hwaccel_put_tag(skb, lead.vlan_protocol, lead.vlan);
+		skb->dev = dev;
+		atomic64_inc(&la->tally.sent);
+		dev_queue_xmit(skb);
+	} else {
+		atomic64_inc(&la->tally.no_route);
+		kfree_skb(skb);
+	}
+	rcu_read_unlock();
+}
+
 static void send_one(struct localack *la, struct sk_buff *skb)
 {
 	struct dst_entry *dst;
 
+	if (lead_of(skb)->ifindex) {
+		send_bridged(la, skb);
+		return;
+	}
 	dst = skb->protocol == htons(ETH_P_IPV6) ? route6(la->net, skb) : route4(la->net, skb);
 	if (!dst || dst->dev->flags & IFF_LOOPBACK) {
 		if (dst)

@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/hrtimer.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
@@ -24,6 +25,21 @@ struct localack_tally {
 	atomic64_t timers;	/* times that the timer went off */
 };
 
+/* How frames of a bridged flow leave in one direction: as the last one that came by. */
+struct localack_lead {
+	int ifindex;	/* 0 if none has come by */
+	u16 vlan;
+	__be16 vlan_protocol;	/* 0 without a tag */
+	u8 addresses[2 * ETH_ALEN];
+};
+
+/* What is known of the flow in one slot; nothing of one that is routed. */
+struct localack_leads {
+	u64 flow;
+	/* By the side that they leave by. */
+	struct localack_lead to[2];
+};
+
 /* The engine, and what belongs to it. */
 struct localack {
 	/* For all calls of the engine, and for what stands here down to `held`. */
@@ -31,6 +47,8 @@ struct localack {
 	struct localack_engine *engine;
 	/* Packets that the engine has made in the call under way. Sent once the lock is given back. */
 	struct sk_buff_head outgoing;
+	/* Those of bridged flows, by their slots. */
+	struct localack_leads *leads;
 	/* When the timer goes off; 0 if it does not. */
 	u64 armed_us;
 	/* Whether octets in custody keep the module from being unloaded. */
@@ -68,6 +86,9 @@ bool localack_is_on(const struct net_device *dev, u8 side);
 /* input.c */
 int localack_hook(struct net *net);
 void localack_unhook(struct net *net);
+
+/* The lead of a flow in one direction; NULL if it is routed. With the lock. */
+const struct localack_lead *localack_lead_of(struct localack *la, u64 flow, u8 side);
 
 /* output.c */
 bool localack_transmit(void *context, struct localack_packet *packet);

@@ -150,7 +150,7 @@ int main(void)
 	struct localack_rule rule = { 0 };
 	uint8_t corrupt[HEADERS + PAYLOAD];
 	const struct localack_meta unknown = { .checksum = LOCALACK_CHECKSUM_VERIFY };
-	uint64_t due;
+	uint64_t due, found;
 	uint8_t *memory;
 	size_t size;
 
@@ -206,6 +206,11 @@ int main(void)
 			;
 	}
 	CHECK(seen.data == 1 && seen.last_seq == 1501 && seen.last_length == HEADERS + PAYLOAD);
+	/* Its packets name it. */
+	segment(corrupt, LOCALACK_OUTER, 1, 1, ACK, 0);
+	CHECK(localack_find_flow(engine, LOCALACK_OUTER, 0, corrupt, HEADERS, &found) && found == flow.id);
+	CHECK(!localack_find_flow(engine, LOCALACK_INNER, 0, corrupt, HEADERS, &found));
+	CHECK(!localack_find_flow(engine, LOCALACK_OUTER, 5, corrupt, HEADERS, &found));
 	/* The receiver's acknowledgement ends the custody. */
 	say(LOCALACK_OUTER, 5001, 2001, ACK, 0);
 	CHECK(owed(&flow) == 0);

@@ -827,6 +827,17 @@ void localack_custody(const struct localack_engine *engine,
                       struct localack_custody *custody);
 
 /**
+ * Finds the flow that a packet of `length` octets belongs to, which arrived on `side` by `link`; false if there is
+ * none, and then `flow` stays as it is.
+ */
+bool localack_find_flow(struct localack_engine *engine,
+                        uint8_t side,
+                        uint32_t link,
+                        const uint8_t *packet,
+                        size_t length,
+                        uint64_t *flow);
+
+/**
  * Looks at the flow of one slot; false if there is none, and then `flow` stays as it is.
  */
 bool localack_flow(const struct localack_engine *engine,

@@ -392,6 +392,33 @@ pub unsafe extern "C" fn localack_custody(
     custody.held = u64::from(handle.engine.blocks_used()).saturating_mul(wide(BLOCK));
 }
 
+/// Finds the flow that a packet of `length` octets belongs to, which arrived on `side` by `link`; false if there is
+/// none, and then `flow` stays as it is.
+///
+/// # Safety
+/// See the module: `packet` is read, `flow` is written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn localack_find_flow(
+    engine: *mut Handle,
+    side: u8,
+    link: u32,
+    packet: *const u8,
+    length: usize,
+    flow: *mut u64,
+) -> bool {
+    // SAFETY: the caller gives us both for the time of the call.
+    let (handle, packet) = unsafe { (&mut *engine, core::slice::from_raw_parts(packet, length)) };
+    let Some(key) = convert::port(side).and_then(|port| convert::key(port, link, packet)) else {
+        return false;
+    };
+    let Some(found) = handle.engine.find_flow(&key) else {
+        return false;
+    };
+    // SAFETY: the caller lets us write there.
+    unsafe { flow.write(found.to_bits()) };
+    true
+}
+
 /// Looks at the flow of one slot; false if there is none, and then `flow` stays as it is.
 ///
 /// # Safety

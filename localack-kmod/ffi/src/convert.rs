@@ -4,9 +4,10 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use localack_core::wire::{self, Parsed};
 use localack_core::{
-    Checksum, Config, Controller, Custody, Direction, Event, FlowConfig, LinkId, PacketMeta, Poll,
-    Port, Service, Verdict,
+    Checksum, Config, Controller, Custody, Direction, Event, FlowConfig, FlowKey, LinkId,
+    PacketMeta, Poll, Port, Service, Verdict,
 };
 
 use crate::abi::{self, Meta, News, Serving, Settings};
@@ -164,6 +165,17 @@ pub(crate) fn config(settings: &Settings) -> Config {
         config.debt_floor = settings.debt_floor;
     }
     config
+}
+
+/// The connection that a packet of TCP belongs to.
+pub(crate) fn key(port: Port, link: u32, packet: &[u8]) -> Option<FlowKey> {
+    let Parsed::Tcp(seg) = wire::parse_headers(packet) else {
+        return None;
+    };
+    Some(match port {
+        Port::Inner => FlowKey::new(seg.src, seg.src_port, seg.dst, seg.dst_port, link),
+        Port::Outer => FlowKey::new(seg.dst, seg.dst_port, seg.src, seg.src_port, link),
+    })
 }
 
 /// Octets and IP version of an address.
