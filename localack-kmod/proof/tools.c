@@ -15,8 +15,8 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -283,7 +283,7 @@ static int send_mode(char **args, int count)
 		done = seconds() - begun;
 		shutdown(fd, SHUT_WR);
 		if (write(pipes[1], &sent, 8) != 8 || write(pipes[1], &done, 8) != 8 ||
-		    write(pipes[1], &info.tcpi_rtt, 4) != 4)
+		    write(pipes[1], &info.tcpi_min_rtt, 4) != 4)
 			die("pipe");
 		exit(0);
 	}
@@ -301,8 +301,8 @@ static int send_mode(char **args, int count)
 		printf("FAILED there is more than was sent\n");
 		return 1;
 	}
-	info.tcpi_rtt = 0;
-	if (read(pipes[0], &sent, 8) != 8 || read(pipes[0], &accepted, 8) != 8 || read(pipes[0], &info.tcpi_rtt, 4) != 4) {
+	info.tcpi_min_rtt = 0;
+	if (read(pipes[0], &sent, 8) != 8 || read(pipes[0], &accepted, 8) != 8 || read(pipes[0], &info.tcpi_min_rtt, 4) != 4) {
 		printf("FAILED sending\n");
 		return 1;
 	}
@@ -313,9 +313,9 @@ static int send_mode(char **args, int count)
 		       (unsigned long long)order.down);
 		return 1;
 	}
-	printf("ok %s up %llu %016llx down %llu %016llx acknowledged-s %.2f all-s %.2f rtt-us %u\n", how,
+	printf("ok %s up %llu %016llx down %llu %016llx acknowledged-s %.2f all-s %.2f min-rtt-us %u\n", how,
 	       (unsigned long long)order.up, (unsigned long long)sent, (unsigned long long)order.down,
-	       (unsigned long long)received, accepted, seconds() - begun, info.tcpi_rtt);
+	       (unsigned long long)received, accepted, seconds() - begun, info.tcpi_min_rtt);
 	return 0;
 }
 

@@ -49,6 +49,7 @@ static size_t answer(struct localack *la, struct client *client, size_t length)
 	struct sk_buff_head outgoing;
 	u64 now_us;
 	size_t used;
+	bool taken;
 
 	local_bh_disable();
 	spin_lock(&la->lock);
@@ -56,9 +57,10 @@ static size_t answer(struct localack *la, struct client *client, size_t length)
 	used = localack_control(la->engine, now_us, &la->names, client->request, length, client->answer,
 				sizeof(client->answer));
 	localack_go_on(la, now_us);
-	localack_take_outgoing(la, &outgoing);
+	taken = localack_take_outgoing(la, &outgoing);
 	spin_unlock(&la->lock);
-	localack_send(la, &outgoing);
+	if (taken)
+		localack_send_taken(la, &outgoing);
 	local_bh_enable();
 	return used;
 }

@@ -110,7 +110,7 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, co
 	struct localack_verdict verdict;
 	struct sk_buff_head outgoing;
 	u8 *packet = skb->data;
-	bool copied, closed;
+	bool copied, closed, taken;
 	u64 now_us;
 
 	if (!describe(skb, &meta)) {
@@ -137,9 +137,10 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, co
 			note_lead(la, skb, side, meta.link, packet, bridge_out);
 		localack_go_on(la, now_us);
 	}
-	localack_take_outgoing(la, &outgoing);
+	taken = localack_take_outgoing(la, &outgoing);
 	spin_unlock(&la->lock);
-	localack_send(la, &outgoing);
+	if (taken)
+		localack_send_taken(la, &outgoing);
 	if (closed) {
 		local_bh_enable();
 		return NF_ACCEPT;

@@ -15,6 +15,8 @@
 /* Packets that the engine may send before somebody else has a turn, and how often in a row. */
 #define BUDGET 16
 #define ROUNDS 4
+/* How often who sends looks for more to send. */
+#define SEND_ROUNDS 8
 /* How soon to try again if there was no memory for a packet. */
 #define RETRY_US 1000
 /* Flow slots that are looked at without giving the lock back. */
@@ -114,26 +116,52 @@ void localack_go_on(struct localack *la, u64 now_us)
 	hold(la);
 }
 
-void localack_take_outgoing(struct localack *la, struct sk_buff_head *list)
+bool localack_take_outgoing(struct localack *la, struct sk_buff_head *list)
 {
+	if (la->sending || skb_queue_empty(&la->outgoing))
+		return false;
+	la->sending = true;
 	__skb_queue_head_init(list);
 	skb_queue_splice_tail_init(&la->outgoing, list);
+	return true;
+}
+
+void localack_send_taken(struct localack *la, struct sk_buff_head *list)
+{
+	int round = 0;
+	bool more;
+
+	do {
+		localack_send(la, list);
+		spin_lock(&la->lock);
+		la->sending = false;
+		more = !skb_queue_empty(&la->outgoing);
+		/* Others fill the queue as fast as it empties: the timer goes on with it, where it may be interrupted. */
+		if (more && ++round >= SEND_ROUNDS) {
+			arm(la, localack_now_us());
+			more = false;
+		}
+		more = more && localack_take_outgoing(la, list);
+		spin_unlock(&la->lock);
+	} while (more);
 }
 
 static enum hrtimer_restart on_timer(struct hrtimer *timer)
 {
 	struct localack *la = container_of(timer, struct localack, timer);
 	struct sk_buff_head outgoing;
+	bool taken;
 
 	atomic64_inc(&la->tally.timers);
-	spin_lock_bh(&la->lock);
+	local_bh_disable();
+	spin_lock(&la->lock);
 	la->armed_us = 0;
 	if (!la->closed)
 		localack_go_on(la, localack_now_us());
-	localack_take_outgoing(la, &outgoing);
-	spin_unlock_bh(&la->lock);
-	local_bh_disable();
-	localack_send(la, &outgoing);
+	taken = localack_take_outgoing(la, &outgoing);
+	spin_unlock(&la->lock);
+	if (taken)
+		localack_send_taken(la, &outgoing);
 	local_bh_enable();
 	return HRTIMER_NORESTART;
 }
@@ -157,13 +185,15 @@ void localack_ask_custody(struct localack *la, struct localack_custody *custody)
 static void run(struct localack *la)
 {
 	struct sk_buff_head outgoing;
+	bool taken;
 
 	local_bh_disable();
 	spin_lock(&la->lock);
 	localack_go_on(la, localack_now_us());
-	localack_take_outgoing(la, &outgoing);
+	taken = localack_take_outgoing(la, &outgoing);
 	spin_unlock(&la->lock);
-	localack_send(la, &outgoing);
+	if (taken)
+		localack_send_taken(la, &outgoing);
 	local_bh_enable();
 }
 

@@ -47,6 +47,8 @@ struct localack {
 	struct localack_engine *engine;
 	/* Packets that the engine has made in the call under way. Sent once the lock is given back. */
 	struct sk_buff_head outgoing;
+	/* Some processor is sending them. One at a time, so that they leave in their order. */
+	bool sending;
 	/* Those of bridged flows, by their slots. */
 	struct localack_leads *leads;
 	/* When the timer goes off; 0 if it does not. */
@@ -72,8 +74,10 @@ extern struct localack localack;
 u64 localack_now_us(void);
 /* Lets the engine do what is due, and sees to the timer and to the module's being held. With the lock. */
 void localack_go_on(struct localack *la, u64 now_us);
-/* Takes what is to be sent. With the lock. */
-void localack_take_outgoing(struct localack *la, struct sk_buff_head *list);
+/* Takes what is to be sent, if nobody else is sending; false if there is nothing. With the lock. */
+bool localack_take_outgoing(struct localack *la, struct sk_buff_head *list);
+/* Sends what was taken, and what has come meanwhile. Without the lock, with bottom halves off. */
+void localack_send_taken(struct localack *la, struct sk_buff_head *list);
 /* Asks the whole engine what it owes, in steps, without the lock. */
 void localack_ask_custody(struct localack *la, struct localack_custody *custody);
 /* Begins to hand every flow back. Without the lock. */
