@@ -107,10 +107,10 @@ static bool put_back(struct sk_buff *skb, const u8 *packet, u16 headers)
 static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, const struct net_device *bridge_out)
 {
 	struct localack_meta meta = { .link = bridge_out ? link_of(skb) : 0 };
-	struct localack_verdict verdict;
+	struct localack_verdict verdict = { .kind = LOCALACK_PASS };
 	struct sk_buff_head outgoing;
 	u8 *packet = skb->data;
-	bool copied, closed, taken;
+	bool copied, taken;
 	u64 now_us;
 
 	if (!describe(skb, &meta)) {
@@ -129,8 +129,7 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, co
 		atomic64_inc(&la->tally.copied);
 	}
 	spin_lock(&la->lock);
-	closed = la->closed;
-	if (!closed) {
+	if (!la->closed) {
 		now_us = localack_now_us();
 		verdict = localack_ingest(la->engine, side, now_us, packet, skb->len, &meta);
 		if (bridge_out)
@@ -139,12 +138,6 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, co
 	}
 	taken = localack_take_outgoing(la, &outgoing);
 	spin_unlock(&la->lock);
-	if (taken)
-		localack_send_taken(la, &outgoing);
-	if (closed) {
-		local_bh_enable();
-		return NF_ACCEPT;
-	}
 	if (verdict.kind == LOCALACK_FORWARD) {
 		/* Its sum over all octets, if hardware gave one, is not that of the edited packet. */
 		if (skb->ip_summed == CHECKSUM_COMPLETE)
@@ -154,6 +147,9 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, co
 			verdict.kind = LOCALACK_DROP;
 		}
 	}
+	/* The processor's memory may be used anew from here on. */
+	if (taken)
+		localack_send_taken(la, &outgoing);
 	local_bh_enable();
 	switch (verdict.kind) {
 	case LOCALACK_PASS:

@@ -1,4 +1,8 @@
 //! `include/localack.h` is what this crate says. `LOCALACK_BLESS=1 cargo test` writes it anew.
+#![allow(
+    clippy::expect_used,
+    reason = "a test, outside of the function that it is in"
+)]
 
 use std::path::Path;
 

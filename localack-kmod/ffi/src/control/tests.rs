@@ -1,4 +1,9 @@
 //! Lines and their answers.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::string_slice,
+    reason = "short packets, and ASCII"
+)]
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::boxed::Box;
