@@ -29,7 +29,8 @@ pub enum Step {
 /// not see.
 ///
 /// One must not block, needs no allocation, and sends at most two packets for each segment. Calls are bound at
-/// compile time; an engine without any has no code for them.
+/// compile time; an engine without any has no code for them. One that has some takes one to three percent more
+/// instructions for the segments of a flow that names none.
 ///
 /// `examples/header_bits` is one that counts, and is arranged with local acknowledgement.
 ///
