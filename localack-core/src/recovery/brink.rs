@@ -68,12 +68,14 @@ impl Brink {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     const PATH_US: u32 = 1_000_000;
 
     fn losses(brink: &mut Brink, queue_us: u32, second: u64) -> u32 {
-        let now = Instant::from_millis(second * 1000);
+        let now = Instant::ZERO.after(Duration::from_secs(second));
         (0..20)
             .map(|_| u32::from(brink.on_loss(queue_us, PATH_US, now)))
             .sum()

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -33,6 +33,9 @@ struct Pair {
 const INNER: &str = "192.0.2.1/24";
 const OUTER: &str = "198.51.100.1/24";
 const SERVER: &str = "203.0.113.2";
+
+/// What a standby says once it has everything; what it says as long as it has not contains the first words too.
+const LEVEL: &str = " level with the gateway: ready";
 
 impl Pair {
     fn new(test: &str, settings: &str) -> Self {
@@ -230,7 +233,7 @@ fn succession(test: &str, meeting: &str, connections: usize, octets: u64, more: 
             .iter()
             .map(|connection| scope.spawn(move || carry_both_ways(connection, octets)))
             .collect();
-        standby.wait_for("level with the gateway", 1);
+        standby.wait_for(LEVEL, 1);
         thread::sleep(Duration::from_millis(500));
         let log = standby.log();
         assert!(!log.contains("not level"), "{log}");
@@ -297,7 +300,7 @@ fn a_standby_that_has_taken_over_goes_on_with_its_own_when_it_is_started_anew() 
     let connection = pair.connect();
     thread::scope(|scope| {
         let carrier = scope.spawn(|| carry_both_ways(&connection, 8 << 20));
-        standby.wait_for("level with the gateway", 1);
+        standby.wait_for(LEVEL, 1);
         pair.cut_off(0);
         leader.signal(Signal::SIGKILL);
         leader.died();
@@ -360,7 +363,7 @@ fn what_is_arranged_by_order_goes_to_the_standby() {
     let leader = Running::start_in(&first.0, "order1", &config, &arguments);
     let arguments = format!("{between} --follow {meeting}");
     let standby = Running::spawn_in(&second.0, "order2", &other, &arguments);
-    standby.wait_for("level with the gateway", 1);
+    standby.wait_for(LEVEL, 1);
     let connection = pair.connect();
     let ask = |request| Client::connect(&socket.0).unwrap().ask(request).unwrap();
 
@@ -373,7 +376,7 @@ fn what_is_arranged_by_order_goes_to_the_standby() {
     );
     let toml = slow.to_owned();
     ask(Request::ArrangementSet(ArrangementSet { toml }));
-    standby.wait_for("level with the gateway", 2);
+    standby.wait_for(LEVEL, 2);
 
     let wanted = Request::Flows(serde_json::from_str("{}").unwrap());
     let Answer::Flows(list) = ask(wanted) else {
@@ -385,7 +388,10 @@ fn what_is_arranged_by_order_goes_to_the_standby() {
         service: None,
         arrangement: Some("slow".to_owned()),
     }));
-    standby.wait_for("level with the gateway", 3);
+    // What leaves the gateway leaves it after the standby has what led to it.
+    let [mut near, mut far] = connection.each_ref();
+    near.write_all(b"arranged").unwrap();
+    far.read_exact(&mut [0; 8]).unwrap();
     let expected = ["slow", "thin"].map(|name| Some(name.to_owned()));
     assert_eq!(arranged(&socket), expected);
     pair.cut_off(0);
