@@ -188,6 +188,8 @@ reasons! {
         IcmpForSynthesized = 6 "icmp-for-synthesized",
         /// Data beyond its sender's own FIN (rule H6.4).
         BeyondFin = 7 "beyond-fin",
+        /// It may be one of the engine's own that a router has sent back (rule H9.11).
+        CameBack = 8 "came-back",
     }
 }
 

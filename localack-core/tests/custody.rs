@@ -353,4 +353,6 @@ scripts! {
     h7_2_before_proof_octets_go_in_order_and_the_head_comes_first = "custody_order";
     /// H7.1, H7.3, H8.3.
     h7_1_servers_that_are_not_there_yet = "custody_servers";
+    /// H4.6, H9.11, H9.5.
+    h9_11_the_engines_own_acknowledgements_may_come_back = "came_back";
 }

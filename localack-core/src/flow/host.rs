@@ -4,7 +4,7 @@ use crate::policy::{Port, SynInfo};
 use crate::seq::{SeqNum, WindowScale};
 use crate::time::{Instant, Stamp};
 use crate::verdict::PassReason;
-use crate::wire::{Flags, IpVersion, KindSet, Segment, kind};
+use crate::wire::{Flags, IpVersion, Segment, kind};
 
 /// Segment size of a host that announces none (RFC 9293 section 3.7.1).
 const DEFAULT_MSS: [u16; 2] = [536, 1220];
@@ -95,7 +95,8 @@ pub(crate) struct PendingSyn {
     syn_at: Stamp,
     /// When the last copy of the SYN-ACK was seen.
     syn_ack_at: Stamp,
-    /// Kinds of options that the engine does not speak, see [`folded`].
+    /// Kinds of options that the engine does not speak, folded: those that share a bit can only make the
+    /// engine more careful.
     kinds: u32,
     mss: u16,
     window: u16,
@@ -151,7 +152,7 @@ impl PendingSyn {
             isn: seg.seq.raw(),
             syn_at: Stamp::at(now),
             syn_ack_at: Stamp::NEVER,
-            kinds: folded(&seg.options.unusual),
+            kinds: seg.options.unusual.folded(),
             mss: announced_mss(seg),
             window: seg.window,
             payload: u16::try_from(seg.payload_len).unwrap_or(u16::MAX),
@@ -245,7 +246,7 @@ impl PendingSyn {
 
     /// Whether `answer` agrees to an option of this SYN that the engine does not speak.
     pub(crate) fn shares_unusual_option(&self, answer: &Segment) -> bool {
-        self.kinds & folded(&answer.options.unusual) != 0
+        self.kinds & answer.options.unusual.folded() != 0
     }
 
     /// When the last copy of the SYN was seen.
@@ -289,12 +290,6 @@ pub(crate) fn announced_mss(seg: &Segment) -> u16 {
         IpVersion::V6 => v6,
     };
     seg.options.mss.unwrap_or(default)
-}
-
-/// A set of option kinds in one word: kinds 32 apart share a bit, which can only make the engine
-/// more careful.
-fn folded(kinds: &KindSet) -> u32 {
-    kinds.iter().fold(0, |word, kind| word | 1 << (kind & 31))
 }
 
 #[cfg(test)]

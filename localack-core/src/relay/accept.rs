@@ -4,6 +4,7 @@
 use super::Work;
 use super::intake::Corrupt;
 use crate::flow::FlowFlags;
+use crate::half::recv::older;
 use crate::policy::Direction;
 use crate::sink::{PacketMeta, Sink};
 use crate::verdict::{DropReason, PassReason, Verdict};
@@ -119,6 +120,30 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .filter(|_| self.has(FlowFlags::TIMESTAMPS) && !void)?;
         (stream.is_active() && stream.recv.is_stale(stamped.val))
             .then_some(DropReason::OldTimestamp)
+    }
+
+    /// Whether a segment may be one that the engine itself sent to the far side, and that came back by a router
+    /// which takes this for the way there: there is less left of its hops than its host's own have, and its
+    /// timestamp is none that only the host can have written. Were it believed, the engine would take its own
+    /// acknowledgement for the receiver's, and let go of octets that nobody has (rules H4.6 and H9.11).
+    ///
+    /// A host whose path has become longer is believed again with the next tick of its clock.
+    pub(super) fn may_have_come_back(&self, direction: Direction, seg: &Segment) -> bool {
+        if seg.ip.hop_limit >= self.flow.host(direction.source()).hop_limit()
+            || !self.flow.stream(direction.reverse()).is_active()
+            || !self.has(FlowFlags::TIMESTAMPS)
+        {
+            return false;
+        }
+        let recv = &self.flow.stream(direction).recv;
+        let is_void = self.has(FlowFlags::clock_void(direction.source()));
+        seg.options.timestamps.is_some_and(|stamped| {
+            if is_void {
+                [recv.ts_recent, recv.ts_max].contains(&stamped.val)
+            } else {
+                !older(recv.ts_max, stamped.val)
+            }
+        })
     }
 
     /// After a long silence a fast timestamp clock may have gone half way round: the next

@@ -150,12 +150,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// How far rounding may carry the offered edge nevertheless: twice as far, and a mebibyte for
     /// rates that come and go.
     fn overdue_edge(&self, direction: Direction) -> SeqNum {
-        let debt = self
-            .debt_edge(direction)
-            .octets_past(self.flow.stream(direction).send.snd_una);
-        self.debt_edge(direction)
-            .advance(debt)
-            .advance(ROUNDING_SLACK)
+        let edge = self.debt_edge(direction);
+        let debt = edge.octets_past(self.flow.stream(direction).send.snd_una);
+        edge.advance(debt).advance(ROUNDING_SLACK)
     }
 
     /// Notes that the sender of `direction`'s data has been told `offer`.

@@ -138,6 +138,14 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let rcv_nxt = self.flow.stream(direction).rcv_nxt();
         let carries = seg.has_payload() || seg.flags.contains(Flags::FIN);
+        let came_back = acceptable && self.may_have_come_back(direction, seg);
+        if came_back && !carries {
+            return match Self::verify(packet, seg, meta) {
+                Ok(()) => Verdict::Drop(DropReason::CameBack),
+                Err(Corrupt) => Verdict::Pass(PassReason::BadChecksum),
+            };
+        }
+        let acceptable = acceptable && !came_back;
         let is_keepalive = active && self.is_keepalive(direction, seg);
         let taken = if active && carries && !is_keepalive {
             self.take_data(direction, packet, seg, meta)

@@ -35,12 +35,21 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     /// Starts to store a direction's data if that is asked for and nothing is in flight past the
     /// engine: the store begins where the receiver's acknowledgement and the sender's data meet.
+    #[inline]
     pub(crate) fn try_promote(&mut self, direction: Direction) {
+        let stream = self.flow.stream(direction);
+        if stream.service() == Service::LocalAck && !stream.is_active() {
+            self.promote_where_it_meets(direction);
+        }
+    }
+
+    #[inline(never)]
+    fn promote_where_it_meets(&mut self, direction: Direction) {
         let now = self.now;
         let stream = self.flow.stream(direction);
         let meets = stream.send.snd_una == stream.recv.seq_max && stream.fin().is_none();
         let held_back = stream.patience.is_set() && !stream.patience.is_due(now);
-        if stream.is_active() || stream.service() != Service::LocalAck || !meets || held_back {
+        if !meets || held_back {
             return;
         }
         if !self.begin_store(direction) {
@@ -205,13 +214,18 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Lets a draining direction go once both ends' views agree: every promise is kept, and the
     /// receiver's own window reaches as far as the one offered, or patience has ended (rules H2.11
     /// and H4.2, invariant 25).
+    #[inline]
     pub(super) fn try_leave(&mut self, direction: Direction) {
+        let is_draining = self.flow.stream(direction).mode() == DirectionMode::Draining;
+        if is_draining && self.flow.phase() == Phase::Open {
+            self.leave_once_agreed(direction);
+        }
+    }
+
+    #[inline(never)]
+    fn leave_once_agreed(&mut self, direction: Direction) {
         let (now, hold) = (self.now, self.config.demotion_hold);
         let stream = self.flow.stream(direction);
-        let is_open = self.flow.phase() == Phase::Open;
-        if !is_open || stream.mode() != DirectionMode::Draining {
-            return;
-        }
         // A sender that has gone silent with a hole in its data does not fill it any more; what was
         // SACKed behind it was advice (RFC 2018 section 8).
         let patience = micros(self.config.drain_patience);

@@ -165,6 +165,13 @@ impl KindSet {
         self.0.iter().zip(other.0).any(|(a, b)| a & b != 0)
     }
 
+    /// The set in one word: kinds 32 apart share a bit.
+    pub(crate) fn folded(&self) -> u32 {
+        let all = self.0.iter().fold(0, |all, word| all | word);
+        let [a, b, c, d, e, f, g, h] = all.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d]) | u32::from_le_bytes([e, f, g, h])
+    }
+
     /// The kinds in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
         (0..=u8::MAX).filter(|kind| self.contains(*kind))

@@ -44,10 +44,11 @@
 //!   without the detour it breaks the translation.
 //! - Errors that the gateway itself answers what comes from a device with (no route, no neighbour,
 //!   a smaller path MTU that the main table knows) go to the host, not to the engine.
-//! - What the engine sends to the inner side must not leave by OUTER and come back there: an acknowledgement of its
-//!   own would look like one of the receiver's, and let go of octets that nobody has. That happens if INNER goes
-//!   down, its networks are then reached by a default route by OUTER, and the router there sends them back. Routes
-//!   of the kind `unreachable` with a high metric, one for each inner network, keep packets from such a loop.
+//! - What the engine sends to the inner side may leave by OUTER and come back there, if INNER goes down, its networks
+//!   are then reached by a default route by OUTER, and the router there sends them back. The engine knows its own
+//!   acknowledgements by their hops and timestamps, and drops them (`came-back`). Where a connection has no
+//!   timestamps they look like the receiver's, and let go of octets that nobody has: routes of the kind
+//!   `unreachable` with a high metric, one for each inner network, keep packets from such a loop.
 //! - There can be one steering in a network namespace.
 
 mod bridge;

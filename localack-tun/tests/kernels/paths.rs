@@ -6,10 +6,10 @@ use std::thread;
 
 use localack_tun::clock::Clock;
 
-use crate::common::privileged;
+use crate::common::{ip, privileged};
 use crate::content::{receive_at_most, send};
-use crate::gateway::Site;
-use crate::world::{BOTH_WAYS, World, carry, carry_both_ways, number};
+use crate::gateway::{FAMILIES, Family, Site};
+use crate::world::{BOTH_WAYS, World, carry, carry_both_ways, number, until};
 
 /// Carries octets both ways over either IP version, at the same time.
 fn carry_all(world: &World, octets: u64) {
@@ -142,4 +142,53 @@ fn an_inner_side_that_is_a_vlan() {
     let world = world.started();
     carry_all(&world, 500_000);
     assert_eq!(world.counter("engine", "flows-adopted"), 2);
+}
+
+/// The way to the client is lost for a while, and what is meant for it goes to a router on the other side, which
+/// sends it back. The gateway's own acknowledgements must not pass for the server's (rules H4.6 and H9.11): the server
+/// does not have the data yet.
+#[test]
+fn what_the_gateway_says_itself_comes_back_to_it() {
+    if !privileged() {
+        return;
+    }
+    let mut world = World::bare("back", "").behind_a_router(1500).started();
+    let connections = world.servers.map(|server| world.connect(server));
+    let numbers = connections.each_ref().map(|[near, far]| {
+        let number = number();
+        send(near, number, 1_000).unwrap();
+        receive_at_most(far, 1_000).is_whole(number, 1_000);
+        self::number()
+    });
+    // What is for the client still turns round there.
+    let rules = world.servers.map(|server| {
+        let version = if server.is_ipv4() { 4 } else { 6 };
+        let router = world.name(Site::Third);
+        let rule = format!("priority 1 to {server} blackhole");
+        ip(&format!("-n {router} -{version} rule add {rule}"));
+        format!("-n {router} -{version} rule del {rule}")
+    });
+    let gateway = world.name(Site::Gateway);
+    let around = FAMILIES.map(|Family { client, third, .. }| format!("{client} via {third}"));
+    for route in &around {
+        ip(&format!("-n {gateway} route add {route}"));
+    }
+    thread::scope(|scope| {
+        for ([near, _], number) in connections.iter().zip(numbers) {
+            scope.spawn(move || send(near, number, 100_000).unwrap());
+        }
+        until("acknowledgements come back", || {
+            world.counter("drop", "came-back") > 10
+        });
+        for route in &around {
+            ip(&format!("-n {gateway} route del {route}"));
+        }
+        for rule in &rules {
+            ip(rule);
+        }
+        for ([_, far], number) in connections.iter().zip(numbers) {
+            receive_at_most(far, 100_000).is_whole(number, 100_000);
+        }
+    });
+    world.stop();
 }

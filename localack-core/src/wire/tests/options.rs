@@ -186,6 +186,7 @@ proptest! {
         prop_assert_eq!(x.is_empty(), a.is_empty());
         prop_assert_eq!(x.intersects(&y), a.intersection(&b).next().is_some());
         prop_assert_eq!(x == y, a == b);
+        prop_assert_eq!(x.folded(), a.iter().fold(0, |word, kind| word | 1 << (kind % 32)));
     }
 }
 
