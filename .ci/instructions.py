@@ -8,8 +8,8 @@ carried, not what comes before; so neither the machine's speed nor its other wor
 C library (all that is called of them is `memcpy` and the like) are not counted, since it chooses them by what
 the processor has. The rest depends on the compiler, whose version the file names.
 
-Fails if a case takes over 3 % more than the file says, or if one that means harm, or whose engine's state is
-kept, takes more than so many times what it is compared with. For that the C library counts, too: both run on
+Fails if a case takes over 3 % more than the file says, or if one that means harm, whose engine's state is
+kept, or whose engine has a service that nobody uses, takes more than so many times what it is compared with. For that the C library counts, too: both run on
 this machine.
 """
 

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use localack_core::{
-    Checksum, Config, Custody, Engine, FlowConfig, Instant, LinkId, PacketMeta, Poll, Port, Sink,
-    SinkFull, Storage, Transmit, Verdict,
+    Checksum, Config, Custody, Engine, FlowConfig, Instant, LinkId, PacketMeta, PacketServices,
+    Poll, Port, Sink, SinkFull, Storage, Transmit, Verdict,
 };
 
 /// Packets and octets that an engine has made, and that a sink has looked at and forgotten.
@@ -67,9 +67,9 @@ impl Default for Setting {
 
 /// An engine, its clock and its sink.
 #[derive(Debug)]
-pub struct Gateway<'a, S = Sent> {
+pub struct Gateway<'a, S = Sent, X = ()> {
     /// The engine.
-    pub engine: Engine<'a, FlowConfig>,
+    pub engine: Engine<'a, FlowConfig, X>,
     now: Instant,
     /// Time from packet to packet.
     pub tick: Duration,
@@ -93,6 +93,19 @@ impl<'a, S: Sink> Gateway<'a, S> {
         }
     }
 
+    /// The same with packet services of the caller's own.
+    #[must_use]
+    pub fn with_services<X: PacketServices>(self, services: X) -> Gateway<'a, S, X> {
+        Gateway {
+            engine: self.engine.with_services(services),
+            now: self.now,
+            tick: self.tick,
+            sink: self.sink,
+        }
+    }
+}
+
+impl<S: Sink, X: PacketServices> Gateway<'_, S, X> {
     /// Carries one packet, a tick after the last one, and all that it brings about.
     #[inline]
     pub fn carry(&mut self, port: Port, packet: &mut [u8]) -> Verdict {

@@ -463,21 +463,28 @@ impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
                 Verdict::Pass(PassReason::MidStream)
             };
         };
-        if X::ANY
+        // One place goes on with what services have seen and with what none has, so that the latter does not pay
+        // for the former.
+        let shown = if X::ANY
             && let Some((mask, id)) = self.named_services(slot, port)
         {
-            return self.on_tcp_of_services(
-                mask,
-                (slot, id, &key),
-                port,
-                wall,
-                packet,
-                seg,
-                meta,
-                sink,
-            );
+            match self.show_to_services((mask, (id, key)), (port, wall), packet, seg, meta, sink) {
+                Ok(shown) => Some(shown),
+                Err(verdict) => return verdict,
+            }
+        } else {
+            None
+        };
+        let (seg, edited) = match &shown {
+            Some((seg, edited)) => (seg, *edited),
+            None => (seg, false),
+        };
+        let verdict = self.on_known_tcp(slot, &key, port, wall, packet, seg, meta, sink);
+        if edited && matches!(verdict, Verdict::Pass(_)) {
+            Verdict::Forward
+        } else {
+            verdict
         }
-        self.on_known_tcp(slot, &key, port, wall, packet, seg, meta, sink)
     }
 
     /// A segment of a flow that is known.
@@ -511,7 +518,7 @@ impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
             return verdict;
         }
         let direction = Direction::arriving_on(port);
-        self.work(slot, wall, INGEST_ROOM, sink, |work| {
+        self.work_here(slot, wall, INGEST_ROOM, sink, |work| {
             work.on_segment(direction, packet, seg, meta)
         })
         .map_or(Verdict::Pass(PassReason::MidStream), |(verdict, _)| verdict)

@@ -24,43 +24,30 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         (mask != 0).then_some((mask, id))
     }
 
-    /// A segment that services of the caller's own see first. They see only what arrived whole.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a packet, its circumstances and its flow"
-    )]
-    pub(super) fn on_tcp_of_services<S: Sink + ?Sized>(
+    /// Lets services of the caller's own see a segment first, if it arrived whole: what of it goes on and whether
+    /// they have edited it, or what has become of it.
+    #[inline(never)]
+    pub(super) fn show_to_services<S: Sink + ?Sized>(
         &mut self,
-        mask: u8,
-        (slot, id, key): (u32, FlowId, &FlowKey),
-        port: Port,
-        wall: Instant,
+        (mask, flow): (u8, (FlowId, FlowKey)),
+        circumstances: (Port, Instant),
         packet: &mut [u8],
         seg: &Segment,
         meta: PacketMeta,
         sink: &mut S,
-    ) -> Verdict {
+    ) -> Result<(Segment, bool), Verdict> {
         if meta.checksum == Checksum::Verify && !checksum::verify(packet, seg) {
-            return Verdict::Pass(PassReason::BadChecksum);
+            return Err(Verdict::Pass(PassReason::BadChecksum));
         }
-        let (circumstances, flow) = ((port, wall), (id, *key));
         let mut passing = Passing::new(packet, seg, meta, circumstances, flow, sink);
         let step = self.services.on_segment(mask, &mut passing);
         let (sent, edited, seg) = passing.finish();
         let counters = &mut self.storage.head.counters;
         counters.count_own(sent);
         if step == Step::Absorb {
-            return Verdict::Absorb(AbsorbReason::Own);
+            return Err(Verdict::Absorb(AbsorbReason::Own));
         }
-        let Some(seg) = seg else {
-            return Verdict::Forward;
-        };
         // Its addresses cannot have been edited, so it is of the same flow.
-        let verdict = self.on_known_tcp(slot, key, port, wall, packet, &seg, meta, sink);
-        if edited && matches!(verdict, Verdict::Pass(_)) {
-            Verdict::Forward
-        } else {
-            verdict
-        }
+        seg.map(|seg| (seg, edited)).ok_or(Verdict::Forward)
     }
 }

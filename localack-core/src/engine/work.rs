@@ -21,6 +21,19 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         sink: &mut S,
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
+        self.work_here(slot, wall, room, sink, job)
+    }
+
+    /// The same as a part of its caller, for the one that is called for each segment.
+    #[inline(always)]
+    pub(super) fn work_here<S: Sink + ?Sized, T>(
+        &mut self,
+        slot: u32,
+        wall: Instant,
+        room: usize,
+        sink: &mut S,
+        job: impl FnOnce(&mut Work<'_, S>) -> T,
+    ) -> Option<(T, Done)> {
         let (answer, mut done) = self.work_once(slot, wall, room, sink, job)?;
         if let Some(direction) = self.hold(slot) {
             let probe = |work: &mut Work<'_, S>| work.probe_path(direction);

@@ -1,7 +1,9 @@
 //! In-order data: a full segment in, its local acknowledgement out, and an acknowledgement of the
 //! receiver in.
 
-use localack_core::{AbsorbReason, PassReason, Port, Storage, TransmitKind, Verdict};
+use localack_core::{
+    AbsorbReason, PacketServices, PassReason, Port, Storage, TransmitKind, Verdict,
+};
 
 use super::start::{Crowd, STEP, launch};
 use super::{BATCH, Order, Picks};
@@ -20,8 +22,8 @@ pub enum Half {
 
 /// A unit is a cycle, or the half of one.
 #[derive(Debug)]
-pub struct Cycle<'a> {
-    gateway: Gateway<'a>,
+pub struct Cycle<'a, X = ()> {
+    gateway: Gateway<'a, Sent, X>,
     half: Half,
     held: u32,
     picks: Picks,
@@ -45,7 +47,24 @@ impl<'a> Cycle<'a> {
         crowd: Crowd,
         half: Half,
     ) -> Result<Self, String> {
-        let mut gateway = Gateway::new(storage, setting, Sent::default());
+        Self::with_services(storage, setting, crowd, half, ())
+    }
+}
+
+impl<'a, X: PacketServices> Cycle<'a, X> {
+    /// The same in an engine with packet services of the caller's own.
+    ///
+    /// # Errors
+    /// If so much is never in flight.
+    pub fn with_services(
+        storage: Storage<'a>,
+        setting: Setting,
+        crowd: Crowd,
+        half: Half,
+        services: X,
+    ) -> Result<Self, String> {
+        let gateway = Gateway::new(storage, setting, Sent::default());
+        let mut gateway = gateway.with_services(services);
         let next = launch(&mut gateway, 0..crowd.flows, crowd)?;
         Ok(Self {
             gateway,
@@ -85,7 +104,7 @@ impl<'a> Cycle<'a> {
     }
 }
 
-impl Case for Cycle<'_> {
+impl<X: PacketServices> Case for Cycle<'_, X> {
     fn prepare(&mut self) {
         self.from += BATCH;
         if self.from + BATCH > self.data.len() {

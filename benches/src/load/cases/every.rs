@@ -1,7 +1,9 @@
 //! The cases by name, each of a size that an emulator gets through in a second.
 
+use core::hint::black_box;
 use core::time::Duration;
 
+use localack_core::{PacketService, Passing, Sink, Step, Storage};
 use localack_testkit::memory::Memory;
 
 use super::{
@@ -54,6 +56,16 @@ pub const KEPT: &[(&str, &str, f64)] = &[
     ("cycle_kept", "cycle", 1.03),
 ];
 
+/// What ordinary hosts send through an engine that has a service of its caller's own, which they do not get.
+/// What is left of its cost is a look into the flow: so much that it shows where an acknowledgement has nothing
+/// to release.
+pub const UNUSED: &[(&str, &str, f64)] = &[
+    ("pure_ack_unused", "pure_ack", 1.02),
+    ("data_in_unused", "data_in", 1.01),
+    ("ack_in_unused", "ack_in", 1.01),
+    ("cycle_unused", "cycle", 1.01),
+];
+
 /// Times of the ordinary case that one which means harm may take.
 const HARM: f64 = 4.0;
 
@@ -69,7 +81,7 @@ fn compared() -> impl Iterator<Item = (&'static str, &'static str, f64)> {
     let hostile = HOSTILE
         .iter()
         .map(|&(case, ordinary)| (case, ordinary, HARM));
-    hostile.chain(KEPT.iter().copied())
+    hostile.chain(KEPT.iter().chain(UNUSED).copied())
 }
 
 /// All names.
@@ -87,6 +99,9 @@ pub fn every() -> impl Iterator<Item = &'static str> {
 pub fn with<R>(name: &str, act: impl FnOnce(&mut dyn Case) -> R) -> Result<R, String> {
     let mut memory = Memory::new(1024, 8192, 1536);
     let lent = memory.storage();
+    if let Some(name) = name.strip_suffix("_unused") {
+        return with_unused(name, lent, act);
+    }
     let kept = name.strip_suffix("_kept");
     let set = |mut setting: Setting| {
         setting.config.sink_waits = kept.is_some();
@@ -125,6 +140,41 @@ pub fn with<R>(name: &str, act: impl FnOnce(&mut dyn Case) -> R) -> Result<R, St
         "all_due" => act(&mut Due::new(lent, crowd)?),
         _ => return Err(format!("no case {name}")),
     })
+}
+
+/// A service of the caller's own.
+#[derive(Debug)]
+struct Seen(u64);
+
+impl PacketService for Seen {
+    fn on_segment<S: Sink + ?Sized>(&mut self, passing: &mut Passing<'_, S>) -> Step {
+        self.0 += black_box(passing.segment()).payload_len as u64;
+        Step::On
+    }
+}
+
+/// The same for an engine with a service that no flow names.
+fn with_unused<R>(
+    name: &str,
+    lent: Storage<'_>,
+    act: impl FnOnce(&mut dyn Case) -> R,
+) -> Result<R, String> {
+    let (unused, flight) = ((Seen(0),), Crowd::holding(FLIGHT, TICK));
+    let (setting, crowd, half) = match name {
+        "pure_ack" => {
+            return Ok(act(&mut PureAcks::with_services(
+                lent,
+                Setting::new(),
+                unused,
+            )));
+        }
+        "data_in" => (Setting::large(), flight, Half::Data),
+        "ack_in" => (Setting::large(), flight, Half::Ack),
+        "cycle" => (Setting::new(), Crowd::ONE, Half::Both),
+        _ => return Err(format!("no case {name}_unused")),
+    };
+    let mut cycle = Cycle::with_services(lent, setting, crowd, half, unused)?;
+    Ok(act(&mut cycle))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use localack_core::{PassReason, Port, Storage};
+use localack_core::{PacketServices, PassReason, Port, Storage};
 
 use super::BATCH;
 use crate::load::{
@@ -58,8 +58,8 @@ impl Case for Pass<'_> {
 
 /// Acknowledgements of a sender that is ahead of the receiver, edited in place. A unit is one of them.
 #[derive(Debug)]
-pub struct PureAcks<'a> {
-    gateway: Gateway<'a>,
+pub struct PureAcks<'a, X = ()> {
+    gateway: Gateway<'a, Sent, X>,
     frames: Vec<Frame>,
     next: u32,
     before: u64,
@@ -69,7 +69,16 @@ impl<'a> PureAcks<'a> {
     /// A connection whose sender has sent more than the congestion window lets out.
     #[must_use]
     pub fn new(storage: Storage<'a>, setting: Setting) -> Self {
-        let mut gateway = Gateway::new(storage, setting, Sent::default());
+        Self::with_services(storage, setting, ())
+    }
+}
+
+impl<'a, X: PacketServices> PureAcks<'a, X> {
+    /// The same in an engine with packet services of the caller's own.
+    #[must_use]
+    pub fn with_services(storage: Storage<'a>, setting: Setting, services: X) -> Self {
+        let gateway = Gateway::new(storage, setting, Sent::default());
+        let mut gateway = gateway.with_services(services);
         gateway.open(Line(0).handshake());
         let mut frame = Frame::new(PAYLOAD);
         let mut next = INNER_FIRST;
@@ -89,7 +98,7 @@ impl<'a> PureAcks<'a> {
     }
 }
 
-impl Case for PureAcks<'_> {
+impl<X: PacketServices> Case for PureAcks<'_, X> {
     fn prepare(&mut self) {
         for frame in &mut self.frames {
             frame.write(Port::Inner, Line(0), Say::ack(self.next, OUTER_FIRST));

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use localack_core::{FlowInfo, Port, Sink, Verdict};
+use localack_core::{FlowInfo, PacketServices, Port, Sink, Verdict};
 
 use super::Order;
 use crate::load::line::Openings;
@@ -74,8 +74,8 @@ impl Crowd {
 ///
 /// # Errors
 /// If so much is never in flight.
-pub(super) fn launch<S: Sink>(
-    gateway: &mut Gateway<'_, S>,
+pub(super) fn launch<S: Sink, X: PacketServices>(
+    gateway: &mut Gateway<'_, S, X>,
     lines: Range<u32>,
     crowd: Crowd,
 ) -> Result<Vec<u32>, String> {
@@ -94,8 +94,8 @@ pub(super) fn launch<S: Sink>(
     Ok(launch.next)
 }
 
-struct Launch<'g, 'a, S> {
-    gateway: &'g mut Gateway<'a, S>,
+struct Launch<'g, 'a, S, X> {
+    gateway: &'g mut Gateway<'a, S, X>,
     lines: Range<u32>,
     next: Vec<u32>,
     crowd: Crowd,
@@ -103,7 +103,7 @@ struct Launch<'g, 'a, S> {
     ack: Frame,
 }
 
-impl<S: Sink> Launch<'_, '_, S> {
+impl<S: Sink, X: PacketServices> Launch<'_, '_, S, X> {
     fn open(&mut self) {
         let openings = Openings::new();
         self.gateway.tick = Duration::ZERO;
