@@ -50,7 +50,8 @@ pub struct Config {
     ///
     /// Then a flow that was being worked on when its engine was stopped is mostly not lost:
     /// [`Engine::attach`](crate::Engine::attach) puts it back to what it was, as if the packet in hand had
-    /// been lost on its way. It costs a copy of the flow's slot each time. If packets leave earlier than
+    /// been lost on its way. It costs a copy of the flow's slot each time, for which
+    /// [`Storage::before`](crate::Storage::before) must have room. If packets leave earlier than
     /// this says, hosts may have been told what the engine does not know of any more.
     pub sink_waits: bool,
 }
@@ -98,6 +99,8 @@ pub enum ConfigError {
     Reservation,
     /// A time is out of its documented range.
     Time,
+    /// [`Config::sink_waits`], and no slot in [`Storage::before`](crate::Storage::before).
+    Before,
 }
 
 impl core::fmt::Display for ConfigError {
@@ -108,6 +111,7 @@ impl core::fmt::Display for ConfigError {
             Self::Blocks => "arena / blocks must be a block size of 64 to 65535 octets",
             Self::Reservation => "reserved_blocks must be at least 1 and fit the pool",
             Self::Time => "a time is out of range: see Config",
+            Self::Before => "sink_waits needs a slot in Storage::before",
         })
     }
 }

@@ -1,6 +1,5 @@
 //! What an engine keeps besides its flows and blocks.
 
-use crate::flow::FlowSlot;
 use crate::flow::table::SlotList;
 use crate::pacing::Shares;
 use crate::path::PathHead;
@@ -34,8 +33,6 @@ pub struct EngineHead {
     pub(crate) stalled_blocks: u32,
     pub(crate) shapings: Shapings,
     pub(crate) counters: Counters,
-    /// The flow that is being worked on as it was before, if [`PoolHead`] says so.
-    pub(crate) before: FlowSlot,
 }
 
 impl EngineHead {
@@ -61,7 +58,6 @@ impl EngineHead {
         stalled_blocks: 0,
         shapings: Shapings::EMPTY,
         counters: Counters::ZERO,
-        before: FlowSlot::EMPTY,
     };
 }
 

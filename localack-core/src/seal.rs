@@ -177,5 +177,5 @@ mod tests {
         assert_eq!(LAYOUT, known);
     }
 
-    const LAYOUT_OF_64_BITS: u32 = 3_843_353_502;
+    const LAYOUT_OF_64_BITS: u32 = 3_912_728_478;
 }

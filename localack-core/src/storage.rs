@@ -31,12 +31,16 @@ pub struct Storage<'a> {
     /// What is known of the paths to receivers, a slot per network; as many as there are networks
     /// worth remembering, or none.
     pub paths: &'a mut [PathSlot],
+    /// The flow that is being worked on as it was before: one slot if
+    /// [`Config::sink_waits`](crate::Config::sink_waits), else none.
+    pub before: &'a mut [FlowSlot],
 }
 
 /// Memory of a size known at compile time, for a `static`.
 ///
 /// All zeroes, so it costs no flash. Do not put it on a stack. The octets of a direction's window
-/// come out of `ARENA`; `INDEX` must be a power of two of at least `2 * FLOWS`.
+/// come out of `ARENA`; `INDEX` must be a power of two of at least `2 * FLOWS`. There is nothing in it for
+/// [`Storage::before`].
 #[derive(Debug)]
 #[repr(C)]
 pub struct StaticStorage<
@@ -78,6 +82,7 @@ impl<const FLOWS: usize, const INDEX: usize, const BLOCKS: usize, const ARENA: u
             blocks: &mut self.blocks,
             arena: &mut self.arena,
             paths: &mut self.paths,
+            before: &mut [],
         }
     }
 }

@@ -376,11 +376,11 @@ fn the_same_input_gives_the_same_output() {
 #[test]
 fn static_storage_serves_a_connection() {
     use std::sync::Mutex;
-    static STORAGE: Mutex<StaticStorage<8, 16, 64, 48_128>> = Mutex::new(StaticStorage::new());
+    static STORAGE: Mutex<StaticStorage<8, 16, 64, 49_152>> = Mutex::new(StaticStorage::new());
     assert!(
-        size_of::<StaticStorage<8, 16, 64, 48_128>>() <= 65_536,
+        size_of::<StaticStorage<8, 16, 64, 49_152>>() <= 65_536,
         "{} octets",
-        size_of::<StaticStorage<8, 16, 64, 48_128>>()
+        size_of::<StaticStorage<8, 16, 64, 49_152>>()
     );
     let mut storage = STORAGE.lock().expect("not poisoned");
     let mut engine = Engine::new(

@@ -166,8 +166,8 @@ impl<'a, P: Policy> Engine<'a, P> {
         if !self.pool().undo() {
             return false;
         }
-        let before = self.storage.head.before;
-        let Some(flow) = self.slot_mut(slot) else {
+        let before = self.storage.before.first().copied();
+        let (Some(before), Some(flow)) = (before, self.slot_mut(slot)) else {
             return false;
         };
         *flow = before;

@@ -36,7 +36,7 @@ impl<'a, P: Policy> Engine<'a, P> {
 impl<P, X> Engine<'_, P, X> {
     /// The engine's memory as octets, in the order in which [`Storage::parts_mut`] has its parts.
     #[must_use]
-    pub fn memory(&self) -> [&[u8]; 6] {
+    pub fn memory(&self) -> [&[u8]; 7] {
         let Storage {
             head,
             flows,
@@ -44,9 +44,11 @@ impl<P, X> Engine<'_, P, X> {
             blocks,
             arena,
             paths,
+            before,
         } = &self.storage;
         [
             bytes_of(*head),
+            octets(before),
             octets(flows),
             octets(index),
             octets(blocks),
@@ -58,9 +60,10 @@ impl<P, X> Engine<'_, P, X> {
 
 impl Storage<'_> {
     /// The parts of the memory as octets, for a copy of [`Engine::memory`].
-    pub fn parts_mut(&mut self) -> [&mut [u8]; 6] {
+    pub fn parts_mut(&mut self) -> [&mut [u8]; 7] {
         [
             bytes_of_mut(self.head),
+            cast_slice_mut(self.before),
             cast_slice_mut(self.flows),
             cast_slice_mut(self.index),
             cast_slice_mut(self.blocks),

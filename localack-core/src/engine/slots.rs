@@ -36,6 +36,9 @@ impl Config {
         if reserved == 0 || reserved > storage.blocks.len() {
             return Err(Error::Reservation);
         }
+        if self.sink_waits && storage.before.is_empty() {
+            return Err(Error::Before);
+        }
         // Deadlines are kept modulo 2^32 microseconds and must stay well below half of that.
         let half_hour = 1800_u64.saturating_mul(1_000_000);
         let short = [
@@ -167,6 +170,7 @@ impl<P, X> Engine<'_, P, X> {
             blocks,
             arena,
             paths,
+            ..
         } = &mut self.storage;
         head.wheel.disarm(flows, slot);
         head.ready.remove(flows, slot);

@@ -78,14 +78,17 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
             blocks,
             arena,
             paths,
+            before,
             ..
         } = &mut self.storage;
         let now = head.clock.now();
         let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
         let key = flow.key.unpack()?;
         let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
-        if self.config.sink_waits {
-            head.before = *flow;
+        if self.config.sink_waits
+            && let Some(before) = before.first_mut()
+        {
+            *before = *flow;
             head.pool.begin_undo();
         }
         head.seal.open(slot);

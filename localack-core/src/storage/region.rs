@@ -47,12 +47,13 @@ impl core::fmt::Display for Misfit {
 impl core::error::Error for Misfit {}
 
 impl Geometry {
-    /// Octets that all parts take together, each beginning at a multiple of 64 from the start; `None` if
+    /// Octets that all parts take together, [`Storage::before`] with one slot among them, each beginning at a multiple of 64 from the start; `None` if
     /// that is more than can be addressed.
     #[must_use]
     pub const fn octets(&self) -> Option<usize> {
         let parts = [
             (1, size_of::<EngineHead>()),
+            (1, size_of::<FlowSlot>()),
             (self.flows, size_of::<FlowSlot>()),
             (self.index, size_of::<IndexSlot>()),
             (self.blocks, size_of::<BlockSlot>()),
@@ -89,6 +90,7 @@ impl<'a> Storage<'a> {
         let head = part::<EngineHead>(&mut rest, 1)?;
         Ok(Self {
             head: head.first_mut().ok_or(Misfit)?,
+            before: part(&mut rest, 1)?,
             flows: part(&mut rest, geometry.flows)?,
             index: part(&mut rest, geometry.index)?,
             blocks: part(&mut rest, geometry.blocks)?,
@@ -139,8 +141,9 @@ mod tests {
             storage.blocks.len(),
             storage.arena.len(),
             storage.paths.len(),
+            storage.before.len(),
         ];
-        assert_eq!(lengths, [3, 8, 5, 3000, 2]);
+        assert_eq!(lengths, [3, 8, 5, 3000, 2, 1]);
         let end = storage.arena.as_ptr_range().end.addr();
         assert!(octets - (end - start) < ALIGNMENT);
         for part in [
@@ -149,6 +152,7 @@ mod tests {
             storage.blocks.as_ptr().addr(),
             storage.paths.as_ptr().addr(),
             storage.arena.as_ptr().addr(),
+            storage.before.as_ptr().addr(),
         ] {
             assert_eq!((part - start) % ALIGNMENT, 0);
         }

@@ -11,6 +11,7 @@ pub struct Memory {
     blocks: Vec<BlockSlot>,
     arena: Vec<u8>,
     paths: Vec<PathSlot>,
+    before: [FlowSlot; 1],
 }
 
 impl Memory {
@@ -24,6 +25,7 @@ impl Memory {
             blocks: vec![BlockSlot::EMPTY; blocks],
             arena: vec![0; blocks * block_size],
             paths: vec![PathSlot::EMPTY; flows],
+            before: [FlowSlot::EMPTY],
         }
     }
 
@@ -36,6 +38,7 @@ impl Memory {
             blocks: &mut self.blocks,
             arena: &mut self.arena,
             paths: &mut self.paths,
+            before: &mut self.before,
         }
     }
 }

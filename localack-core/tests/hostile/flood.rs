@@ -55,6 +55,7 @@ impl Lent {
             blocks: &mut self.blocks,
             arena: &mut self.arena,
             paths: &mut self.paths,
+            before: &mut [],
         }
     }
 

@@ -228,6 +228,7 @@ fn names_and_errors_say_what_they_are() {
         ConfigError::Blocks,
         ConfigError::Reservation,
         ConfigError::Time,
+        ConfigError::Before,
     ];
     let mut texts: HashSet<String> = errors.iter().map(ToString::to_string).collect();
     texts.insert(UnknownFlow.to_string());

@@ -22,6 +22,7 @@ fn takes(flows: usize, index: usize, blocks: usize, octets: usize) -> Result<(),
         blocks: &mut vec![BlockSlot::EMPTY; blocks],
         arena: &mut arena,
         paths: &mut [],
+        before: &mut [],
     };
     Engine::new(storage, Config::new([1, 2]), FlowConfig::tracked()).map(|_| ())
 }
@@ -52,6 +53,19 @@ fn checked(change: impl FnOnce(&mut Config)) -> Result<(), ConfigError> {
     let mut config = Config::new([1, 2]);
     change(&mut config);
     Engine::new(memory.storage(), config, FlowConfig::tracked()).map(|_| ())
+}
+
+#[test]
+fn a_copy_of_a_flow_needs_a_slot() {
+    let mut memory = Memory::new(2, 16, 256);
+    let mut config = Config::new([1, 2]);
+    config.sink_waits = true;
+    for (slots, answer) in [(1, Ok(())), (0, Err(ConfigError::Before))] {
+        let mut storage = memory.storage();
+        storage.before = &mut storage.before[..slots];
+        let made = Engine::new(storage, config, FlowConfig::tracked()).map(|_| ());
+        assert_eq!(made, answer, "{slots}");
+    }
 }
 
 #[test]

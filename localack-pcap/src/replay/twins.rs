@@ -57,6 +57,7 @@ impl Memory {
             blocks: &mut self.blocks,
             arena: &mut self.arena,
             paths: &mut self.paths,
+            before: &mut [],
         }
     }
 }

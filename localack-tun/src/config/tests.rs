@@ -349,6 +349,7 @@ fn is_taken(engine: &EngineSettings) -> Result<(), ConfigError> {
         blocks: &mut vec![BlockSlot::EMPTY; geometry.blocks],
         arena: &mut vec![0; geometry.arena],
         paths: &mut vec![PathSlot::EMPTY; geometry.paths],
+        before: &mut [],
     };
     let config = engine.config([1, 2], [1500; 2]);
     Engine::new(storage, config, FlowConfig::tracked()).map(|_| ())

@@ -38,6 +38,7 @@ impl<'a, S: Sink> Flights<'a, S> {
         // Nothing is learned from one flight for the next.
         let storage = Storage {
             paths: &mut [],
+            before: &mut [],
             ..storage
         };
         let mut flights = Self {

@@ -53,6 +53,7 @@ fn engine(policies: &Policies) -> Engine<'static, Policies> {
         blocks: vec![BlockSlot::EMPTY; BLOCKS].leak(),
         arena: vec![0; BLOCKS * BLOCK].leak(),
         paths: vec![PathSlot::EMPTY; 8].leak(),
+        before: &mut [],
     };
     let mut engine = Engine::new(storage, Config::new([1, 2]), policies.clone()).unwrap();
     policies

@@ -91,6 +91,7 @@ fn main() -> ! {
         blocks: BLOCK_SLOTS.take(),
         arena: ARENA_OCTETS.take(),
         paths: PATHS.take(),
+        before: &mut [],
     };
     let mut runs = 0_u32;
     while reader.more() {
@@ -139,6 +140,7 @@ impl Replay {
             blocks: memory.blocks.get_mut(..blocks).ok_or("too many blocks")?,
             arena: memory.arena.get_mut(..arena).ok_or("too large blocks")?,
             paths: memory.paths.get_mut(..flows).ok_or("too many flows")?,
+            before: &mut [],
         };
         let (config, policy) = settings(from)?;
         let mut engine = Engine::new(storage, config, policy).map_err(|_| "the settings")?;
