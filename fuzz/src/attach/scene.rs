@@ -228,7 +228,8 @@ pub(super) fn cut(memory: &mut [u64]) -> Storage<'_> {
 /// Where the parts lie of which all can be made anew: the index and what is known of paths.
 pub(super) fn is_derived(at: usize) -> bool {
     let next = |at: usize| at.next_multiple_of(64);
-    let flows = next(size_of::<EngineHead>());
+    // The head, and the copy of a flow.
+    let flows = next(size_of::<EngineHead>()) + next(size_of::<FlowSlot>());
     let index = flows + next(FLOWS * size_of::<FlowSlot>());
     let blocks = index + next(2 * FLOWS * size_of::<IndexSlot>());
     (index..blocks).contains(&at)
