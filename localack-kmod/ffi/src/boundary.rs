@@ -9,11 +9,11 @@ use core::ffi::{CStr, c_char};
 
 use localack_core::wire::{self, Parsed};
 use localack_core::{
-    Engine, FlowId, Geometry, Instant, PassReason, Storage, TransmitKind, Verdict as CoreVerdict,
+    FlowId, Geometry, Instant, PassReason, ShapingId, Storage, TransmitKind, Verdict as CoreVerdict,
 };
 
 use crate::abi::{
-    Callbacks, CounterView, Custody, FlowView, LOCALACK_ABI, LOCALACK_BAD_ARGUMENT,
+    Arrangement, Callbacks, CounterView, Custody, FlowView, LOCALACK_ABI, LOCALACK_BAD_ARGUMENT,
     LOCALACK_BAD_MEMORY, LOCALACK_BAD_SETTINGS, LOCALACK_CUBIC, LOCALACK_FULL, LOCALACK_LOCAL_ACK,
     LOCALACK_NO_FLOW, LOCALACK_OK, LOCALACK_PASS, Lost, Meta, Names, PacketInfo, Part, Rule,
     Serving, Settings, Verdict,
@@ -22,7 +22,7 @@ use crate::control::{self, Surroundings};
 use crate::convert;
 use crate::output::{Output, Packet};
 use crate::report;
-use crate::rules::Rules;
+use crate::rules::{Ruled, Rules};
 
 /// Octets of a block: a full segment of Ethernet and a little more.
 const BLOCK: usize = 1536;
@@ -32,7 +32,7 @@ const ALIGNMENT: usize = 64;
 /// An engine over lent memory.
 #[expect(missing_debug_implementations, reason = "C knows it by its address")]
 pub struct Handle {
-    engine: Engine<'static, &'static mut Rules>,
+    engine: Ruled<'static>,
     output: Output,
     around: Surroundings<'static>,
 }
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn localack_engine_new(
     let Ok(storage) = Storage::cut(storage, &plan.geometry) else {
         return LOCALACK_BAD_MEMORY;
     };
-    let Ok(made) = Engine::new(storage, convert::config(settings), rules) else {
+    let Ok(made) = Ruled::new(storage, convert::config(settings), rules) else {
         return LOCALACK_BAD_SETTINGS;
     };
     let around = Surroundings {
@@ -338,6 +338,33 @@ pub unsafe extern "C" fn localack_set_serving(engine: *mut Handle, serving: *con
     }
 }
 
+/// Lets an arrangement, 1 to `LOCALACK_ARRANGEMENTS` - 1, mean something else from the next packet on, for every
+/// connection that has it. Returns `LOCALACK_OK` or `LOCALACK_BAD_ARGUMENT`.
+///
+/// # Safety
+/// See the module: `arrangement` is read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn localack_set_arrangement(
+    engine: *mut Handle,
+    number: u8,
+    arrangement: *const Arrangement,
+    now_us: u64,
+) -> i32 {
+    // SAFETY: the caller gives us both for the time of the call.
+    let (handle, arrangement) = unsafe { (&mut *engine, &*arrangement) };
+    let (Some(id), Some(shaping)) = (ShapingId::new(number), convert::shaping(arrangement)) else {
+        return LOCALACK_BAD_ARGUMENT;
+    };
+    let rules = handle.engine.policy_mut();
+    if rules.arrange(number, arrangement) {
+        let now = Instant::from_micros(now_us);
+        handle.engine.set_shaping(id, &shaping, now);
+        LOCALACK_OK
+    } else {
+        LOCALACK_BAD_ARGUMENT
+    }
+}
+
 /// Hands every flow back to its ends and adopts no new ones, for good: nothing is acknowledged early any more,
 /// and once everything in custody is delivered all packets pass. A step per flow slot ever used.
 ///
@@ -503,8 +530,8 @@ pub unsafe extern "C" fn localack_counter(
 }
 
 /// Answers a line of the control protocol, which `localack-tun/docs/control.md` describes: `status`, `flows` (in
-/// the order of their slots, 256 at most), `flow`, `stats` and `drain`; and `reset`, which resets the flows that
-/// owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
+/// the order of their slots, 256 at most), `flow`, `stats` and `drain`; `rules` and `set-rules`, which policies are
+/// made into; and `reset`, which resets the flows that owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
 ///
 /// Takes a step per flow slot ever used.
 ///
