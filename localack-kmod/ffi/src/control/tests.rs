@@ -417,7 +417,13 @@ fn rules_are_told_with_what_they_were_made_from_and_how_often_they_were_met() {
         (&status["policies"], &status["arrangements"]),
         (&json!(1), &json!(1))
     );
-    world.ask(&set_rules(2, json!([]), json!([])));
+    // It follows what becomes of the arrangement.
+    let passing = json!([{"number": 3, "name": "thin", "service": "local-ack"}]);
+    world.ask(&set_rules(2, json!([]), passing));
+    let direction = inward(&mut world);
+    assert_eq!(direction["arrangement"], "thin");
+    assert_eq!(direction["service"], "local-ack");
+    world.ask(&set_rules(3, json!([]), json!([])));
     let direction = inward(&mut world);
     assert_eq!(
         (&direction["arrangement"], &direction["service"]),
