@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_char};
 
 use localack_core::wire::{self, Parsed};
 use localack_core::{
-    FlowId, Geometry, Instant, PassReason, ShapingId, Storage, TransmitKind, Verdict as CoreVerdict,
+    FlowId, Instant, PassReason, ShapingId, Storage, TransmitKind, Verdict as CoreVerdict,
 };
 
 use crate::abi::{
@@ -21,13 +21,9 @@ use crate::abi::{
 use crate::control::{self, Surroundings};
 use crate::convert;
 use crate::output::{Output, Packet};
+use crate::plan::{ALIGNMENT, BLOCK, plan};
 use crate::report;
 use crate::rules::{Ruled, Rules};
-
-/// Octets of a block: a full segment of Ethernet and a little more.
-const BLOCK: usize = 1536;
-/// Where the parts of lent memory begin: at cache lines.
-const ALIGNMENT: usize = 64;
 
 /// An engine over lent memory.
 #[expect(missing_debug_implementations, reason = "C knows it by its address")]
@@ -35,42 +31,6 @@ pub struct Handle {
     engine: Ruled<'static>,
     output: Output,
     around: Surroundings<'static>,
-}
-
-/// How lent memory is divided.
-struct Plan {
-    /// Where the rules and the engine's storage begin, and where that ends.
-    rules: usize,
-    storage: usize,
-    end: usize,
-    geometry: Geometry,
-}
-
-/// `None` if the settings make no sense.
-fn plan(settings: &Settings) -> Option<Plan> {
-    let flows = usize::try_from(settings.flows).ok()?;
-    if settings.abi != LOCALACK_ABI || flows == 0 {
-        return None;
-    }
-    let blocks = usize::try_from(settings.buffer).ok()?.checked_div(BLOCK)?;
-    let geometry = Geometry {
-        flows,
-        index: flows.checked_mul(2)?.checked_next_power_of_two()?,
-        blocks,
-        arena: blocks.checked_mul(BLOCK)?,
-        paths: usize::try_from(settings.paths).ok()?,
-    };
-    let rules = size_of::<Handle>().checked_next_multiple_of(ALIGNMENT)?;
-    let storage = rules
-        .checked_add(size_of::<Rules>())?
-        .checked_next_multiple_of(ALIGNMENT)?;
-    let end = storage.checked_add(geometry.octets()?)?;
-    Some(Plan {
-        rules,
-        storage,
-        end,
-        geometry,
-    })
 }
 
 /// The version of the interface that the library was built with: `LOCALACK_ABI` of its header.
@@ -113,7 +73,7 @@ pub unsafe extern "C" fn localack_settings_default(settings: *mut Settings) {
 pub unsafe extern "C" fn localack_memory_size(settings: *const Settings) -> usize {
     // SAFETY: the caller lets us read there.
     let settings = unsafe { &*settings };
-    plan(settings).map_or(0, |plan| plan.end)
+    plan::<Handle>(settings).map_or(0, |plan| plan.end)
 }
 
 /// Makes an engine in `memory`, which begins at a multiple of 64 and has `length` octets, at least
@@ -135,7 +95,7 @@ pub unsafe extern "C" fn localack_engine_new(
 ) -> i32 {
     // SAFETY: the caller lets us read both.
     let (settings, callbacks) = unsafe { (&*settings, *callbacks) };
-    let (Some(plan), Some(output)) = (plan(settings), Output::new(callbacks)) else {
+    let (Some(plan), Some(output)) = (plan::<Handle>(settings), Output::new(callbacks)) else {
         return LOCALACK_BAD_SETTINGS;
     };
     if memory.is_null() || memory.addr().checked_rem(ALIGNMENT) != Some(0) || length < plan.end {
