@@ -128,7 +128,7 @@ static unsigned int ingest(struct localack *la, struct sk_buff *skb, u8 side, co
 		}
 		atomic64_inc(&la->tally.copied);
 	}
-	spin_lock(&la->lock);
+	localack_lock(la);
 	if (!la->closed) {
 		now_us = localack_now_us();
 		verdict = localack_ingest(la->engine, side, now_us, packet, skb->len, &meta);

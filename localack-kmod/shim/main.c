@@ -133,7 +133,7 @@ void localack_send_taken(struct localack *la, struct sk_buff_head *list)
 
 	do {
 		localack_send(la, list);
-		spin_lock(&la->lock);
+		localack_lock(la);
 		la->sending = false;
 		more = !skb_queue_empty(&la->outgoing);
 		/* Others fill the queue as fast as it empties: the timer goes on with it, where it may be interrupted. */
@@ -154,7 +154,7 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 
 	atomic64_inc(&la->tally.timers);
 	local_bh_disable();
-	spin_lock(&la->lock);
+	localack_lock(la);
 	la->armed_us = 0;
 	if (!la->closed)
 		localack_go_on(la, localack_now_us());
@@ -402,6 +402,8 @@ static void __exit localack_exit(void)
 		atomic64_read(&la->tally.sent), atomic64_read(&la->tally.copied), atomic64_read(&la->tally.odd),
 		atomic64_read(&la->tally.no_memory), atomic64_read(&la->tally.no_route),
 		atomic64_read(&la->tally.timers));
+	pr_info("the lock was taken %llu times for packets and timers, and waited for %lld times\n", la->tally.locked,
+		atomic64_read(&la->tally.waited));
 	free_memory(la);
 }
 

@@ -23,6 +23,8 @@ struct localack_tally {
 	atomic64_t no_route;	/* packets of the engine's that had no way to go */
 	atomic64_t sent;	/* packets of the engine's that were sent */
 	atomic64_t timers;	/* times that the timer went off */
+	atomic64_t waited;	/* times that a processor had to wait for the engine's lock */
+	u64 locked;		/* times that it was taken for packets and timers. With the lock */
 };
 
 /* How frames of a bridged flow leave in one direction: as the last one that came by. */
@@ -69,6 +71,16 @@ struct localack {
 };
 
 extern struct localack localack;
+
+/* Takes the lock for packets and timers, with bottom halves off, and counts what that costs. */
+static inline void localack_lock(struct localack *la)
+{
+	if (!spin_trylock(&la->lock)) {
+		atomic64_inc(&la->tally.waited);
+		spin_lock(&la->lock);
+	}
+	la->tally.locked++;
+}
 
 /* main.c */
 u64 localack_now_us(void);

@@ -23,7 +23,7 @@
 /**
  * The version of this interface. It changes when a program built for another one would not work.
  */
-#define LOCALACK_ABI 1
+#define LOCALACK_ABI 2
 
 /**
  * The side of the local hosts.
@@ -163,7 +163,27 @@
 /**
  * Most rules of an engine.
  */
-#define LOCALACK_MOST_RULES 64
+#define LOCALACK_MOST_RULES 256
+
+/**
+ * Arrangements of an engine, with the one that is none.
+ */
+#define LOCALACK_ARRANGEMENTS 16
+
+/**
+ * Whichever side opened the connection.
+ */
+#define LOCALACK_FROM_EITHER 0
+
+/**
+ * The inner side opened it.
+ */
+#define LOCALACK_FROM_INNER 1
+
+/**
+ * The outer side opened it.
+ */
+#define LOCALACK_FROM_OUTER 2
 
 /**
  * A handshake was completed and the flow has a slot.
@@ -264,9 +284,37 @@ struct localack_serving {
    */
   uint8_t allow_dont_fragment;
   /**
+   * 1: CUBIC and Reno send what an acknowledgement allows at once, instead of spacing it out.
+   */
+  uint8_t in_bursts;
+  /**
+   * 0.
+   */
+  uint8_t reserved;
+  /**
+   * The arrangement of what arrives on the inner and on the outer side (`localack_set_arrangement`); 0 for none.
+   */
+  uint8_t arrangement[2];
+  /**
    * Octets per second of the controller `LOCALACK_PROVISIONED`, outward and inward; 0 otherwise.
    */
   uint32_t rate[2];
+  /**
+   * Which rate that is, 0 to 15: connections of the same number share it.
+   */
+  uint8_t share[2];
+  /**
+   * 0.
+   */
+  uint16_t reserved2;
+  /**
+   * Octets per second that a connection may use even if its part of the rate is less.
+   */
+  uint32_t floor[2];
+  /**
+   * Octets per second that a connection may use at most; 0 for all of the rate.
+   */
+  uint32_t ceiling[2];
   /**
    * Octets that one direction may hold and offer as window, at most 2^29; 0 for the usual MiB.
    */
@@ -452,9 +500,9 @@ struct localack_rule {
    */
   uint8_t outer_bits;
   /**
-   * 0.
+   * The side that opened the connection: `LOCALACK_FROM_EITHER` and so on.
    */
-  uint8_t reserved;
+  uint8_t from;
   /**
    * Lowest and highest port of the inner end.
    */
@@ -472,9 +520,40 @@ struct localack_rule {
    */
   uint8_t outer[16];
   /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Differentiated-services code points of the SYN, the lowest bit for 0; 0 for all of them.
+   */
+  uint64_t dscp;
+  /**
    * How they are served.
    */
   struct localack_serving serving;
+};
+
+/**
+ * What is done with one direction of connections beside its service. All zeroes is nothing.
+ */
+struct localack_arrangement {
+  /**
+   * Octets of IP packets per second that the data of one connection may take; 0 for no limit.
+   */
+  uint32_t rate_limit;
+  /**
+   * Microseconds that acknowledgements which tell nothing but a higher number keep between them, at most
+   * 500000; 0 lets all of them pass.
+   */
+  uint32_t ack_interval_us;
+  /**
+   * The largest segment that a SYN may announce, in octets; 0 leaves it alone.
+   */
+  uint16_t mss_clamp;
+  /**
+   * 0.
+   */
+  uint16_t reserved;
 };
 
 /**
@@ -801,6 +880,15 @@ int32_t localack_set_serving(struct localack_engine *engine,
                              const struct localack_serving *serving);
 
 /**
+ * Lets an arrangement, 1 to `LOCALACK_ARRANGEMENTS` - 1, mean something else from the next packet on, for every
+ * connection that has it. Returns `LOCALACK_OK` or `LOCALACK_BAD_ARGUMENT`.
+ */
+int32_t localack_set_arrangement(struct localack_engine *engine,
+                                 uint8_t number,
+                                 const struct localack_arrangement *arrangement,
+                                 uint64_t now_us);
+
+/**
  * Hands every flow back to its ends and adopts no new ones, for good: nothing is acknowledged early any more,
  * and once everything in custody is delivered all packets pass. A step per flow slot ever used.
  */
@@ -864,8 +952,8 @@ bool localack_counter(const struct localack_engine *engine,
 
 /**
  * Answers a line of the control protocol, which `localack-tun/docs/control.md` describes: `status`, `flows` (in
- * the order of their slots, 256 at most), `flow`, `stats` and `drain`; and `reset`, which resets the flows that
- * owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
+ * the order of their slots, 256 at most), `flow`, `stats` and `drain`; `rules` and `set-rules`, which policies are
+ * made into; and `reset`, which resets the flows that owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
  *
  * Takes a step per flow slot ever used.
  */

@@ -6,7 +6,7 @@ use core::ffi::{c_char, c_void};
 use crate::output::Packet;
 
 /// The version of this interface. It changes when a program built for another one would not work.
-pub const LOCALACK_ABI: u32 = 1;
+pub const LOCALACK_ABI: u32 = 2;
 
 /// The side of the local hosts.
 pub const LOCALACK_INNER: u8 = 0;
@@ -71,7 +71,16 @@ pub const LOCALACK_BAD_ARGUMENT: i32 = -4;
 pub const LOCALACK_FULL: i32 = -5;
 
 /// Most rules of an engine.
-pub const LOCALACK_MOST_RULES: usize = 64;
+pub const LOCALACK_MOST_RULES: usize = 256;
+/// Arrangements of an engine, with the one that is none.
+pub const LOCALACK_ARRANGEMENTS: usize = 16;
+
+/// Whichever side opened the connection.
+pub const LOCALACK_FROM_EITHER: u8 = 0;
+/// The inner side opened it.
+pub const LOCALACK_FROM_INNER: u8 = 1;
+/// The outer side opened it.
+pub const LOCALACK_FROM_OUTER: u8 = 2;
 
 /// How a connection is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,8 +103,22 @@ pub struct Serving {
     pub careful_resume: u8,
     /// Whether segments may be sent with DF = 1 for a sender that allows fragmentation.
     pub allow_dont_fragment: u8,
+    /// 1: CUBIC and Reno send what an acknowledgement allows at once, instead of spacing it out.
+    pub in_bursts: u8,
+    /// 0.
+    pub reserved: u8,
+    /// The arrangement of what arrives on the inner and on the outer side (`localack_set_arrangement`); 0 for none.
+    pub arrangement: [u8; 2],
     /// Octets per second of the controller `LOCALACK_PROVISIONED`, outward and inward; 0 otherwise.
     pub rate: [u32; 2],
+    /// Which rate that is, 0 to 15: connections of the same number share it.
+    pub share: [u8; 2],
+    /// 0.
+    pub reserved2: u16,
+    /// Octets per second that a connection may use even if its part of the rate is less.
+    pub floor: [u32; 2],
+    /// Octets per second that a connection may use at most; 0 for all of the rate.
+    pub ceiling: [u32; 2],
     /// Octets that one direction may hold and offer as window, at most 2^29; 0 for the usual MiB.
     pub buffer_limit: u32,
     /// Microseconds that an acknowledgement may wait for a second segment, at most 10000.
@@ -112,8 +135,8 @@ pub struct Rule {
     pub inner_bits: u8,
     /// Bits of `outer` that must match.
     pub outer_bits: u8,
-    /// 0.
-    pub reserved: u8,
+    /// The side that opened the connection: `LOCALACK_FROM_EITHER` and so on.
+    pub from: u8,
     /// Lowest and highest port of the inner end.
     pub inner_ports: [u16; 2],
     /// Lowest and highest port of the outer end.
@@ -122,8 +145,27 @@ pub struct Rule {
     pub inner: [u8; 16],
     /// Address of the outer end.
     pub outer: [u8; 16],
+    /// 0.
+    pub reserved: u32,
+    /// Differentiated-services code points of the SYN, the lowest bit for 0; 0 for all of them.
+    pub dscp: u64,
     /// How they are served.
     pub serving: Serving,
+}
+
+/// What is done with one direction of connections beside its service. All zeroes is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Arrangement {
+    /// Octets of IP packets per second that the data of one connection may take; 0 for no limit.
+    pub rate_limit: u32,
+    /// Microseconds that acknowledgements which tell nothing but a higher number keep between them, at most
+    /// 500000; 0 lets all of them pass.
+    pub ack_interval_us: u32,
+    /// The largest segment that a SYN may announce, in octets; 0 leaves it alone.
+    pub mss_clamp: u16,
+    /// 0.
+    pub reserved: u16,
 }
 
 /// Settings of an engine. Get them from `localack_settings_default`, and change some.

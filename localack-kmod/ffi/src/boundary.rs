@@ -9,11 +9,11 @@ use core::ffi::{CStr, c_char};
 
 use localack_core::wire::{self, Parsed};
 use localack_core::{
-    Engine, FlowId, Geometry, Instant, PassReason, Storage, TransmitKind, Verdict as CoreVerdict,
+    FlowId, Instant, PassReason, ShapingId, Storage, TransmitKind, Verdict as CoreVerdict,
 };
 
 use crate::abi::{
-    Callbacks, CounterView, Custody, FlowView, LOCALACK_ABI, LOCALACK_BAD_ARGUMENT,
+    Arrangement, Callbacks, CounterView, Custody, FlowView, LOCALACK_ABI, LOCALACK_BAD_ARGUMENT,
     LOCALACK_BAD_MEMORY, LOCALACK_BAD_SETTINGS, LOCALACK_CUBIC, LOCALACK_FULL, LOCALACK_LOCAL_ACK,
     LOCALACK_NO_FLOW, LOCALACK_OK, LOCALACK_PASS, Lost, Meta, Names, PacketInfo, Part, Rule,
     Serving, Settings, Verdict,
@@ -21,56 +21,16 @@ use crate::abi::{
 use crate::control::{self, Surroundings};
 use crate::convert;
 use crate::output::{Output, Packet};
+use crate::plan::{ALIGNMENT, BLOCK, plan};
 use crate::report;
-use crate::rules::Rules;
-
-/// Octets of a block: a full segment of Ethernet and a little more.
-const BLOCK: usize = 1536;
-/// Where the parts of lent memory begin: at cache lines.
-const ALIGNMENT: usize = 64;
+use crate::rules::{Ruled, Rules};
 
 /// An engine over lent memory.
 #[expect(missing_debug_implementations, reason = "C knows it by its address")]
 pub struct Handle {
-    engine: Engine<'static, &'static mut Rules>,
+    engine: Ruled<'static>,
     output: Output,
     around: Surroundings<'static>,
-}
-
-/// How lent memory is divided.
-struct Plan {
-    /// Where the rules and the engine's storage begin, and where that ends.
-    rules: usize,
-    storage: usize,
-    end: usize,
-    geometry: Geometry,
-}
-
-/// `None` if the settings make no sense.
-fn plan(settings: &Settings) -> Option<Plan> {
-    let flows = usize::try_from(settings.flows).ok()?;
-    if settings.abi != LOCALACK_ABI || flows == 0 {
-        return None;
-    }
-    let blocks = usize::try_from(settings.buffer).ok()?.checked_div(BLOCK)?;
-    let geometry = Geometry {
-        flows,
-        index: flows.checked_mul(2)?.checked_next_power_of_two()?,
-        blocks,
-        arena: blocks.checked_mul(BLOCK)?,
-        paths: usize::try_from(settings.paths).ok()?,
-    };
-    let rules = size_of::<Handle>().checked_next_multiple_of(ALIGNMENT)?;
-    let storage = rules
-        .checked_add(size_of::<Rules>())?
-        .checked_next_multiple_of(ALIGNMENT)?;
-    let end = storage.checked_add(geometry.octets()?)?;
-    Some(Plan {
-        rules,
-        storage,
-        end,
-        geometry,
-    })
 }
 
 /// The version of the interface that the library was built with: `LOCALACK_ABI` of its header.
@@ -113,7 +73,7 @@ pub unsafe extern "C" fn localack_settings_default(settings: *mut Settings) {
 pub unsafe extern "C" fn localack_memory_size(settings: *const Settings) -> usize {
     // SAFETY: the caller lets us read there.
     let settings = unsafe { &*settings };
-    plan(settings).map_or(0, |plan| plan.end)
+    plan::<Handle>(settings).map_or(0, |plan| plan.end)
 }
 
 /// Makes an engine in `memory`, which begins at a multiple of 64 and has `length` octets, at least
@@ -135,7 +95,7 @@ pub unsafe extern "C" fn localack_engine_new(
 ) -> i32 {
     // SAFETY: the caller lets us read both.
     let (settings, callbacks) = unsafe { (&*settings, *callbacks) };
-    let (Some(plan), Some(output)) = (plan(settings), Output::new(callbacks)) else {
+    let (Some(plan), Some(output)) = (plan::<Handle>(settings), Output::new(callbacks)) else {
         return LOCALACK_BAD_SETTINGS;
     };
     if memory.is_null() || memory.addr().checked_rem(ALIGNMENT) != Some(0) || length < plan.end {
@@ -157,7 +117,7 @@ pub unsafe extern "C" fn localack_engine_new(
     let Ok(storage) = Storage::cut(storage, &plan.geometry) else {
         return LOCALACK_BAD_MEMORY;
     };
-    let Ok(made) = Engine::new(storage, convert::config(settings), rules) else {
+    let Ok(made) = Ruled::new(storage, convert::config(settings), rules) else {
         return LOCALACK_BAD_SETTINGS;
     };
     let around = Surroundings {
@@ -338,6 +298,33 @@ pub unsafe extern "C" fn localack_set_serving(engine: *mut Handle, serving: *con
     }
 }
 
+/// Lets an arrangement, 1 to `LOCALACK_ARRANGEMENTS` - 1, mean something else from the next packet on, for every
+/// connection that has it. Returns `LOCALACK_OK` or `LOCALACK_BAD_ARGUMENT`.
+///
+/// # Safety
+/// See the module: `arrangement` is read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn localack_set_arrangement(
+    engine: *mut Handle,
+    number: u8,
+    arrangement: *const Arrangement,
+    now_us: u64,
+) -> i32 {
+    // SAFETY: the caller gives us both for the time of the call.
+    let (handle, arrangement) = unsafe { (&mut *engine, &*arrangement) };
+    let (Some(id), Some(shaping)) = (ShapingId::new(number), convert::shaping(arrangement)) else {
+        return LOCALACK_BAD_ARGUMENT;
+    };
+    let rules = handle.engine.policy_mut();
+    if rules.arrange(number, arrangement) {
+        let now = Instant::from_micros(now_us);
+        handle.engine.set_shaping(id, &shaping, now);
+        LOCALACK_OK
+    } else {
+        LOCALACK_BAD_ARGUMENT
+    }
+}
+
 /// Hands every flow back to its ends and adopts no new ones, for good: nothing is acknowledged early any more,
 /// and once everything in custody is delivered all packets pass. A step per flow slot ever used.
 ///
@@ -503,8 +490,8 @@ pub unsafe extern "C" fn localack_counter(
 }
 
 /// Answers a line of the control protocol, which `localack-tun/docs/control.md` describes: `status`, `flows` (in
-/// the order of their slots, 256 at most), `flow`, `stats` and `drain`; and `reset`, which resets the flows that
-/// owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
+/// the order of their slots, 256 at most), `flow`, `stats` and `drain`; `rules` and `set-rules`, which policies are
+/// made into; and `reset`, which resets the flows that owe something. Returns the octets of the answer with the end of its line; 0 if it does not fit.
 ///
 /// Takes a step per flow slot ever used.
 ///

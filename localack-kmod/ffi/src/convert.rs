@@ -7,13 +7,15 @@ use core::time::Duration;
 use localack_core::wire::{self, Parsed};
 use localack_core::{
     Checksum, Config, Controller, Custody, Direction, Event, FlowConfig, FlowKey, LinkId,
-    PacketMeta, Poll, Port, Service, Verdict,
+    PacketMeta, Poll, Port, Provision, Service, Shaping, ShapingId, Verdict,
 };
 
-use crate::abi::{self, Meta, News, Serving, Settings};
+use crate::abi::{self, Arrangement, Meta, News, Serving, Settings};
 
 /// The longest wait of an acknowledgement (rule H5.6).
 const MOST_ACK_DELAY_US: u32 = 10_000;
+/// The longest pause between acknowledgements.
+const MOST_ACK_INTERVAL_US: u32 = 500_000;
 /// The largest window that can be offered.
 const MOST_BUFFER: u32 = 1 << 29;
 
@@ -61,14 +63,57 @@ pub(crate) const fn service_number(service: Service) -> u8 {
     }
 }
 
-const fn controller(number: u8, rate: u32) -> Option<Controller> {
-    match number {
+/// The controllers, outward and inward.
+fn controllers(serving: &Serving) -> Option<[Controller; 2]> {
+    let Serving {
+        controller,
+        inward_controller,
+        rate: [rate, inward_rate],
+        share: [share, inward_share],
+        floor: [floor, inward_floor],
+        ceiling: [ceiling, inward_ceiling],
+        ..
+    } = *serving;
+    let one = |number, rate, share, floor, ceiling| match number {
         abi::LOCALACK_RENO => Some(Controller::Reno),
         abi::LOCALACK_CUBIC => Some(Controller::Cubic),
         abi::LOCALACK_BBR => Some(Controller::Bbr),
-        abi::LOCALACK_PROVISIONED if rate > 0 => Some(Controller::provisioned(rate)),
+        abi::LOCALACK_PROVISIONED if rate > 0 && share < 16 => {
+            let mut provision = Provision::new(share, rate);
+            provision.floor = floor;
+            if ceiling > 0 {
+                provision.ceiling = ceiling;
+            }
+            Some(Controller::Provisioned(provision))
+        }
         _ => None,
-    }
+    };
+    Some([
+        one(controller, rate, share, floor, ceiling)?,
+        one(
+            inward_controller,
+            inward_rate,
+            inward_share,
+            inward_floor,
+            inward_ceiling,
+        )?,
+    ])
+}
+
+/// What an arrangement does; `None` if a number means nothing.
+pub(crate) fn shaping(arrangement: &Arrangement) -> Option<Shaping> {
+    let Arrangement {
+        rate_limit,
+        ack_interval_us,
+        mss_clamp,
+        ..
+    } = *arrangement;
+    (ack_interval_us <= MOST_ACK_INTERVAL_US).then(|| {
+        Shaping::NONE
+            .with_rate_limit(rate_limit)
+            .with_ack_interval(Duration::from_micros(ack_interval_us.into()))
+            .with_mss_clamp(mss_clamp)
+    })
 }
 
 pub(crate) const fn controller_number(controller: Controller) -> u8 {
@@ -113,12 +158,14 @@ pub(crate) const fn verdict(verdict: Verdict) -> (u8, u8) {
 
 /// How to serve a flow; `None` if a number means nothing.
 pub(crate) fn flow_config(serving: &Serving) -> Option<FlowConfig> {
-    let [rate, inward_rate] = serving.rate;
+    let [inner_shaping, outer_shaping] = serving.arrangement;
     let mut config = FlowConfig::tracked();
     config.inner_to_outer = service(serving.inner_to_outer)?;
     config.outer_to_inner = service(serving.outer_to_inner)?;
-    config.controller = controller(serving.controller, rate)?;
-    config.inward_controller = controller(serving.inward_controller, inward_rate)?;
+    config.inner_shaping = ShapingId::new(inner_shaping)?;
+    config.outer_shaping = ShapingId::new(outer_shaping)?;
+    [config.controller, config.inward_controller] = controllers(serving)?;
+    config.pacing = !flag(serving.in_bursts)?;
     config.custody = match serving.after_handshake {
         0 => Custody::AfterProof,
         1 => Custody::AfterHandshake,

@@ -22,6 +22,7 @@ pub mod boundary;
 mod control;
 mod convert;
 mod output;
+mod plan;
 mod report;
 mod rules;
 

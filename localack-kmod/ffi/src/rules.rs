@@ -1,189 +1,220 @@
 //! Which connections are served, and how: a list of rules, the first of which counts.
+//!
+//! Rules are given as such by the C interface, or with names and more by the control protocol. New ones are laid
+//! out beside those at work and take their place at once; connections under way are led over then.
 #![forbid(unsafe_code)]
 
-use localack_core::{Admit, FlowConfig, FlowKey, Policy, Port, SynInfo};
+#[path = "../../../localack-tun/src/policy/change.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    rustdoc::broken_intra_doc_links,
+    reason = "it is the gateway's in user space, which uses more of it"
+)]
+mod change;
+mod table;
 
-use crate::abi::{LOCALACK_MOST_RULES, Rule, Serving};
-use crate::convert::{flow_config, is_in};
+use localack_core::{
+    Admit, Controller, Direction, Engine, FlowConfig, FlowInfo, FlowKey, Instant, Policy, Port,
+    Service, ShapingId, SynInfo,
+};
 
-/// The rules at work. Lies in lent memory; all zeroes leaves every connection alone.
+use crate::abi::{Arrangement, Rule, Serving};
+use crate::convert::shaping;
+use change::Change;
+pub(crate) use change::DirectionChange;
+pub(crate) use table::{Arranged, Name, Table};
+
+/// The engine of this crate.
+pub(crate) type Ruled<'e> = Engine<'e, &'static mut Rules>;
+
+/// The rules at work, and room for others. Lies in lent memory; all zeroes leaves every connection alone.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Rules {
-    rules: [Rule; LOCALACK_MOST_RULES],
-    count: usize,
-    rest: Serving,
+    tables: [Table; 2],
+    /// How often they were changed; the lowest bit says which table is at work.
+    revision: u64,
+}
+
+/// What came of other rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Flows that are served in another way from now on.
+    pub(crate) changed: u64,
+    /// Flows that would have begun in another way, and go on as they began.
+    pub(crate) partial: u64,
 }
 
 impl Rules {
+    #[cfg(test)]
+    pub(crate) const fn new() -> Self {
+        Self {
+            tables: [const { Table::new() }; 2],
+            revision: 0,
+        }
+    }
+
+    pub(crate) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The rules at work.
+    pub(crate) const fn table(&self) -> &Table {
+        let [even, odd] = &self.tables;
+        if self.revision & 1 == 0 { even } else { odd }
+    }
+
+    /// Those at work before, or room for others.
+    pub(crate) const fn spare(&self) -> &Table {
+        let [even, odd] = &self.tables;
+        if self.revision & 1 == 0 { odd } else { even }
+    }
+
+    const fn table_mut(&mut self) -> &mut Table {
+        let [even, odd] = &mut self.tables;
+        if self.revision & 1 == 0 { even } else { odd }
+    }
+
+    /// See [`Rules::spare`].
+    pub(crate) const fn spare_mut(&mut self) -> &mut Table {
+        let [even, odd] = &mut self.tables;
+        if self.revision & 1 == 0 { odd } else { even }
+    }
+
+    /// Lets what has kept its name in the spare table go on counting there.
+    pub(crate) fn count_on(&mut self) {
+        let [even, odd] = &mut self.tables;
+        if self.revision & 1 == 0 {
+            odd.count_on(even);
+        } else {
+            even.count_on(odd);
+        }
+    }
+
     /// How connections are served that no rule matches; `false`, and no change, if a number means nothing.
     pub(crate) fn serve_rest(&mut self, serving: &Serving) -> bool {
-        let known = flow_config(serving).is_some();
-        if known {
-            self.rest = *serving;
-        }
-        known
+        self.table_mut().serve_rest(serving)
     }
 
     /// Lets these rules hold for new connections instead of those before; `false`, and no change, if there are
     /// too many or one of them means nothing.
     pub(crate) fn replace(&mut self, rules: &[Rule]) -> bool {
-        let sound = rules.iter().all(is_sound);
-        let Some(cells) = self.rules.get_mut(..rules.len()).filter(|_| sound) else {
-            return false;
-        };
-        cells.copy_from_slice(rules);
-        self.count = rules.len();
-        true
+        let (rest, arrangements) = (*self.table().rest(), *self.table().arrangements());
+        let spare = self.spare_mut();
+        spare.clear();
+        spare.arrange_as(&arrangements);
+        let done = spare.serve_rest(&rest) && rules.iter().all(|rule| spare.add(rule));
+        if done {
+            self.revision = self.revision.wrapping_add(1);
+        }
+        done
     }
 
-    fn serving(&self, key: &FlowKey) -> &Serving {
-        self.rules
-            .iter()
-            .take(self.count)
-            .find(|rule| matches(rule, key))
-            .map_or(&self.rest, |rule| &rule.serving)
+    /// Lets a number mean another arrangement; `false`, and no change, if there is no such number.
+    pub(crate) fn arrange(&mut self, number: u8, arrangement: &Arrangement) -> bool {
+        self.table_mut().arrange(number, arrangement)
     }
-}
-
-fn is_sound(rule: &Rule) -> bool {
-    let most = match rule.version {
-        0 => 0,
-        4 => 32,
-        6 => 128,
-        _ => return false,
-    };
-    let ordered = |[low, high]: [u16; 2]| low <= high;
-    rule.inner_bits <= most
-        && rule.outer_bits <= most
-        && ordered(rule.inner_ports)
-        && ordered(rule.outer_ports)
-        && flow_config(&rule.serving).is_some()
-}
-
-fn matches(rule: &Rule, key: &FlowKey) -> bool {
-    let version = if key.inner().is_ipv4() { 4 } else { 6 };
-    let within = |[low, high]: [u16; 2], port| (low..=high).contains(&port);
-    (rule.version == 0 || rule.version == version)
-        && within(rule.inner_ports, key.inner_port())
-        && within(rule.outer_ports, key.outer_port())
-        && is_in(key.inner(), &rule.inner, rule.inner_bits)
-        && is_in(key.outer(), &rule.outer, rule.outer_bits)
 }
 
 impl Policy for Rules {
-    fn admit(&mut self, key: &FlowKey, _: Port, _: &SynInfo) -> Admit {
-        let serving = self.serving(key);
-        match flow_config(serving) {
-            Some(config) if serving.adopt != 0 => Admit::Adopt(config),
-            Some(FlowConfig { .. }) | None => Admit::Pass,
+    fn admit(&mut self, key: &FlowKey, from: Port, syn: &SynInfo) -> Admit {
+        let table = self.table_mut();
+        let (policy, serving) = table.find(key, from, syn.traffic_class);
+        let answer = answer(serving);
+        table.count(policy);
+        answer
+    }
+}
+
+fn answer(serving: &Serving) -> Admit {
+    match crate::convert::flow_config(serving) {
+        Some(config) if serving.adopt != 0 => Admit::Adopt(config),
+        Some(FlowConfig { .. }) | None => Admit::Pass,
+    }
+}
+
+/// Lets the rules of the spare table take the place of those at work, and leads over what is under way: a step per
+/// flow slot ever used and rule.
+pub(crate) fn exchange(engine: &mut Ruled<'_>, now: Instant) -> Applied {
+    let rules = engine.policy_mut();
+    rules.revision = rules.revision.wrapping_add(1);
+    for id in (1..).map_while(ShapingId::new) {
+        let wanted = engine.policy_mut().table().arranged(id);
+        if let Some(shaping) = wanted.and_then(|one| shaping(&one.arrangement)) {
+            engine.set_shaping(id, &shaping, now);
         }
     }
+    for share in 0..16 {
+        let rules = engine.policy_mut();
+        let (old, new) = (
+            rules.spare().shared_rate(share),
+            rules.table().shared_rate(share),
+        );
+        if let Some(rate) = new
+            && old != new
+        {
+            engine.set_shared_rate(share, rate, now);
+        }
+    }
+    let mut applied = Applied::default();
+    for slot in 0..engine.slots_used() {
+        let Some(flow) = engine.flows_in(slot..slot.saturating_add(1)).next() else {
+            continue;
+        };
+        let change = change_of(engine.policy_mut(), &flow);
+        if !change.is_made(&flow) && change.apply(engine, flow.id, now).is_ok() {
+            applied.changed = applied.changed.saturating_add(1);
+        }
+        if change.is_partial() {
+            applied.partial = applied.partial.saturating_add(1);
+        }
+    }
+    applied
+}
+
+/// What the rules at work change about a flow that was under the ones before. One that has an arrangement by its
+/// name follows what becomes of that, and where it is no more, it is served as its rule says.
+fn change_of(rules: &Rules, flow: &FlowInfo) -> Change {
+    let (before, after) = (rules.spare(), rules.table());
+    let of = |table: &Table| answer(table.find(&flow.key, flow.client, flow.traffic_class).1);
+    let wanted = of(after);
+    let mut change = Change::between(&of(before), &wanted);
+    for direction in Direction::BOTH {
+        let id = flow.direction(direction).shaping;
+        let part = change.direction_mut(direction);
+        if id == ShapingId::NONE || part.shaping.is_some() {
+            continue;
+        }
+        match (before.arranged(id), after.arranged(id)) {
+            (Some(old), Some(new)) if old.name == new.name => {
+                let named = new.service().filter(|_| old.service != new.service);
+                part.service = part.service.or(named);
+            }
+            _ => {
+                let (service, shaping) = match &wanted {
+                    Admit::Pass => (Service::Bypass, ShapingId::NONE),
+                    Admit::Adopt(config) => (config.service(direction), config.shaping(direction)),
+                };
+                (part.service, part.shaping) = (Some(service), Some(shaping));
+            }
+        }
+    }
+    change
+}
+
+/// The rate that a serving vouches for in a share.
+fn vouched(serving: &Serving, share: u8) -> Option<u32> {
+    let Admit::Adopt(config) = answer(serving) else {
+        return None;
+    };
+    Direction::BOTH
+        .into_iter()
+        .find_map(|direction| match config.controller(direction) {
+            Controller::Provisioned(provision) if provision.share == share => Some(provision.rate),
+            _ => None,
+        })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::boxed::Box;
-
-    fn key(inner: [u8; 4], outer_port: u16) -> FlowKey {
-        FlowKey::new(inner.into(), 50_000, [192, 0, 2, 1].into(), outer_port, 0)
-    }
-
-    fn rules() -> Box<Rules> {
-        Box::new(Rules {
-            rules: [Rule::default(); LOCALACK_MOST_RULES],
-            count: 0,
-            rest: Serving::default(),
-        })
-    }
-
-    fn rule(network: [u8; 4], bits: u8, ports: [u16; 2], mark: u32) -> Rule {
-        let mut inner = [0; 16];
-        inner[..4].copy_from_slice(&network);
-        Rule {
-            version: 4,
-            inner,
-            inner_bits: bits,
-            inner_ports: [0, u16::MAX],
-            outer_ports: ports,
-            serving: Serving {
-                adopt: 1,
-                buffer_limit: mark,
-                ..Serving::default()
-            },
-            ..Rule::default()
-        }
-    }
-
-    #[test]
-    fn the_first_rule_that_matches_counts() {
-        let mut rules = rules();
-        assert!(rules.replace(&[
-            rule([10, 1, 0, 0], 16, [80, 90], 1),
-            rule([10, 0, 0, 0], 8, [0, u16::MAX], 2),
-        ]));
-        for (inner, port, mark) in [
-            ([10, 1, 2, 3], 80, 1),
-            ([10, 1, 2, 3], 90, 1),
-            ([10, 1, 2, 3], 91, 2),
-            ([10, 2, 2, 3], 80, 2),
-            ([11, 1, 2, 3], 80, 0),
-        ] {
-            assert_eq!(rules.serving(&key(inner, port)).buffer_limit, mark);
-        }
-        assert!(rules.replace(&[]));
-        assert_eq!(rules.serving(&key([10, 1, 2, 3], 80)).adopt, 0);
-    }
-
-    #[test]
-    fn what_means_nothing_changes_nothing() {
-        let mut rules = rules();
-        let good = rule([10, 0, 0, 0], 8, [0, 9], 7);
-        assert!(rules.replace(&[good]));
-        for bad in [
-            Rule { version: 5, ..good },
-            Rule {
-                inner_bits: 33,
-                ..good
-            },
-            Rule {
-                outer_ports: [9, 8],
-                ..good
-            },
-            Rule {
-                serving: Serving {
-                    controller: 9,
-                    ..good.serving
-                },
-                ..good
-            },
-            Rule {
-                serving: Serving {
-                    ack_delay_us: 10_001,
-                    ..good.serving
-                },
-                ..good
-            },
-        ] {
-            assert!(!rules.replace(&[good, bad]), "{bad:?}");
-        }
-        assert!(!rules.replace(&[good; LOCALACK_MOST_RULES + 1]));
-        assert_eq!(rules.count, 1);
-        assert!(!rules.serve_rest(&Serving {
-            inner_to_outer: 3,
-            ..Serving::default()
-        }));
-    }
-
-    #[test]
-    fn networks_have_edges() {
-        let six = "2001:db8:0:8000::".parse().unwrap();
-        let net = |text: &str| text.parse::<core::net::Ipv6Addr>().unwrap().octets();
-        assert!(is_in(six, &net("2001:db8::"), 48));
-        assert!(!is_in(six, &net("2001:db8::"), 49));
-        assert!(is_in(six, &net("2001:db8:0:8000::"), 128));
-        assert!(is_in([1, 2, 3, 4].into(), &[9; 16], 0));
-        assert!(!is_in([1, 2, 3, 4].into(), &[1; 16], 64));
-    }
-}
+mod tests;

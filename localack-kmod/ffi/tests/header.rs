@@ -9,11 +9,12 @@ use std::path::Path;
 use cbindgen::{Builder, Config, Language, Style};
 
 /// Names in Rust, and in C.
-const NAMES: [(&str, &str); 17] = [
+const NAMES: [(&str, &str); 18] = [
     ("Handle", "localack_engine"),
     ("Settings", "localack_settings"),
     ("Serving", "localack_serving"),
     ("Rule", "localack_rule"),
+    ("Arrangement", "localack_arrangement"),
     ("Callbacks", "localack_callbacks"),
     ("Names", "localack_names"),
     ("Meta", "localack_meta"),

@@ -1,14 +1,22 @@
-//! The other end of the control socket.
+//! The other end of the control socket, and of the kernel module's device.
 
 use core::time::Duration;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::device::Device;
+use super::kernel;
 use super::lines::{Line, Lines};
 use super::protocol::{
     Answer, ErrorCode, ErrorEntry, LONGEST_ANSWER, Outcome, Question, Reply, Request, VERSION,
 };
+
+/// Where the kernel module answers.
+pub const KERNEL_DEVICE: &str = "/dev/localack";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +36,20 @@ pub enum ClientError {
     /// The socket is another user's.
     #[error("{}: only the user of the gateway may speak to it", .0.display())]
     NotPermitted(PathBuf),
+    /// There is no such device.
+    #[error(
+        "{}: no kernel module answers ({error}); is localack.ko loaded?",
+        path.display()
+    )]
+    NoModule {
+        /// The device.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The device is root's.
+    #[error("{}: only root may speak to the kernel module", .0.display())]
+    OnlyRoot(PathBuf),
     /// The connection broke off, or the answer took too long.
     #[error("the gateway does not answer: {0}")]
     Broken(#[source] io::Error),
@@ -39,10 +61,36 @@ pub enum ClientError {
     Refused(ErrorEntry),
 }
 
-/// A connection to a gateway.
+/// How a line gets to whoever answers it, and the answer back.
+pub(super) trait Transport: core::fmt::Debug + Send {
+    /// Sends a line with its end, and waits for the one that answers it, which comes without.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`] and [`ClientError::Nonsense`].
+    fn exchange(&mut self, line: &[u8]) -> Result<Vec<u8>, ClientError>;
+}
+
+impl Transport for Lines<UnixStream> {
+    fn exchange(&mut self, line: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let sent = self.stream_mut().write_all(line);
+        // Who was refused at the door could not listen; why stands in what came.
+        match (self.next(), sent) {
+            (Ok(Line::Whole(reply)), _) => Ok(reply),
+            (Ok(Line::TooLong), _) => Err(ClientError::Nonsense("too long".to_owned())),
+            (_, Err(error)) | (Err(error), Ok(())) => Err(ClientError::Broken(error)),
+            (Ok(Line::End), Ok(())) => {
+                Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()))
+            }
+        }
+    }
+}
+
+/// A connection to a gateway, or to the kernel module.
 #[derive(Debug)]
 pub struct Client {
-    lines: Lines<UnixStream>,
+    way: Box<dyn Transport>,
+    /// The kernel answers: policies are made into rules here.
+    is_kernel: bool,
     /// The number of the last question.
     asked: u64,
 }
@@ -64,9 +112,26 @@ impl Client {
             set(&stream, Some(PATIENCE)).map_err(ClientError::Broken)?;
         }
         Ok(Self {
-            lines: Lines::new(stream, LONGEST_ANSWER),
+            way: Box::new(Lines::new(stream, LONGEST_ANSWER)),
+            is_kernel: false,
             asked: 0,
         })
+    }
+
+    /// Opens the device of the kernel module, which is usually [`KERNEL_DEVICE`].
+    ///
+    /// # Errors
+    /// [`ClientError::NoModule`] and [`ClientError::OnlyRoot`].
+    pub fn kernel(path: &Path) -> Result<Self, ClientError> {
+        Ok(Self::of_device(Device::open(path)?))
+    }
+
+    pub(super) fn of_device(device: Device) -> Self {
+        Self {
+            way: Box::new(device),
+            is_kernel: true,
+            asked: 0,
+        }
     }
 
     /// Asks, and waits for the answer, at most some seconds.
@@ -74,6 +139,18 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; after any but [`ClientError::Refused`] the connection is of no use.
     pub fn ask(&mut self, request: Request) -> Result<Answer, ClientError> {
+        if self.is_kernel {
+            kernel::ask(self, request)
+        } else {
+            self.exchange(request)
+        }
+    }
+
+    /// Asks in the words `Q`, and understands those of `A`.
+    pub(super) fn exchange<Q: Serialize, A: DeserializeOwned>(
+        &mut self,
+        request: Q,
+    ) -> Result<A, ClientError> {
         self.asked = self.asked.wrapping_add(1);
         let question = Question {
             v: VERSION,
@@ -83,17 +160,8 @@ impl Client {
         let nonsense = |error: serde_json::Error| ClientError::Nonsense(error.to_string());
         let mut line = serde_json::to_vec(&question).map_err(nonsense)?;
         line.push(b'\n');
-        let sent = self.lines.stream_mut().write_all(&line);
-        // Who was refused at the door could not listen; why stands in what came.
-        let reply = match (self.lines.next(), sent) {
-            (Ok(Line::Whole(reply)), _) => reply,
-            (Ok(Line::TooLong), _) => return Err(ClientError::Nonsense("too long".to_owned())),
-            (_, Err(error)) | (Err(error), Ok(())) => return Err(ClientError::Broken(error)),
-            (Ok(Line::End), Ok(())) => {
-                return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
-            }
-        };
-        let reply: Reply = serde_json::from_slice(&reply).map_err(nonsense)?;
+        let reply = self.way.exchange(&line)?;
+        let reply: Reply<A> = serde_json::from_slice(&reply).map_err(nonsense)?;
         match reply.outcome {
             Outcome::Error(error) => Err(ClientError::Refused(error)),
             Outcome::Answer(_) if reply.id != Some(self.asked) => Err(ClientError::Nonsense(

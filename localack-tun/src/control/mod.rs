@@ -9,14 +9,19 @@
 //! ([`MOST_CLIENTS`]); each has a thread, and the gateway's workers answer only what is asked for in small
 //! steps, so that a slow client, or one that asks all the time, keeps no packet waiting.
 //!
+//! The kernel module speaks the same protocol over a device. It reads no policies: [`Client`] makes rules of them
+//! that it takes.
+//!
 //! Each of a flow's directions has a [`protocol::Reason`], which says by a number that stays the same why
 //! it is or is not acknowledged early.
 
 mod answers;
 mod backend;
 mod client;
+mod device;
 mod flow;
 pub mod human;
+mod kernel;
 mod lines;
 mod observer;
 mod policies;
@@ -32,7 +37,7 @@ pub(crate) mod tests;
 pub use backend::{
     Applied, Backend, BackendError, Chosen, GatewayState, Occupancy, Overview, QueueReport, Refusal,
 };
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, KERNEL_DEVICE};
 pub use observer::Observer;
 pub use savings::{Saving, Standing};
 pub use selection::{Seen, Selection, Totals};

@@ -14,6 +14,12 @@ use crate::config::{ArrangementSettings, NO_ARRANGEMENT};
 #[serde(transparent)]
 pub struct Numbers(Vec<(u8, String)>);
 
+impl FromIterator<(u8, String)> for Numbers {
+    fn from_iter<I: IntoIterator<Item = (u8, String)>>(numbered: I) -> Self {
+        Self(numbered.into_iter().collect())
+    }
+}
+
 impl Numbers {
     fn of(&self, name: &str) -> Option<usize> {
         let found = self.0.iter().find(|(_, other)| other == name);

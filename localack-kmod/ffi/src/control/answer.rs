@@ -6,12 +6,14 @@ use core::time::Duration;
 
 use localack_core::{
     AbsorbReason, Controller, Direction, DirectionInfo, DirectionMode, DropReason, Engine, FlowId,
-    FlowInfo, FlowState, Instant, PassReason, Policy, Port, Service, Sink, TransmitKind,
+    FlowInfo, FlowState, Instant, PassReason, Policy, Port, Service, ShapingId, Sink, TransmitKind,
 };
 
-use super::request::{Failure, Name, SetService};
+use super::reader::Word;
+use super::request::{Failure, Named, SetFlow};
 use super::writer::Text;
 use crate::report;
+use crate::rules::{DirectionChange, Name, Ruled, Table};
 
 /// Most flows in an answer.
 const MOST_FLOWS: u64 = 256;
@@ -106,7 +108,7 @@ impl Totals {
     }
 }
 
-fn begin(text: &mut Text<'_>, name: &str) {
+pub(super) fn begin(text: &mut Text<'_>, name: &str) {
     text.key("answer");
     text.raw("{");
     text.key(name);
@@ -122,8 +124,8 @@ fn pool<P: Policy>(engine: &Engine<'_, P>, around: &Surroundings<'_>, text: &mut
     text.raw("}");
 }
 
-pub(super) fn status<P: Policy>(
-    engine: &Engine<'_, P>,
+pub(super) fn status(
+    engine: &mut Ruled<'_>,
     around: &Surroundings<'_>,
     now: Instant,
     text: &mut Text<'_>,
@@ -147,24 +149,37 @@ pub(super) fn status<P: Policy>(
     text.key("config");
     text.raw("null");
     text.count("queues", 1);
-    text.count("policies", 0);
-    text.count("arrangements", 0);
+    let table = engine.policy_mut().table();
+    let named = table.arrangements().iter().filter(|one| one.is_named());
+    text.count("policies", wide(table.policies().len()));
+    text.count("arrangements", wide(named.count()));
     text.count("flow_slots", around.slots.into());
     pool(engine, around, text);
     totals.write(text);
     text.raw("}}");
 }
 
-pub(super) fn flows<P: Policy>(engine: &Engine<'_, P>, limit: u64, text: &mut Text<'_>) {
+pub(super) fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+pub(super) fn flows(engine: &mut Ruled<'_>, limit: u64, text: &mut Text<'_>) {
     begin(text, "flows");
     text.word("sort", "custody");
     Totals::of(engine).write(text);
     text.key("flows");
     text.raw("[");
     let limit = usize::try_from(limit.min(MOST_FLOWS)).unwrap_or(0);
-    for (place, flow) in engine.flows().take(limit).enumerate() {
-        text.raw(if place == 0 { "" } else { "," });
-        entry(&flow, text);
+    let mut listed = 0;
+    for slot in 0..engine.slots_used() {
+        if listed == limit {
+            break;
+        }
+        let found = engine.flows_in(slot..slot.saturating_add(1)).next();
+        let Some(flow) = found else { continue };
+        text.raw(if listed == 0 { "" } else { "," });
+        listed = listed.saturating_add(1);
+        entry(&flow, engine.policy_mut().table(), text);
     }
     text.raw("]}}");
 }
@@ -178,7 +193,7 @@ fn id(flow: FlowId, text: &mut Text<'_>) {
     text.raw("\"");
 }
 
-fn entry(flow: &FlowInfo, text: &mut Text<'_>) {
+fn entry(flow: &FlowInfo, table: &Table, text: &mut Text<'_>) {
     let key = &flow.key;
     text.raw("{");
     id(flow.id, text);
@@ -205,12 +220,12 @@ fn entry(flow: &FlowInfo, text: &mut Text<'_>) {
         ("outer_to_inner", Direction::OuterToInner),
     ] {
         text.key(name);
-        direction(flow, flow.direction(way), text);
+        direction(flow, flow.direction(way), table, text);
     }
     text.raw("}");
 }
 
-const fn service(service: Service) -> &'static str {
+pub(super) const fn service(service: Service) -> &'static str {
     match service {
         Service::LocalAck => "local-ack",
         Service::Snoop => "snoop",
@@ -259,11 +274,16 @@ fn reason(flow: &FlowInfo, info: &DirectionInfo, text: &mut Text<'_>) {
     text.raw("}");
 }
 
-fn direction(flow: &FlowInfo, info: &DirectionInfo, text: &mut Text<'_>) {
+fn direction(flow: &FlowInfo, info: &DirectionInfo, table: &Table, text: &mut Text<'_>) {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let (name, _) = mode(info.mode);
     text.raw("{");
     text.word("service", service(info.service));
+    let arranged = table.arranged(info.shaping);
+    if let Some(arranged) = arranged.filter(|one| one.is_named()) {
+        text.key("arrangement");
+        text.string(arranged.name.octets());
+    }
     text.word("mode", name);
     reason(flow, info, text);
     text.count("rate", info.rate.into());
@@ -287,21 +307,40 @@ fn direction(flow: &FlowInfo, info: &DirectionInfo, text: &mut Text<'_>) {
     text.raw("}");
 }
 
-pub(super) fn set_service<P: Policy>(
-    engine: &mut Engine<'_, P>,
-    set: &SetService<'_>,
+/// The number that is asked for, and the service to go with it.
+fn choose(set: &SetFlow, table: &Table) -> Result<(Option<ShapingId>, Option<Service>), Failure> {
+    let Some(word) = &set.arrangement else {
+        return Ok((None, set.service));
+    };
+    if word.octets() == b"none" {
+        return Ok((Some(ShapingId::NONE), set.service));
+    }
+    let name = str::from_utf8(word.octets()).ok().and_then(Name::new);
+    let found = name.and_then(|name| table.find_arrangement(&name));
+    let (id, arranged) = found.ok_or(Failure::UnknownArrangement)?;
+    match (arranged.service(), set.service) {
+        (Some(_), Some(_)) => Err(Failure::TwoServices),
+        (named, asked) => Ok((Some(id), named.or(asked))),
+    }
+}
+
+pub(super) fn set_flow(
+    engine: &mut Ruled<'_>,
+    set: &SetFlow,
     now: Instant,
     text: &mut Text<'_>,
 ) -> Result<(), Failure> {
+    let (shaping, service) = choose(set, engine.policy_mut().table())?;
     let found = match &set.flow {
-        Name::Id(flow) => engine.flow(*flow),
-        Name::Ends(ends) => engine.flows().find(|flow| has_ends(flow, ends)),
+        Named::Id(flow) => engine.flow(*flow),
+        Named::Ends(ends) => engine.flows().find(|flow| has_ends(flow, ends)),
     };
     let flow = found.ok_or(Failure::UnknownFlow)?;
+    let change = DirectionChange::arranged(service, shaping);
     let chosen = |way: &Direction| set.direction.is_none_or(|only| only == *way);
     for way in Direction::BOTH.into_iter().filter(chosen) {
-        engine
-            .set_service(flow.id, way, set.service, now)
+        change
+            .apply(engine, flow.id, way, now)
             .map_err(|_| Failure::UnknownFlow)?;
     }
     begin(text, "flow");
@@ -320,12 +359,19 @@ pub(super) fn set_service<P: Policy>(
         Some(Direction::InnerToOuter) => "[\"inner-to-outer\"]",
         Some(Direction::OuterToInner) => "[\"outer-to-inner\"]",
     });
-    text.word("service", service(set.service));
+    if let Some(asked) = set.service {
+        text.word("service", self::service(asked));
+    }
+    if let Some(name) = &set.arrangement {
+        text.key("arrangement");
+        text.string(name.octets());
+    }
     text.raw("}}");
     Ok(())
 }
 
-fn has_ends(flow: &FlowInfo, [one, other]: &[&[u8]; 2]) -> bool {
+fn has_ends(flow: &FlowInfo, [one, other]: &[Word; 2]) -> bool {
+    let (one, other) = (one.octets(), other.octets());
     let key = &flow.key;
     let is = |address, port, text| is_written(address, port, text);
     let (inner, outer) = (key.inner(), key.outer());

@@ -1,102 +1,190 @@
-//! Reads JSON as far as requests have it: objects, strings without escapes, whole numbers, lists of two.
+//! Reads JSON piece by piece, without memory but the caller's.
+//!
+//! The parser is `picojson`: of the libraries for this it is one that the kernel's gates let through. What
+//! `serde-json-core` reads and writes links panics (of slices, texts and `Option`), which `localack-kmod/build`
+//! refuses.
 #![forbid(unsafe_code)]
 
-/// What is left of a line.
-pub(super) struct Reader<'a> {
-    rest: &'a [u8],
+use picojson::{Event, PullParser, SliceParser};
+
+/// Octets of a name or a word at most.
+const LONGEST_WORD: usize = 64;
+
+/// A short text, such as a key, a name, or an end of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Word {
+    octets: [u8; LONGEST_WORD],
+    length: usize,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) const fn new(line: &'a [u8]) -> Self {
-        Self { rest: line }
+impl Word {
+    fn new(text: &str) -> Option<Self> {
+        let mut octets = [0; LONGEST_WORD];
+        let room = octets.get_mut(..text.len())?;
+        for (to, from) in room.iter_mut().zip(text.as_bytes()) {
+            *to = *from;
+        }
+        Some(Self {
+            octets,
+            length: text.len(),
+        })
     }
 
-    fn skip_space(&mut self) {
-        while let [b' ' | b'\t' | b'\r' | b'\n', tail @ ..] = self.rest {
-            self.rest = tail;
+    pub(super) fn octets(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// A piece of JSON.
+#[derive(Clone, Copy)]
+pub(super) enum Piece {
+    Object,
+    ObjectEnd,
+    List,
+    ListEnd,
+    Key(Word),
+    Text(Word),
+    Number(u64),
+    Bool(bool),
+    /// What no request has here: a text that is too long, a fraction, a negative number, nothing.
+    Other,
+    End,
+}
+
+impl Piece {
+    fn of(event: &Event<'_, '_>) -> Self {
+        match event {
+            Event::StartObject => Self::Object,
+            Event::EndObject => Self::ObjectEnd,
+            Event::StartArray => Self::List,
+            Event::EndArray => Self::ListEnd,
+            Event::Key(key) => Word::new(key.as_str()).map_or(Self::Other, Self::Key),
+            Event::String(text) => Word::new(text.as_str()).map_or(Self::Other, Self::Text),
+            Event::Number(number) => match number.as_str().parse() {
+                Ok(number) => Self::Number(number),
+                Err(_) => Self::Other,
+            },
+            Event::Bool(flag) => Self::Bool(*flag),
+            Event::Null => Self::Other,
+            Event::EndDocument => Self::End,
+        }
+    }
+}
+
+/// What is left of a line.
+pub(super) struct Reader<'a, 's> {
+    parser: SliceParser<'a, 's>,
+    /// A piece that was looked at, and not taken yet.
+    next: Option<Piece>,
+}
+
+impl<'a, 's> Reader<'a, 's> {
+    /// `scratch` has room for the longest text that has escapes.
+    pub(super) fn new(line: &'a [u8], scratch: &'s mut [u8]) -> Self {
+        Self {
+            parser: SliceParser::with_buffer_from_slice(line, scratch),
+            next: None,
         }
     }
 
-    /// Takes a mark if it is the next one.
-    pub(super) fn take(&mut self, mark: u8) -> bool {
-        self.skip_space();
-        match self.rest {
-            [first, tail @ ..] if *first == mark => {
-                self.rest = tail;
-                true
-            }
-            _ => false,
+    /// The next piece; `None` if the line is no JSON.
+    pub(super) fn take(&mut self) -> Option<Piece> {
+        match self.next.take() {
+            Some(piece) => Some(piece),
+            None => Some(Piece::of(&self.parser.next_event().ok()?)),
         }
     }
 
-    /// Whether an object comes next.
-    pub(super) fn sees(&mut self, mark: u8) -> bool {
-        self.skip_space();
-        self.rest.first() == Some(&mark)
+    /// The next piece, which stays the next.
+    pub(super) fn look(&mut self) -> Option<Piece> {
+        let piece = self.take()?;
+        self.next = Some(piece);
+        Some(piece)
     }
 
-    /// A mark that must come next.
-    pub(super) fn expect(&mut self, mark: u8) -> Option<()> {
-        self.take(mark).then_some(())
-    }
-
-    /// A string, without the quotes. Names need no escapes.
-    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
-        self.expect(b'"')?;
-        let end = self.rest.iter().position(|octet| *octet == b'"')?;
-        let (text, tail) = self.rest.split_at_checked(end)?;
-        if text.iter().any(|octet| *octet == b'\\' || *octet < b' ') {
-            return None;
+    /// A short text.
+    pub(super) fn word(&mut self) -> Option<Word> {
+        match self.take()? {
+            Piece::Text(word) => Some(word),
+            _ => None,
         }
-        let (_, tail) = tail.split_first()?;
-        self.rest = tail;
-        Some(text)
     }
 
-    /// A whole number.
-    pub(super) fn number(&mut self) -> Option<u64> {
-        self.skip_space();
-        let digits = self.rest.iter().take_while(|o| o.is_ascii_digit()).count();
-        let (text, tail) = self.rest.split_at_checked(digits)?;
-        self.rest = tail;
-        number(text)
+    /// A text of any length, for `use_it`.
+    pub(super) fn text<T>(&mut self, use_it: impl FnOnce(&str) -> T) -> Option<T> {
+        match (self.next, self.parser.next_event().ok()?) {
+            (None, Event::String(text)) => Some(use_it(text.as_str())),
+            _ => None,
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn number<N: TryFrom<u64>>(&mut self) -> Option<N> {
+        match self.take()? {
+            Piece::Number(number) => N::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        match self.take()? {
+            Piece::Bool(flag) => Some(flag),
+            _ => None,
+        }
     }
 
     /// The keys of an object; `each` reads what belongs to one, and says whether it knows it.
     pub(super) fn object(
         &mut self,
-        mut each: impl FnMut(&'a [u8], &mut Self) -> Option<()>,
+        mut each: impl FnMut(&[u8], &mut Self) -> Option<()>,
     ) -> Option<()> {
-        self.expect(b'{')?;
-        if self.take(b'}') {
-            return Some(());
-        }
+        let Piece::Object = self.take()? else {
+            return None;
+        };
         loop {
-            let key = self.string()?;
-            self.expect(b':')?;
-            each(key, self)?;
-            if self.take(b'}') {
+            match self.take()? {
+                Piece::Key(key) => each(key.octets(), self)?,
+                Piece::ObjectEnd => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// The elements of a list, which `each` reads.
+    pub(super) fn list(&mut self, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        let Piece::List = self.take()? else {
+            return None;
+        };
+        loop {
+            if let Piece::ListEnd = self.look()? {
+                self.next = None;
                 return Some(());
             }
-            self.expect(b',')?;
+            each(self)?;
         }
+    }
+
+    /// A list of two.
+    pub(super) fn pair<T>(
+        &mut self,
+        mut one: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<[T; 2]> {
+        let (mut first, mut second) = (None, None);
+        self.list(|reader| {
+            let place = match (&first, &second) {
+                (None, _) => &mut first,
+                (Some(_), None) => &mut second,
+                _ => return None,
+            };
+            *place = Some(one(reader)?);
+            Some(())
+        })?;
+        Some([first?, second?])
     }
 
     /// Whether nothing is left.
     pub(super) fn is_at_end(&mut self) -> bool {
-        self.skip_space();
-        self.rest.is_empty()
+        matches!(self.take(), Some(Piece::End))
     }
-}
-
-/// A whole number in decimal digits.
-pub(super) fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |sum, octet| {
-        let digit = u64::from(octet.wrapping_sub(b'0'));
-        let sum = sum.checked_mul(10)?.checked_add(digit)?;
-        (digit < 10).then_some(sum)
-    })
 }

@@ -3,13 +3,15 @@
 
 use localack_core::{Direction, FlowId, Service};
 
-use super::reader::{Reader, number};
+use super::reader::{Piece, Reader, Word};
+use super::ruling;
 use super::writer::Text;
+use crate::rules::Table;
 
 /// A line that was read.
-pub(super) struct Question<'a> {
+pub(super) struct Question {
     pub(super) id: Option<u64>,
-    pub(super) request: Result<Request<'a>, Failure>,
+    pub(super) request: Result<Request, Failure>,
 }
 
 /// Why there is no answer.
@@ -18,67 +20,84 @@ pub(super) enum Failure {
     BadRequest,
     Version,
     UnknownFlow,
+    UnknownArrangement,
+    TwoServices,
+    BadRules,
+    Changed,
     Refused(&'static str),
 }
 
-pub(super) enum Request<'a> {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, on the stack, and no memory to put a part elsewhere"
+)]
+pub(super) enum Request {
     Status,
     /// At most so many.
     Flows(u64),
-    Flow(SetService<'a>),
+    Flow(SetFlow),
     Stats,
     Drain,
+    Rules,
+    /// Rules that were read into the spare table, made from those of this revision.
+    SetRules(u64),
     Reset,
     /// localack-tun would answer.
     Elsewhere,
 }
 
-/// Another service for a flow.
-pub(super) struct SetService<'a> {
-    pub(super) flow: Name<'a>,
+/// Another service or arrangement for a flow.
+pub(super) struct SetFlow {
+    pub(super) flow: Named,
     pub(super) direction: Option<Direction>,
-    pub(super) service: Service,
+    pub(super) service: Option<Service>,
+    pub(super) arrangement: Option<Word>,
 }
 
 /// What names a flow.
-pub(super) enum Name<'a> {
+pub(super) enum Named {
     Id(FlowId),
     /// As other answers write them.
-    Ends([&'a [u8]; 2]),
+    Ends([Word; 2]),
 }
 
 /// Flows in an answer, unless it is said how many.
 const USUAL_LIMIT: u64 = 100;
 
-impl<'a> Question<'a> {
-    pub(super) fn read(line: &'a [u8]) -> Self {
+impl Question {
+    /// Reads a line; rules go into `table`.
+    pub(super) fn read(line: &[u8], scratch: &mut [u8], table: &mut Table) -> Self {
         let (mut version, mut id, mut request) = (None, None, None);
-        let mut reader = Reader::new(line);
+        let mut has_rules = false;
+        let mut reader = Reader::new(line, scratch);
         let whole = reader.object(|key, reader| {
             match key {
                 b"v" => version = Some(reader.number()?),
                 b"id" => id = Some(reader.number()?),
-                b"request" => request = Some(Request::read(reader)?),
+                b"request" => request = Some(Request::read(reader, table, &mut has_rules)?),
                 _ => return None,
             }
             Some(())
         });
         let request = match (whole, version, request) {
             (Some(()), Some(1), Some(request)) if reader.is_at_end() => Ok(request),
-            (_, Some(other), _) if other != 1 => Err(Failure::Version),
+            (_, Some(other), _) if other != 1_u64 => Err(Failure::Version),
+            (_, _, None) if has_rules => Err(Failure::BadRules),
             _ => Err(Failure::BadRequest),
         };
         Self { id, request }
     }
 }
 
-impl<'a> Request<'a> {
-    fn read(reader: &mut Reader<'a>) -> Option<Self> {
-        if !reader.sees(b'{') {
-            return Some(match reader.string()? {
+impl Request {
+    fn read(reader: &mut Reader<'_, '_>, table: &mut Table, has_rules: &mut bool) -> Option<Self> {
+        if let Piece::Text(word) = reader.look()? {
+            reader.take()?;
+            return Some(match word.octets() {
                 b"status" => Self::Status,
                 b"stats" => Self::Stats,
                 b"drain" => Self::Drain,
+                b"rules" => Self::Rules,
                 b"reset" => Self::Reset,
                 b"refused" | b"policy-list" | b"policy-reload" | b"arrangement-list" => {
                     Self::Elsewhere
@@ -90,7 +109,12 @@ impl<'a> Request<'a> {
         reader.object(|key, reader| {
             request = Some(match key {
                 b"flows" => Self::Flows(limit(reader)?),
-                b"flow" => Self::Flow(SetService::read(reader)?),
+                b"flow" => Self::Flow(SetFlow::read(reader)?),
+                b"set-rules" => {
+                    *has_rules = true;
+                    table.clear();
+                    Self::SetRules(ruling::read(reader, table)?)
+                }
                 _ => return None,
             });
             Some(())
@@ -99,12 +123,12 @@ impl<'a> Request<'a> {
     }
 }
 
-fn limit(reader: &mut Reader<'_>) -> Option<u64> {
+fn limit(reader: &mut Reader<'_, '_>) -> Option<u64> {
     let mut limit = USUAL_LIMIT;
     reader.object(|key, reader| {
         match key {
             b"limit" => limit = reader.number()?,
-            b"sort" => drop(reader.string()?),
+            b"sort" => drop(reader.word()?),
             _ => return None,
         }
         Some(())
@@ -112,53 +136,50 @@ fn limit(reader: &mut Reader<'_>) -> Option<u64> {
     Some(limit)
 }
 
-impl<'a> SetService<'a> {
-    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+impl SetFlow {
+    fn read(reader: &mut Reader<'_, '_>) -> Option<Self> {
         let (mut flow, mut direction, mut service) = (None, None, None);
+        let mut arrangement = None;
         reader.object(|key, reader| {
             match key {
-                b"flow" => flow = Some(Name::read(reader)?),
+                b"flow" => flow = Some(Named::read(reader)?),
                 b"direction" => {
-                    direction = Some(match reader.string()? {
+                    direction = Some(match reader.word()?.octets() {
                         b"inner-to-outer" => Direction::InnerToOuter,
                         b"outer-to-inner" => Direction::OuterToInner,
                         _ => return None,
                     });
                 }
                 b"service" => {
-                    service = Some(match reader.string()? {
+                    service = Some(match reader.word()?.octets() {
                         b"bypass" => Service::Bypass,
                         b"snoop" => Service::Snoop,
                         b"local-ack" => Service::LocalAck,
                         _ => return None,
                     });
                 }
+                b"arrangement" => arrangement = Some(reader.word()?),
                 _ => return None,
             }
             Some(())
         })?;
+        let is_something = service.is_some() || arrangement.is_some();
         Some(Self {
-            flow: flow?,
+            flow: flow.filter(|_| is_something)?,
             direction,
-            service: service?,
+            service,
+            arrangement,
         })
     }
 }
 
-impl<'a> Name<'a> {
-    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+impl Named {
+    fn read(reader: &mut Reader<'_, '_>) -> Option<Self> {
         let mut name = None;
         reader.object(|key, reader| {
             name = Some(match key {
-                b"id" => Self::Id(flow_id(reader.string()?)?),
-                b"ends" => {
-                    reader.expect(b'[')?;
-                    let one = reader.string()?;
-                    reader.expect(b',')?;
-                    let other = reader.string()?;
-                    reader.expect(b']')?;
-                    Self::Ends([one, other])
-                }
+                b"id" => Self::Id(flow_id(reader.word()?.octets())?),
+                b"ends" => Self::Ends(reader.pair(Reader::word)?),
                 _ => return None,
             });
             Some(())
@@ -173,8 +194,8 @@ fn flow_id(text: &[u8]) -> Option<FlowId> {
     let dot = text.iter().position(|octet| *octet == b'.')?;
     let (slot, generation) = text.split_at_checked(dot)?;
     let generation = generation.strip_prefix(b".")?;
-    let slot = u32::try_from(number(slot)?).ok()?;
-    let generation = u32::try_from(number(generation)?).ok()?;
+    let slot: u32 = str::from_utf8(slot).ok()?.parse().ok()?;
+    let generation: u32 = str::from_utf8(generation).ok()?.parse().ok()?;
     Some(FlowId::from_bits(
         u64::from(generation) << 32 | u64::from(slot),
     ))
@@ -186,6 +207,19 @@ impl Failure {
             Self::BadRequest => ("bad-request", "the line is no request"),
             Self::Version => ("version", "version 1 is spoken here"),
             Self::UnknownFlow => ("unknown-flow", "there is no such flow"),
+            Self::UnknownArrangement => (
+                "unknown-arrangement",
+                "there is no arrangement of this name",
+            ),
+            Self::TwoServices => (
+                "bad-request",
+                "the arrangement names a service, too: leave out the other one",
+            ),
+            Self::BadRules => (
+                "bad-policy",
+                "the rules are too many, or one makes no sense",
+            ),
+            Self::Changed => ("busy", "the rules have changed meanwhile; try again"),
             Self::Refused(why) => ("refused", why),
         };
         text.key("error");

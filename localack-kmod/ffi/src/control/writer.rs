@@ -1,4 +1,5 @@
-//! Writes JSON into lent memory.
+//! Writes JSON into lent memory, as it is found out and without a copy of it elsewhere. See the reader for why no
+//! library does it.
 #![forbid(unsafe_code)]
 
 use core::net::IpAddr;
@@ -92,6 +93,31 @@ impl<'a> Text<'a> {
         self.raw("\"");
     }
 
+    /// A key, and yes or no.
+    pub(super) fn flag(&mut self, name: &str, flag: bool) {
+        self.key(name);
+        self.raw(if flag { "true" } else { "false" });
+    }
+
+    /// A string with everything that is in it.
+    pub(super) fn escaped(&mut self, octets: &[u8]) {
+        self.raw("\"");
+        for octet in octets {
+            match octet {
+                b'"' => self.raw("\\\""),
+                b'\\' => self.raw("\\\\"),
+                0..b' ' => {
+                    self.raw("\\u00");
+                    for digit in [octet >> 4, octet & 15] {
+                        self.hex_digit(digit.into());
+                    }
+                }
+                _ => self.octets(&[*octet]),
+            }
+        }
+        self.raw("\"");
+    }
+
     pub(super) fn number(&mut self, number: u64) {
         let mut digits = [b'0'; 20];
         let mut rest = number;
@@ -109,14 +135,18 @@ impl<'a> Text<'a> {
         self.octets(digits.get(start..).unwrap_or_default());
     }
 
+    fn hex_digit(&mut self, digit: usize) {
+        let digit = b"0123456789abcdef".get(digit).copied();
+        self.octets(&[digit.unwrap_or(b'0')]);
+    }
+
     fn hex(&mut self, word: u16) {
         let mut begun = false;
         for shift in [12, 8, 4, 0] {
             let digit = usize::from(word >> shift & 15);
             begun |= digit != 0 || shift == 0;
             if begun {
-                let digit = b"0123456789abcdef".get(digit).copied();
-                self.octets(&[digit.unwrap_or(b'0')]);
+                self.hex_digit(digit);
             }
         }
     }

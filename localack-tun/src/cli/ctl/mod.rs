@@ -11,11 +11,11 @@ use std::thread;
 
 use clap::{Args, Subcommand, ValueEnum};
 use localack_tun::config::Settings;
-use localack_tun::control::Client;
 use localack_tun::control::protocol::{
     Answer, ArrangementRemove, ArrangementSet, DirectionChoice, FlowName, Flows, PolicyRemove,
     PolicySet, Request, ServiceWord, SetService, Sort,
 };
+use localack_tun::control::{Client, ClientError, KERNEL_DEVICE};
 
 use super::Failure;
 
@@ -32,6 +32,15 @@ pub(crate) struct Ctl {
     /// The gateway's control socket.
     #[arg(long, value_name = "PATH", global = true, default_value_os_t = default_socket())]
     socket: PathBuf,
+
+    /// Ask the kernel module (localack.ko) instead of a gateway.
+    #[arg(long, global = true, conflicts_with = "socket")]
+    kernel: bool,
+
+    /// The kernel module's device.
+    #[arg(long, value_name = "PATH", global = true, requires = "kernel",
+          default_value = KERNEL_DEVICE)]
+    device: PathBuf,
 
     /// Print answers as JSON, one on a line.
     #[arg(long, global = true)]
@@ -281,7 +290,7 @@ impl Command {
 impl Ctl {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let request = self.command.request()?;
-        let mut client = Client::connect(&self.socket).map_err(Failure::runtime)?;
+        let mut client = self.client().map_err(Failure::runtime)?;
         loop {
             let answer = client.ask(request.clone()).map_err(Failure::runtime)?;
             let text = self.text(&answer)?;
@@ -294,6 +303,14 @@ impl Ctl {
                 Some(interval) => thread::sleep(interval),
                 None => return Ok(()),
             }
+        }
+    }
+
+    fn client(&self) -> Result<Client, ClientError> {
+        if self.kernel {
+            Client::kernel(&self.device)
+        } else {
+            Client::connect(&self.socket)
         }
     }
 
@@ -437,6 +454,8 @@ mod tests {
             "arrangement set",
             "arrangement remove",
             "flow a b bypass x",
+            "status --kernel --socket a",
+            "status --device a",
             "flows --sort size",
             "flows --watch 0",
             "policy set",
@@ -454,6 +473,18 @@ mod tests {
             let failure = ctl(words).unwrap().command.request().unwrap_err();
             assert_eq!(failure.code, 2, "{words}");
         }
+    }
+
+    #[test]
+    fn the_kernel_is_asked_by_its_device() {
+        assert!(!ctl("status").unwrap().kernel);
+        let ctl = ctl("policy list --kernel --device /dev/null/x").unwrap();
+        let error = ctl.client().unwrap_err().to_string();
+        assert!(
+            error.starts_with("/dev/null/x: no kernel module answers"),
+            "{error}"
+        );
+        assert!(error.ends_with("is localack.ko loaded?"), "{error}");
     }
 
     #[test]

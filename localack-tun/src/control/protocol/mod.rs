@@ -32,14 +32,14 @@ pub const MOST_FLOWS: usize = 10_000;
 /// A request as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub struct Question<R = Request> {
     /// See [`VERSION`].
     pub v: u32,
     /// Comes back with the answer, so that a client can tell answers apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
     /// What is wanted.
-    pub request: Request,
+    pub request: R,
 }
 
 /// What every version of a request has.
@@ -52,7 +52,7 @@ pub(super) struct QuestionHead {
 
 /// An answer as it is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct Reply<A = Answer> {
     /// See [`VERSION`].
     pub v: u32,
     /// The number of the question, if it had one and could be read.
@@ -60,15 +60,15 @@ pub struct Reply {
     pub id: Option<u64>,
     /// The answer itself, or why there is none.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: Outcome<A>,
 }
 
 /// An answer, or why there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum Outcome<A = Answer> {
     /// What was asked for.
-    Answer(Box<Answer>),
+    Answer(Box<A>),
     /// Why it cannot be had.
     Error(ErrorEntry),
 }
