@@ -342,11 +342,14 @@ struct frame {
 	uint8_t octets[FRAME];
 };
 
-static volatile sig_atomic_t is_down;
+static volatile sig_atomic_t is_down, loses = 1;
 
 static void on_signal(int number)
 {
-	is_down = number == SIGUSR1;
+	if (number == SIGHUP)
+		loses = !loses;
+	else
+		is_down = number == SIGUSR1;
 }
 
 static int tap(const char *name)
@@ -371,6 +374,7 @@ static _Noreturn void link_mode(char **args, int count)
 
 	signal(SIGUSR1, on_signal);
 	signal(SIGUSR2, on_signal);
+	signal(SIGHUP, on_signal);
 	for (;;) {
 		struct pollfd polls[2] = { { ends[0], POLLIN, 0 }, { ends[1], POLLIN, 0 } };
 		double now = seconds(), wait = 1;
@@ -402,7 +406,7 @@ static _Noreturn void link_mode(char **args, int count)
 				struct frame *frame = malloc(sizeof(*frame));
 				ssize_t length = read(ends[side], frame->octets, FRAME);
 				/* Addresses are asked for by short frames: those arrive. */
-				bool lost = is_down || (length > 100 && next(&chance) % 1000 < permille);
+				bool lost = is_down || (loses && length > 100 && next(&chance) % 1000 < permille);
 
 				if (length <= 0 || lost) {
 					free(frame);

@@ -9,11 +9,11 @@ use super::flow::{ends, id, millis};
 use super::observer::Observer;
 use super::policies;
 use super::protocol::{
-    Answer, AppliedEntry, ArrangementEntry, ArrangementList, CounterEntry, DirectionChoice,
-    ErrorCode, ErrorEntry, FlowList, FlowName, FlowSet, Flows, MOST_FLOWS, PolicyEntry, PolicyList,
-    PoolEntry, QueueEntry, RefusedList, Request, SetService, Stats, Status, TotalsEntry,
+    Answer, AppliedEntry, ArrangementList, CounterEntry, DirectionChoice, ErrorCode, ErrorEntry,
+    FlowList, FlowName, FlowSet, Flows, MOST_FLOWS, PolicyEntry, PolicyList, PoolEntry, QueueEntry,
+    RefusedList, Request, SetService, Stats, Status, TotalsEntry,
 };
-use crate::config::{ArrangementSettings, Settings};
+use crate::config::Settings;
 use crate::policy::{Arrangements, Rule, UnknownArrangement};
 
 /// Flows of one name that are told apart in an error.
@@ -196,15 +196,7 @@ fn arrangement_list(observer: &Observer) -> Result<ArrangementList, ErrorEntry> 
         let counts = counts.filter_map(|counts| counts.get(usize::from(id.number())));
         counts.sum()
     };
-    let entry = |one: &ArrangementSettings| ArrangementEntry {
-        name: one.name.clone(),
-        policies: policies::users(&settings, &one.name),
-        directions: directions(&one.name),
-        toml: policies::arrangement_text(one),
-    };
-    Ok(ArrangementList {
-        arrangements: settings.arrangements.iter().map(entry).collect(),
-    })
+    Ok(policies::arrangement_list(&settings, directions))
 }
 
 /// The number of the arrangement that is asked for, and the service to go with it.

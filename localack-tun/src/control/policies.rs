@@ -1,6 +1,6 @@
 //! Policies and arrangements that come as text, and what becomes of the settings with them.
 
-use super::protocol::{ErrorCode, ErrorEntry};
+use super::protocol::{ArrangementEntry, ArrangementList, ErrorCode, ErrorEntry};
 use crate::config::{Actions, ArrangementSettings, DEFAULT, PolicySettings, Settings};
 
 /// Policies as they were sent.
@@ -134,7 +134,7 @@ pub(super) fn remove_arrangement(present: &Settings, name: &str) -> Result<Setti
 }
 
 /// The policies that name an arrangement themselves.
-pub(super) fn users(settings: &Settings, name: &str) -> Vec<String> {
+fn users(settings: &Settings, name: &str) -> Vec<String> {
     let policies = settings.policies.iter();
     policies
         .map(|policy| (policy.name.as_str(), &policy.actions))
@@ -177,7 +177,18 @@ pub(super) fn text(policy: &PolicySettings, arrangements: &[ArrangementSettings]
     toml::to_string(&policy).unwrap_or_default()
 }
 
-/// The same of an arrangement.
-pub(super) fn arrangement_text(arrangement: &ArrangementSettings) -> String {
-    toml::to_string(arrangement).unwrap_or_default()
+/// The arrangements of these settings, of which so many directions have the one of a name.
+pub(super) fn arrangement_list(
+    settings: &Settings,
+    directions: impl Fn(&str) -> u64,
+) -> ArrangementList {
+    let entry = |one: &ArrangementSettings| ArrangementEntry {
+        name: one.name.clone(),
+        policies: users(settings, &one.name),
+        directions: directions(&one.name),
+        toml: toml::to_string(one).unwrap_or_default(),
+    };
+    ArrangementList {
+        arrangements: settings.arrangements.iter().map(entry).collect(),
+    }
 }

@@ -9,8 +9,7 @@ mod words;
 use super::client::{Client, ClientError};
 use super::policies;
 use super::protocol::{
-    Answer, AppliedEntry, ArrangementEntry, ArrangementList, ErrorCode, ErrorEntry, PolicyEntry,
-    PolicyList, Request,
+    Answer, AppliedEntry, ArrangementList, ErrorCode, ErrorEntry, PolicyEntry, PolicyList, Request,
 };
 use crate::config::{DEFAULT, Settings};
 use crate::policy::{Numbers, Policies};
@@ -127,15 +126,7 @@ fn arrangement_list(rules: &Rules) -> Result<ArrangementList, ClientError> {
         let found = rules.arrangements.iter().find(|one| one.name == name);
         found.map_or(0, |one| one.directions)
     };
-    let entry = |one: &crate::config::ArrangementSettings| ArrangementEntry {
-        name: one.name.clone(),
-        policies: policies::users(&settings, &one.name),
-        directions: directions(&one.name),
-        toml: policies::arrangement_text(one),
-    };
-    Ok(ArrangementList {
-        arrangements: settings.arrangements.iter().map(entry).collect(),
-    })
+    Ok(policies::arrangement_list(&settings, directions))
 }
 
 /// Sets the rules of the settings that `edit` makes of the present ones.
