@@ -1,34 +1,29 @@
 //! The file that keeps the engines' memory when their process is gone.
 //!
-//! A page of text says what the rest is (the [`Title`]); then comes the memory of each queue's engine. The
-//! process that has the file locked is its owner, and a lock ends with its process, however that ends. Who
+//! Text says what the rest is (the [`Title`]); then comes the memory of each queue's engine. The process that has the file locked is its owner, and a lock ends with its process, however that ends. Who
 //! finds a file that nobody owns goes on with what is in it ([`Engine::attach`](localack_core::Engine::attach)).
+
+mod title;
 
 use core::time::Duration;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use localack_core::{
     AttachError, Config, Direction, DirectionMode, Engine, FlowConfig, FlowInfo, FlowKey,
-    FlowState, Geometry, LAYOUT,
+    FlowState, LAYOUT,
 };
 use nix::fcntl::{OFlag, posix_fallocate};
-use serde::{Deserialize, Serialize};
 
-use super::memory::{self, Memory, MemoryError, Sharing};
+use self::title::{GRAIN, Title};
+use super::memory::{Memory, MemoryError, Sharing};
 use crate::clock::Clock;
 use crate::config::EngineSettings;
 use crate::policy::Numbers;
 
-/// How every such file begins.
-const MAGIC: &str = "localack-tun connections, version 1\n";
-/// Octets before the memory of the first queue.
-const TITLE: u64 = 4096;
-/// The length of a file, and of each queue's part, is a multiple of a huge page.
-const GRAIN: u64 = 2 << 20;
 /// How long a lock is waited for: somebody may just be looking whether there is an owner.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The same for whoever is to be the next owner: a watchdog may be holding a million connections back.
@@ -93,86 +88,6 @@ pub enum KeepError {
     Memory(#[from] MemoryError),
 }
 
-/// What the file says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Title {
-    layout: u32,
-    pid: u32,
-    /// The run of the machine, outside which its monotonic clock means nothing.
-    boot: String,
-    /// What that clock said when the engines' clocks were at zero.
-    began_ns: u64,
-    /// The same of the wall clock, since 1970.
-    began_unix_ns: u64,
-    queues: u16,
-    flows: usize,
-    index: usize,
-    blocks: usize,
-    arena: usize,
-    paths: usize,
-    engine_key: [u64; 2],
-    spread_key: [u64; 2],
-    /// The numbers of arrangements in its flows.
-    #[serde(default)]
-    arrangements: Numbers,
-}
-
-impl Title {
-    fn geometry(&self) -> Geometry {
-        Geometry {
-            flows: self.flows,
-            index: self.index,
-            blocks: self.blocks,
-            arena: self.arena,
-            paths: self.paths,
-        }
-    }
-
-    /// Where the memory of a queue begins.
-    fn offset(&self, queue: u16) -> u64 {
-        let octets = memory::octets(&self.geometry());
-        let part = octets.next_multiple_of(GRAIN);
-        part.saturating_mul(queue.into()).saturating_add(GRAIN)
-    }
-
-    /// The memory of all queues.
-    fn memories(&self, file: &File, prefault: bool, sharing: Sharing) -> io::Result<Vec<Memory>> {
-        let geometry = self.geometry();
-        (0..self.queues)
-            .map(|queue| Memory::in_file(file, self.offset(queue), &geometry, prefault, sharing))
-            .collect()
-    }
-
-    fn write(&self, file: &File) -> io::Result<()> {
-        let mut text = MAGIC.to_owned();
-        text.push_str(&serde_json::to_string(self)?);
-        text.push('\n');
-        let mut page = text.into_bytes();
-        let room = usize::try_from(TITLE).unwrap_or(usize::MAX);
-        if page.len() >= room {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        page.resize(room, 0);
-        file.write_all_at(&page, 0)
-    }
-
-    /// The setting that the sizes differ by.
-    fn difference(&self, settings: &EngineSettings) -> Option<&'static str> {
-        let (own, wanted) = (self.geometry(), settings.per_queue());
-        if self.queues != settings.queues {
-            Some("queues")
-        } else if own.flows != wanted.flows || own.index != wanted.index {
-            Some("flows")
-        } else if own.paths != wanted.paths {
-            Some("networks")
-        } else if own.blocks != wanted.blocks || own.arena != wanted.arena {
-            Some("buffer")
-        } else {
-            None
-        }
-    }
-}
-
 /// How the connections in a file were left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
@@ -221,7 +136,7 @@ impl Keep {
             return Err(KeepError::Exposed(path.to_owned()));
         }
         lock(&file, path, PATIENCE_OF_OWNER, File::try_lock)?;
-        let title = read_title(&file, path)?;
+        let title = Title::read(&file, path)?;
         let Some(mut title) = title else {
             return Self::begin(path, file, settings, keys);
         };
@@ -283,6 +198,8 @@ impl Keep {
                 engine_key,
                 spread_key,
                 arrangements: Numbers::default(),
+                // On hugetlbfs that is the size of its pages.
+                grain: file.metadata().map_err(failed)?.blksize().max(GRAIN),
             },
             file,
             left: Left::Nothing,
@@ -319,9 +236,12 @@ impl Keep {
     fn reserve(&self) -> io::Result<()> {
         // What a start that was interrupted has left.
         self.file.set_len(0)?;
-        let length = self.title.offset(self.title.queues);
-        let length = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        posix_fallocate(&self.file, 0, length).map_err(Into::into)
+        let length = self.title.length();
+        let octets = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        posix_fallocate(&self.file, 0, octets).map_err(|error| {
+            let why = format!("{} MiB cannot be set aside: {error}", length >> 20);
+            io::Error::new(io::Error::from(error).kind(), why)
+        })
     }
 
     /// The numbers of arrangements in the flows in it.
@@ -415,7 +335,7 @@ pub fn to_be_gone_on_with(path: &Path) -> Option<u32> {
 fn left_by(path: &Path, patience: Duration) -> Option<u32> {
     let file = File::open(path).ok()?;
     lock(&file, path, patience, File::try_lock_shared).ok()?;
-    let title = read_title(&file, path).ok()??;
+    let title = Title::read(&file, path).ok()??;
     Some(title.pid)
 }
 
@@ -446,7 +366,7 @@ pub fn served_in(path: &Path) -> Result<Orphans, KeepError> {
         error,
     };
     let file = File::open(path).map_err(failed)?;
-    let title = read_title(&file, path)?.ok_or_else(|| KeepError::Foreign(path.to_owned()))?;
+    let title = Title::read(&file, path)?.ok_or_else(|| KeepError::Foreign(path.to_owned()))?;
     // A process that dies lets go of one file after the other.
     lock(&file, path, PATIENCE, File::try_lock)?;
     let mut served = Vec::new();
@@ -495,7 +415,7 @@ fn lock(
         match try_to(file) {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if left.is_zero() => {
-                let title = read_title(file, path).ok().flatten();
+                let title = Title::read(file, path).ok().flatten();
                 return Err(KeepError::Running {
                     path: path.to_owned(),
                     pid: title.map_or(0, |title| title.pid),
@@ -513,37 +433,6 @@ fn lock(
             }
         }
     }
-}
-
-/// What a file says of itself; `None` if nothing was ever finished in it.
-fn read_title(file: &File, path: &Path) -> Result<Option<Title>, KeepError> {
-    let foreign = || KeepError::Foreign(path.to_owned());
-    let room = usize::try_from(TITLE).unwrap_or(usize::MAX);
-    let mut page = vec![0; room];
-    let mut at = 0;
-    while at < room {
-        let rest = page.get_mut(at..).unwrap_or_default();
-        let offset = u64::try_from(at).unwrap_or(u64::MAX);
-        match file.read_at(rest, offset) {
-            Ok(0) => break,
-            Ok(more) => at += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Err(KeepError::System {
-                    path: path.to_owned(),
-                    error,
-                });
-            }
-        }
-    }
-    page.truncate(at);
-    if page.iter().all(|&octet| octet == 0) {
-        return Ok(None);
-    }
-    let text = page.split(|&octet| octet == 0).next().unwrap_or_default();
-    let text = core::str::from_utf8(text).map_err(|_| foreign())?;
-    let text = text.strip_prefix(MAGIC).ok_or_else(foreign)?;
-    serde_json::from_str(text).map(Some).map_err(|_| foreign())
 }
 
 fn boot() -> io::Result<String> {

@@ -3,9 +3,8 @@
 mod map;
 mod room;
 
-pub(super) use map::Sharing;
+pub(super) use map::{Mapped, Sharing, of_file as map};
 
-use std::fs::File;
 use std::io;
 
 use localack_core::{Geometry, Misfit, Storage};
@@ -73,18 +72,12 @@ impl Memory {
         })
     }
 
-    /// The memory of an engine of this size that a file holds from `offset` on.
+    /// The memory of an engine of this size that this part of a file holds, and perhaps more.
     ///
     /// Nobody else may shorten the file or write to it as long as this lives.
-    pub(super) fn in_file(
-        file: &File,
-        offset: u64,
-        geometry: &Geometry,
-        prefault: bool,
-        sharing: Sharing,
-    ) -> io::Result<Self> {
+    pub(super) fn in_file(mapped: &Mapped<'_>, geometry: &Geometry) -> io::Result<Self> {
         Ok(Self {
-            map: map::of_file(file, offset, octets(geometry), prefault, sharing)?,
+            map: map::of_file(mapped)?,
             geometry: *geometry,
         })
     }
@@ -101,7 +94,10 @@ impl Memory {
 
     /// Takes over all that another of the same size holds.
     pub(super) fn copy_from(&mut self, other: &Self) {
-        self.map.copy_from_slice(&other.map);
+        let octets = self.map.len().min(other.map.len());
+        if let (Some(own), Some(theirs)) = (self.map.get_mut(..octets), other.map.get(..octets)) {
+            own.copy_from_slice(theirs);
+        }
     }
 
     /// Lends it.

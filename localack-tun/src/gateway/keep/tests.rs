@@ -1,6 +1,7 @@
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use super::*;
+use crate::gateway::memory;
 
 /// A path that is free, and is so again afterwards.
 struct Scratch(PathBuf);
