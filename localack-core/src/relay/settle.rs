@@ -97,6 +97,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream
                 .flags
                 .clear(StreamFlags::ACK_OWED.or(StreamFlags::WINDOW_OWED));
+            if is_over {
+                stream.recv.ack_due = Stamp::NEVER;
+            }
             return;
         }
         if stream.flags.has(StreamFlags::WALK_OWED) {
