@@ -27,6 +27,7 @@ mod satellite;
 mod arranged;
 mod bulk;
 mod closing;
+mod huge;
 mod idle;
 mod killed;
 mod operated;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -106,6 +106,12 @@ impl World {
         let lines = format!("[engine]\nstate = \"{kept}\"\nhold = \"{hold}\"\n");
         fs::write(&self.config.0, text.replace("[engine]\n", &lines)).unwrap();
         self
+    }
+
+    /// The same in a file of this name.
+    pub(crate) fn that_keeps_in(mut self, file: PathBuf, hold: &str) -> Self {
+        self.kept = Scratch(file);
+        self.that_keeps(hold)
     }
 
     /// Changes what the program's settings will be when they are read again.
@@ -236,6 +242,16 @@ impl World {
     /// Runs the program to its end, with other arguments; its exit code and what it says.
     pub(crate) fn program(&self, arguments: &[&str]) -> (i32, String) {
         program(&self.gateway, arguments)
+    }
+
+    /// Starts the program where it cannot begin; its exit code and what it says.
+    pub(crate) fn refused(&self) -> (i32, String) {
+        let [inner, outer] = self.sides;
+        let state = Scratch::new(&format!("{}.refused", self.test));
+        let [config, state] = [&self.config, &state].map(|file| file.0.to_str().unwrap());
+        let sides = ["--inner", inner, "--outer", outer];
+        let files = ["--config", config, "--state", state];
+        self.program(&[&["run"], &sides[..], &files[..]].concat())
     }
 
     /// Where the program listens for commands.
