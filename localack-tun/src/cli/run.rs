@@ -8,30 +8,25 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::{env, io, thread};
 
-use clap::Args;
-use localack_core::Custody;
-use localack_tun::config::{
-    ControllerName, Flags, LoadError, Rate, ServiceChoice, Settings, custody,
-};
-use localack_tun::control::{self, Observer};
+use localack_tun::config::{LoadError, Settings};
 use localack_tun::gateway::replica::{self, Address, FollowError, Inheritance, Standby};
-use localack_tun::gateway::{
-    Gateway, Handle, HandleError, Setup, Source, SourceError, TakenOver, to_be_gone_on_with,
-};
-use localack_tun::metrics;
-use localack_tun::steer::InterfaceName;
+use localack_tun::gateway::{Handle, HandleError, SourceError, TakenOver, to_be_gone_on_with};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+pub(super) use self::args::Run;
 use self::ending::{drain, finish, give_up};
 use self::place::Place;
+use self::starting::{Listeners, Start, say_ready};
 use self::watchdog::{Ending, Watchdog};
 use super::log::SetLevel;
 use super::{Failure, log};
 
+mod args;
 mod ending;
 mod place;
+mod starting;
 mod watchdog;
 
 /// Where it is noted what is to be put back.
@@ -41,155 +36,6 @@ const WATCH: &str = "--watch";
 /// How long packets may still be under way in the devices once no more are steered to them.
 const LAST_PACKETS: Duration = Duration::from_millis(20);
 
-/// Acknowledge TCP that passes this machine for the far end, until SIGTERM or SIGINT.
-///
-/// Creates two TUN devices and steers the TCP, and the ICMP, that this machine forwards between the
-/// two interfaces through an engine: IPv4 and IPv6, and nothing else. Without more being said it
-/// acknowledges data from the inner side, with the controller bbr, once the receiver has shown that it
-/// is there; data from the outer side passes as it is.
-///
-/// With `--inner-port` or `--outer-port` it does that at layer 2 instead: it takes a port from its bridge,
-/// such as the one of a virtual machine, and sits between the two. Nothing in the guest or in the routing
-/// changes, and all frames but those of TCP pass as they are.
-///
-/// With `--host` the hosts that wait are this machine itself: its own TCP that goes by the outer interface
-/// passes the engine, whether it forwards or not, and nothing of the routing changes.
-///
-/// SIGHUP reads the configuration file again; what it says of connections then holds for those under
-/// way too. SIGTERM and SIGINT hand every connection back to its ends, for which they wait until what
-/// was acknowledged is delivered (`drain_deadline` in the file, 30 s by default), and then undo
-/// everything; the connections go on without the engine. A second one does not wait. After a crash the
-/// next `run`, or `localack-tun cleanup`, undoes what is left.
-#[derive(Debug, Args)]
-pub(super) struct Run {
-    /// The interface on the side of the hosts that wait: the local network.
-    #[arg(long, value_name = "IF")]
-    inner: Option<String>,
-
-    /// The interface on the side of the long path.
-    #[arg(long, value_name = "IF")]
-    outer: Option<String>,
-
-    /// Instead of the two: a port of a bridge with the hosts that wait behind it, such as the tap device of
-    /// a virtual machine.
-    #[arg(long, value_name = "IF", conflicts_with_all = ["inner", "outer", "outer_port"])]
-    inner_port: Option<String>,
-
-    /// Instead of the two: a port of a bridge that leads to the long path, such as a network card. All that
-    /// are on the bridge are the inner side, this machine too.
-    #[arg(long, value_name = "IF", conflicts_with_all = ["inner", "outer"])]
-    outer_port: Option<String>,
-
-    /// Instead of an inner interface: accelerate this machine's own connections that go by the outer
-    /// interface.
-    #[arg(long, conflicts_with_all = ["inner", "inner_port", "outer_port"])]
-    host: bool,
-
-    /// The configuration file (TOML); what is said here wins over it.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    #[command(flatten)]
-    serving: Serving,
-
-    #[command(flatten)]
-    steering: SteeringArgs,
-
-    /// Let a second gateway follow this one here, which goes on with all connections when this one is gone: an
-    /// address and port on a network that only the two use, for everything goes over it in the clear, or the
-    /// path of a Unix socket.
-    #[arg(long, value_name = "ADDRESS", help_heading = "Standby")]
-    standby: Option<Address>,
-
-    /// Do not wait for the standby's word before packets leave: it costs no time then, and what the standby does not
-    /// know yet when this one dies is lost.
-    #[arg(long, requires = "standby", help_heading = "Standby")]
-    unconfirmed: bool,
-
-    /// Follow the gateway that waits for a standby there, and take its place when it is gone: it does not answer
-    /// for a second. Nothing is steered before. The settings of connections must be alike; whatever leads
-    /// packets to this machine instead is yours to change.
-    #[arg(long, value_name = "ADDRESS", help_heading = "Standby")]
-    follow: Option<Address>,
-
-    /// Wait for the death of the process that has started this one, and then for another gateway.
-    #[arg(long = "watch", hide = true)]
-    watch: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Connections that no policy is for")]
-struct Serving {
-    /// What is done with data from the inner side: local-ack, snoop or bypass [default: local-ack].
-    #[arg(long, value_name = "SERVICE")]
-    service: Option<ServiceChoice>,
-
-    /// What else is done with it: an [[arrangement]] of the file, or none.
-    #[arg(long, value_name = "NAME", requires = "config")]
-    arrangement: Option<String>,
-
-    /// Who decides how much of it may be in flight: reno, cubic, bbr or provisioned [default: bbr].
-    #[arg(long, value_name = "CONTROLLER")]
-    controller: Option<ControllerName>,
-
-    /// The rate that you vouch for, all connections together, for provisioned: 20mbit.
-    #[arg(long, value_name = "RATE")]
-    rate: Option<Rate>,
-
-    /// When the engine may acknowledge: after-proof or after-handshake [default: after-proof].
-    #[arg(long, value_name = "WHEN", value_parser = custody)]
-    custody: Option<Custody>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Steering")]
-struct SteeringArgs {
-    /// Switch forwarding on where it is off, and off again at the end.
-    #[arg(long)]
-    set_forwarding: bool,
-
-    /// Steer IPv4 alone.
-    #[arg(long, conflicts_with = "ipv6_only")]
-    ipv4_only: bool,
-
-    /// Steer IPv6 alone.
-    #[arg(long)]
-    ipv6_only: bool,
-
-    /// The TUN device that gets what arrives on the inner interface; with a port the TAP device on that
-    /// side, with `--host` the device that gets what this machine sends.
-    #[arg(long, value_name = "NAME", default_value = "lak-in")]
-    inner_device: InterfaceName,
-
-    /// The same for the outer interface or side.
-    #[arg(long, value_name = "NAME", default_value = "lak-out")]
-    outer_device: InterfaceName,
-
-    /// The bridge that is made to join a port and a TAP device.
-    #[arg(long, value_name = "NAME", default_value = "lak-br")]
-    bridge_device: InterfaceName,
-
-    /// The device by which this machine gets packets of the engine's, with `--host`.
-    #[arg(long, value_name = "NAME", default_value = "lak-back")]
-    return_device: InterfaceName,
-
-    /// Priority of the routing rules.
-    #[arg(long, value_name = "N", default_value_t = 10_800)]
-    rule_priority: u32,
-
-    /// Routing table for what arrives on the inner interface.
-    #[arg(long, value_name = "N", default_value_t = 10_801)]
-    inner_table: u32,
-
-    /// Routing table for what arrives on the outer interface.
-    #[arg(long, value_name = "N", default_value_t = 10_802)]
-    outer_table: u32,
-
-    /// The file in which is noted what is to be put back. Each network namespace needs its own.
-    #[arg(long, value_name = "FILE", default_value = STATE_FILE)]
-    state: PathBuf,
-}
-
 /// What the main thread is told.
 enum Notice {
     Signal(i32),
@@ -198,21 +44,6 @@ enum Notice {
 }
 
 impl Run {
-    fn source(&self) -> Source {
-        let mut flags = Flags::default();
-        flags.inner.clone_from(&self.inner);
-        flags.outer.clone_from(&self.outer);
-        flags.inner_port.clone_from(&self.inner_port);
-        flags.outer_port.clone_from(&self.outer_port);
-        flags.host = self.host;
-        flags.service = self.serving.service;
-        flags.arrangement.clone_from(&self.serving.arrangement);
-        flags.controller = self.serving.controller;
-        flags.rate = self.serving.rate;
-        flags.custody = self.serving.custody;
-        Source::new(self.config.clone(), flags)
-    }
-
     pub(super) fn run(&self) -> Result<(), Failure> {
         let settings = self.source().read().map_err(Failure::usage)?;
         let place = Place::of(&settings, &self.steering)?;
@@ -410,91 +241,6 @@ fn follow_until_gone(
     }
 }
 
-/// What a gateway is started with besides its settings.
-struct Start<'p> {
-    place: &'p Place,
-    source: Source,
-    standby: Option<Standby>,
-    inheritance: Option<Inheritance>,
-}
-
-impl Start<'_> {
-    /// Starts a gateway, which goes on with the connections of an earlier one if there are any.
-    fn with(
-        self,
-        settings: Settings,
-        set_level: Arc<SetLevel>,
-        notify: Option<&Sender<Notice>>,
-    ) -> Result<Gateway, Failure> {
-        let tell = |notice: fn(PathBuf) -> Notice| {
-            let notify = notify.cloned();
-            move |program| {
-                // Nobody listens any more once the end was asked for.
-                if let Some(notify) = &notify {
-                    let _ = notify.send(notice(program));
-                }
-            }
-        };
-        let on_end = tell(|_| Notice::WorkerEnded);
-        let hand_over = tell(Notice::HandOver);
-        let gateway = Gateway::start(Setup {
-            mtu: self.place.mtu()?,
-            devices: self.place.open_devices(settings.engine.queues)?,
-            layer: self.place.layer(),
-            settings,
-            source: self.source,
-            set_level: Box::new(move |level| set_level(level)),
-            hand_over: Some(Box::new(hand_over)),
-            standby: self.standby,
-            inheritance: self.inheritance,
-            on_end: Arc::new(move || on_end(PathBuf::new())),
-        })
-        .map_err(Failure::runtime)?;
-        let found = gateway.taken_over();
-        if found != TakenOver::default() {
-            warn!(
-                connections = found.flows,
-                handshakes = found.handshakes,
-                octets_held = found.octets_held,
-                connections_reset = found.ruined,
-                octets_given_up = found.octets_given_up,
-                "the connections of an earlier gateway go on"
-            );
-        }
-        Ok(gateway)
-    }
-}
-
-/// What operators and monitors speak to, until it is dropped.
-struct Listeners {
-    _control: Option<control::Server>,
-    _metrics: Option<metrics::Server>,
-}
-
-impl Listeners {
-    /// Listens where the settings say.
-    fn start(handle: &Handle) -> Result<Self, Failure> {
-        let settings = handle.settings();
-        let mut listeners = Self {
-            _control: None,
-            _metrics: None,
-        };
-        if settings.control.is_none() && settings.metrics.is_none() {
-            return Ok(listeners);
-        }
-        let observer = Observer::start(Arc::new(handle.clone())).map_err(Failure::runtime)?;
-        if let Some(path) = &settings.control {
-            let server = control::Server::start(path, Arc::clone(&observer));
-            listeners._control = Some(server.map_err(Failure::runtime)?);
-        }
-        if let Some(address) = settings.metrics {
-            let server = metrics::Server::start(address, observer);
-            listeners._metrics = Some(server.map_err(Failure::runtime)?);
-        }
-        Ok(listeners)
-    }
-}
-
 /// Sends each signal that is for us as a notice.
 fn watch_signals(notify: &Sender<Notice>) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
@@ -508,47 +254,6 @@ fn watch_signals(notify: &Sender<Notice>) -> io::Result<()> {
     };
     let thread = thread::Builder::new().name("signals".to_owned());
     thread.spawn(forward).map(drop)
-}
-
-fn say_ready(place: &Place, handle: &Handle) {
-    let settings = handle.settings();
-    let policies = handle.policies();
-    let default = policies.rules().last().map(|rule| &rule.settings().actions);
-    let (service, controller) = default
-        .map(|actions| (actions.inner_to_outer, actions.controller))
-        .unwrap_or_default();
-    let word = |word: Option<String>| word.unwrap_or_default();
-    let [inner, outer] = place.sides();
-    let plan = place.plan();
-    let tables = plan.map(|plan| format!("{} {}", plan.inner_table, plan.outer_table));
-    info!(
-        inner,
-        outer,
-        devices = place.devices().join(" "),
-        rules = plan.map(|plan| plan.priority),
-        tables,
-        ipv4 = plan.map(|plan| plan.ipv4),
-        ipv6 = plan.map(|plan| plan.ipv6),
-        queues = settings.engine.queues,
-        flows = settings.engine.flows,
-        buffer = settings.engine.buffer,
-        locked = settings.engine.lock_memory,
-        policies = settings.policies.len(),
-        service = word(service.map(|service| service.to_string())),
-        controller = word(controller.map(|controller| controller.name().to_string())),
-        control = settings
-            .control
-            .as_ref()
-            .map(|path| tracing::field::display(path.display())),
-        metrics = settings.metrics.map(tracing::field::display),
-        config = handle
-            .source()
-            .file
-            .as_ref()
-            .map(|file| tracing::field::display(file.display())),
-        "ready: {} TCP passes the engine",
-        place.what(),
-    );
 }
 
 /// Serves until there is a reason to end.

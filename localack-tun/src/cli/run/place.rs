@@ -12,7 +12,7 @@ use localack_tun::steer::{
 };
 use tun_rs::SyncDevice;
 
-use super::SteeringArgs;
+use super::args::SteeringArgs;
 use crate::cli::Failure;
 
 /// A place.
