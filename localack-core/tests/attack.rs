@@ -13,8 +13,6 @@
 
 #[path = "attack/chaos.rs"]
 mod chaos;
-#[path = "attack/cut.rs"]
-mod cut;
 #[path = "attack/turns.rs"]
 mod turns;
 

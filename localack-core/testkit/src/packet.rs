@@ -3,6 +3,7 @@
 //! Headers and checksums are `etherparse`'s; option lists are walked here, because
 //! `etherparse`'s iterator stops at the first kind it does not know.
 
+mod cut;
 mod flags;
 mod icmp;
 mod options;
@@ -15,6 +16,7 @@ use etherparse::{
     NetSlice, SlicedPacket, TcpHeader, TransportSlice,
 };
 
+pub use cut::segments;
 pub use flags::Flags;
 pub use icmp::packet_too_big;
 pub use options::{Layout, Options};

@@ -6,6 +6,7 @@ use localack_core::{
     Admit, Controller, Counters, Custody, Direction, Engine, FlowConfig, FlowId, FlowKey, Instant,
     PacketMeta, Policy, Poll, Port, Provision, Service, Sink, SinkFull, SynInfo, Transmit, Verdict,
 };
+use localack_testkit::packet::segments;
 use localack_testkit::sim::{Exits, Middle, Node, Random};
 
 /// Calls of `poll` at one time after which the engine must have come to rest.
@@ -72,13 +73,9 @@ impl Sink for Outlet {
         }
         let octets: Vec<u8> = packet.slices().flatten().copied().collect();
         let port = packet.port();
-        if packet.gso_size() == 0 {
-            self.packets.push((port, octets));
-        } else {
-            let cut = super::cut::segments(&octets, packet.gso_size());
-            self.packets
-                .extend(cut.into_iter().map(|octets| (port, octets)));
-        }
+        let cut = segments(octets, packet.gso_size());
+        self.packets
+            .extend(cut.into_iter().map(|octets| (port, octets)));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub use bare::BareBox;
 pub use between::Between;
 
 use crate::laws::{Modes, Origin, Witness};
-use crate::packet::{Decoded, Packet};
+use crate::packet::{Decoded, Packet, segments};
 
 /// The box in the middle.
 pub trait Middle {
@@ -55,7 +55,9 @@ struct Tape {
 impl Sink for Tape {
     fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
         let octets = packet.slices().flatten().copied().collect();
-        self.made.push((packet.port(), packet.kind(), octets));
+        for octets in segments(octets, packet.gso_size()) {
+            self.made.push((packet.port(), packet.kind(), octets));
+        }
         Ok(())
     }
 

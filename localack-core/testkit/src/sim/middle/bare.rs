@@ -6,6 +6,7 @@ use localack_core::{
 };
 
 use super::Middle;
+use crate::packet::segments;
 
 #[derive(Debug, Default)]
 struct Outbox {
@@ -16,7 +17,10 @@ struct Outbox {
 impl Sink for Outbox {
     fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
         let octets: Vec<&[u8]> = packet.slices().collect();
-        self.packets.push((packet.port(), octets.concat()));
+        let cut = segments(octets.concat(), packet.gso_size());
+        let port = packet.port();
+        self.packets
+            .extend(cut.into_iter().map(|octets| (port, octets)));
         Ok(())
     }
 

@@ -1,10 +1,18 @@
 //! Cutting super-segments, as a sink with offloads does.
 
-use localack_testkit::packet::{Flags, Layout, Packet};
+use super::{Flags, Layout, Packet};
 
-/// The segments of `size` octets of payload that `octets`, a larger one, stands for.
-pub(crate) fn segments(octets: &[u8], size: u16) -> Vec<Vec<u8>> {
-    let whole = Packet::decode(octets).expect("a TCP segment").packet;
+/// The segments of `size` octets of payload that `octets`, a larger one, stands for; itself where it is none, whose
+/// `size` is zero.
+///
+/// # Panics
+/// If it is no TCP segment.
+#[must_use]
+pub fn segments(octets: Vec<u8>, size: u16) -> Vec<Vec<u8>> {
+    if size == 0 {
+        return vec![octets];
+    }
+    let whole = Packet::decode(&octets).expect("a TCP segment").packet;
     let size = usize::from(size);
     let last = whole.payload.len().div_ceil(size) - 1;
     let pieces = whole.payload.chunks(size).enumerate();
