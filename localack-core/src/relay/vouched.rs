@@ -82,10 +82,9 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn open_share(&mut self, direction: Direction) {
         // The largest packet that it may ever send: a size that grows again must not be too large for
         // every turn.
-        let packet = self
-            .header_octets()
-            .saturating_add(self.segment_size(direction));
         let congestion = &self.flow.stream(direction).send.congestion;
+        let segment = self.segment_size(direction).max(congestion.mss());
+        let packet = self.header_octets().saturating_add(segment);
         if let (Some(share), Some(vouched)) = (congestion.share(), congestion.provisioned()) {
             let most = self.config.super_segment;
             self.shares.open(share, vouched.rate, packet, most);
