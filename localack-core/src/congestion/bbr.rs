@@ -298,6 +298,11 @@ impl Bbr {
         self.restore_cwnd(window);
     }
 
+    /// Whether the path is not known to be full yet.
+    pub(super) const fn is_starting(&self) -> bool {
+        matches!(self.phase, Phase::Startup)
+    }
+
     /// Octets per second at which segments may leave.
     pub(super) const fn pacing_rate(&self) -> Option<u32> {
         if self.pacing_rate == 0 {

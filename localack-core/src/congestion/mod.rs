@@ -40,6 +40,9 @@ use words::{NOTHING, Words};
 /// doubles each round trip (rule H12.1), and otherwise.
 const SLOW_START_PACE: u64 = 200;
 const AVOIDANCE_PACE: u64 = 120;
+/// Octets of the window up to which a flow of BBR may be paced by it: short transfers are over by then.
+#[cfg(feature = "bbr")]
+const FIRST_WINDOWS: u32 = 64 * 1024;
 
 /// The controller of one direction. Plain old data; all zeroes before
 /// [`ControllerState::on_established`].
@@ -511,6 +514,15 @@ impl ControllerState {
         }
     }
 
+    /// Whether it still looks for what the path carries, twice as much in each round trip.
+    pub(crate) fn is_starting(&self) -> bool {
+        match self.kind() {
+            #[cfg(feature = "bbr")]
+            Kind::Bbr => Bbr::load(&self.words).is_starting(),
+            _ => self.window.in_slow_start(),
+        }
+    }
+
     /// Octets per second at which segments may leave; `None` if nothing is known of the path yet.
     pub(crate) fn pacing_rate(&self, srtt_us: Option<u32>) -> Option<u32> {
         match self.kind() {
@@ -518,7 +530,19 @@ impl ControllerState {
             #[cfg(feature = "cubic")]
             Kind::Cubic => self.window_pace(srtt_us),
             #[cfg(feature = "bbr")]
-            Kind::Bbr => Bbr::load(&self.words).pacing_rate(),
+            Kind::Bbr => {
+                let bbr = Bbr::load(&self.words);
+                let measured = bbr.pacing_rate()?;
+                // That is a round trip old, in which the window has doubled: of a short transfer that is most
+                // (rule H12.1).
+                let is_short = self.window.cwnd <= FIRST_WINDOWS && bbr.is_starting();
+                let by_window = if is_short {
+                    self.window_pace(srtt_us).unwrap_or(0)
+                } else {
+                    0
+                };
+                Some(measured.max(by_window))
+            }
             // Its share paces it.
             Kind::Provisioned => None,
         }

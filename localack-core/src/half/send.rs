@@ -171,6 +171,8 @@ const STALLED_US: u64 = 30_000_000;
 
 /// Shortest time over which the delivery rate is measured, in microseconds.
 const RATE_SPAN_US: u64 = 100_000;
+/// The same as long as nothing is known of it, for until then little may be in custody (rule H6.3).
+const FIRST_RATE_SPAN_US: u64 = 30_000;
 
 impl SendHalf {
     pub(crate) const EMPTY: Self = Self {
@@ -471,7 +473,12 @@ impl SendHalf {
             self.rate_since = Moment::at(now);
             return;
         };
-        if elapsed < RATE_SPAN_US.max(self.srtt_us().unwrap_or(0).into()) {
+        let least = if self.rate == 0 {
+            FIRST_RATE_SPAN_US
+        } else {
+            RATE_SPAN_US
+        };
+        if elapsed < least.max(self.srtt_us().unwrap_or(0).into()) {
             return;
         }
         let per_second = u64::from(self.rate_octets)

@@ -20,14 +20,18 @@ const QUANTUM_PER_SECOND: u32 = 1000;
 /// Full-size packets of the smallest and of the largest quantum (rule H12.1).
 const FEWEST_SEGMENTS: u32 = 2;
 const MOST_SEGMENTS: u32 = 10;
+/// The same for a flow that begins: few enough that with those that follow at once they are no more than ten.
+const FIRST_SEGMENTS: u32 = 8;
 
 /// A rate, and how much of it may be used at once. Computed where it is needed, never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pace {
     /// Octets of IP packets per second; zero if there is no limit.
     rate: u32,
-    /// Octets of the largest burst.
+    /// Octets that leave together where packets wait for their time.
     quantum: u32,
+    /// Octets that who has sent less than the rate allows may send at once: a quantum, or more.
+    burst: u32,
 }
 
 /// Octets that may leave back to back at `rate` octets per second: what it carries in a
@@ -46,6 +50,7 @@ impl Pace {
     pub(crate) const UNPACED: Self = Self {
         rate: 0,
         quantum: u32::MAX,
+        burst: u32::MAX,
     };
 
     /// A rate in octets per second, none if zero, for full-size packets of `segment` octets, of
@@ -54,13 +59,25 @@ impl Pace {
         if rate == 0 {
             return Self::UNPACED;
         }
+        let quantum = quantum(rate, segment, super_segment);
         Self {
             rate,
-            quantum: quantum(rate, segment, super_segment),
+            quantum,
+            burst: quantum,
         }
     }
 
-    /// Octets of the largest burst.
+    /// The same for who begins: as many packets of `segment` octets leave at once as nearly make an initial window,
+    /// which nobody else paces either (rule H12.1, RFC 6928).
+    pub(crate) fn beginning(self, segment: u16) -> Self {
+        let most = u32::from(segment).saturating_mul(FIRST_SEGMENTS);
+        Self {
+            burst: self.burst.max(most),
+            ..self
+        }
+    }
+
+    /// Octets that leave together where packets wait for their time.
     pub(crate) const fn quantum(self) -> u32 {
         self.quantum
     }
@@ -83,6 +100,7 @@ impl Pace {
     pub(crate) const fn doubled(self) -> Self {
         Self {
             quantum: self.quantum.saturating_mul(2),
+            burst: self.burst.saturating_mul(2),
             ..self
         }
     }
@@ -123,17 +141,17 @@ impl Pacer {
     /// Nothing was sent yet.
     pub(crate) const EMPTY: Self = Self { low: 0, high: 0 };
 
-    /// Octets that may leave now, at most a quantum.
+    /// Octets that may leave now, at most a burst.
     pub(crate) fn allowance(&self, now: Instant, pace: Pace) -> u32 {
         if pace.rate == 0 {
             return u32::MAX;
         }
         match self.lag(now) {
             Lag::Ahead(_) => 0,
-            Lag::Behind(ticks) if ticks < pace.ticks(pace.quantum) => {
-                pace.octets(ticks).min(pace.quantum)
+            Lag::Behind(ticks) if ticks < pace.ticks(pace.burst) => {
+                pace.octets(ticks).min(pace.burst)
             }
-            Lag::Behind(_) => pace.quantum,
+            Lag::Behind(_) => pace.burst,
         }
     }
 
@@ -183,7 +201,7 @@ impl Pacer {
         let done = match self.lag(now) {
             Lag::Ahead(ticks) => present.wrapping_add(ticks.saturating_add(cost).min(HORIZON)),
             Lag::Behind(ticks) => {
-                let credit = ticks.min(pace.ticks(pace.quantum));
+                let credit = ticks.min(pace.ticks(pace.burst));
                 present.wrapping_sub(credit).wrapping_add(cost)
             }
         };

@@ -155,7 +155,12 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             .unwrap_or(u32::MAX);
         let rate = if rate == 0 { 0 } else { wire };
         let segment = mss.saturating_add(headers);
-        Pace::new(rate, segment, self.config.super_segment)
+        let pace = Pace::new(rate, segment, self.config.super_segment);
+        if send.congestion.is_starting() {
+            pace.beginning(segment)
+        } else {
+            pace
+        }
     }
 
     /// Whether a segment of so many octets has to wait for its time.

@@ -289,3 +289,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn h12_1_who_begins_may_send_most_of_an_initial_window_at_once_and_then_keeps_the_rate() {
+    let usual = Pace::new(2 * MBIT, 1500, 0);
+    for (pace, first) in [(usual, 2), (usual.beginning(1500), 8)] {
+        let mut pacer = Pacer::EMPTY;
+        let (segment, now) = (1500, at(START));
+        assert_eq!(burst(&mut pacer, now, segment, pace), first * segment);
+        // Two segments take 12 ms at 2 Mbit/s.
+        let next = pacer.wake_at(now, segment, pace).unwrap();
+        assert_eq!(next, at(START + 6_000));
+        assert_eq!(burst(&mut pacer, next, segment, pace), segment);
+        // A silence saves as much again, and no more.
+        let later = at(START + 1_000_000);
+        assert_eq!(burst(&mut pacer, later, segment, pace), first * segment);
+    }
+    let fast = Pace::new(u32::MAX, 1500, 0).beginning(1500);
+    let mut pacer = Pacer::EMPTY;
+    assert_eq!(burst(&mut pacer, at(START), 1500, fast), 15_000);
+}
