@@ -13,7 +13,8 @@
 use core::time::Duration;
 
 use localack_core::{
-    Config, Direction, DirectionMode, Engine, Event, FlowConfig, Instant, PacketMeta, Service,
+    Config, Direction, DirectionInfo, DirectionMode, Engine, Event, FlowConfig, Instant,
+    PacketMeta, Service,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::sim::{
@@ -62,82 +63,95 @@ fn engine(memory: &mut Memory, net: Net) -> Engine<'_, FlowConfig> {
     Engine::new(memory.storage(), settings, policy).expect("memory that fits")
 }
 
-/// What the sender has noticed, and what it has got across.
+/// What the sender has noticed, and how its data is served in the end.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     timeouts: u64,
     again: u64,
-    received: u64,
     mode: DirectionMode,
+    /// How often custody began.
     served: usize,
 }
 
 type Changes<'c> = &'c [(u64, Service)];
+type Lab<'e> = World<LinuxHost, LinuxHost, BareBox<'e, FlowConfig>>;
 
-/// Lets a sender's services change at these milliseconds, and looks until the last.
-fn run(net: Net, sender: fn(LinuxHost) -> LinuxHost, changes: Changes<'_>, until: u64) -> Seen {
-    let mut memory = Memory::new(4, 4096, 2048);
-    let middle = BareBox::new(engine(&mut memory, net), PacketMeta::default());
+fn lab<'e>(memory: &'e mut Memory, net: Net, sender: fn(LinuxHost) -> LinuxHost) -> Lab<'e> {
+    let middle = BareBox::new(engine(memory, net), PacketMeta::default());
     let config = LinuxConfig::default();
     let receiver = LinuxHost::listen(config.mirrored());
     let sender = sender(LinuxHost::connect(config));
     let mut world = World::new(sender, receiver, middle, links(net));
-    let says = std::env::var_os("LOCALACK_SAYS").is_some();
-    let mut noticed = 0;
-    let mut last_said = (0, 0);
-    for &(when, service) in changes.iter().chain(&[(until, Service::Bypass)]) {
-        while world.now() < at(when) && world.step() {
-            let stats = world.inner.stats();
-            let now = stats.timeouts;
-            if says && now != noticed {
-                let now = world.now();
-                let (flight, rto) = (
-                    world.inner.in_flight(),
-                    world.inner.retransmission_timeout(),
-                );
-                let flow = world.middle.engine().flows().last().expect("a flow");
-                let up = flow.direction(UP);
-                println!(
-                    "{now:?}: a time-out with {flight} octets in flight, the next after {rto:?}; {:?}, {} in custody; since {last_said:?} {} was acknowledged",
-                    up.mode,
-                    up.custody,
-                    world.inner.acknowledged()
-                );
-            }
-            if world.inner.acknowledged() != last_said.1 {
-                last_said = (world.now().as_micros(), world.inner.acknowledged());
-            }
-            noticed = now;
+    world.linger(millis(1));
+    world
+}
+
+fn up(world: &mut Lab<'_>) -> DirectionInfo {
+    let engine = world.middle.engine();
+    *engine.flows().last().expect("a flow").direction(UP)
+}
+
+fn ask_for(world: &mut Lab<'_>, service: Service) {
+    println!("{:?}: {:?}, then {service:?}", world.now(), up(world).mode);
+    let now = world.now();
+    let engine = world.middle.engine();
+    let flow = engine.flows().last().expect("a flow").id;
+    engine.set_service(flow, UP, service, now).expect("a flow");
+}
+
+/// Goes on until `when`, and then until something is in custody where custody is taken. Says what there was to
+/// say about each time-out.
+fn go_on(world: &mut Lab<'_>, when: Instant, told: &mut (Instant, u64)) {
+    let is_idle = |world: &mut Lab<'_>| {
+        let up = up(world);
+        up.mode == DirectionMode::LocalAck && up.debt == 0
+    };
+    while world.now() < when || is_idle(world) {
+        let before = world.inner.stats().timeouts;
+        assert!(world.step(), "somebody always sends");
+        let acknowledged = world.inner.acknowledged();
+        if world.inner.stats().timeouts > before {
+            let up = up(world);
+            println!(
+                "{:?}: a time-out, the next after {:?}. {} octets in flight, none acknowledged since {:?}; {:?}, {} in custody",
+                world.now(),
+                world.inner.retransmission_timeout(),
+                world.inner.in_flight(),
+                told.0,
+                up.mode,
+                up.custody,
+            );
         }
+        if acknowledged > told.1 {
+            *told = (world.now(), acknowledged);
+        }
+    }
+}
+
+/// Lets a sender's services change at these milliseconds, or soon after where nothing is in custody then, and looks
+/// until the last.
+fn run(net: Net, sender: fn(LinuxHost) -> LinuxHost, changes: Changes<'_>, until: u64) -> Seen {
+    let mut memory = Memory::new(4, 4096, 2048);
+    let mut world = lab(&mut memory, net, sender);
+    let mut told = (Instant::ZERO, 0);
+    for &(when, service) in changes {
+        go_on(&mut world, at(when), &mut told);
+        ask_for(&mut world, service);
+    }
+    while world.now() < at(until) {
         let now = world.now();
-        let engine = world.middle.engine();
-        let flow = engine.flows().last().expect("a flow").id;
-        if when != until {
-            if says {
-                println!(
-                    "{now:?} {:?} -> {service:?}",
-                    engine.flow(flow).expect("it").direction(UP).mode
-                );
-            }
-            engine.set_service(flow, UP, service, now).expect("a flow");
-        }
+        go_on(&mut world, now.after(millis(1)).min(at(until)), &mut told);
     }
     assert_eq!(world.inner.grave_fault(), None);
     assert_eq!(world.outer.grave_fault(), None);
-    let served = world
-        .middle
-        .events()
-        .iter()
-        .filter(|event| matches!(event, Event::CustodyBegun { .. }))
-        .count();
-    let stats = world.inner.stats();
-    let engine = world.middle.engine();
-    let flow = engine.flows().last().expect("a flow");
+    let events = world.middle.events();
+    let begins = |event: &&Event| matches!(event, Event::CustodyBegun { .. });
+    let served = events.iter().filter(begins).count();
+    let stats = *world.inner.stats();
     Seen {
         timeouts: stats.timeouts,
         again: stats.segments_retransmitted,
-        received: world.outer.received(),
-        mode: flow.direction(UP).mode,
+        mode: up(&mut world).mode,
         served,
     }
 }
@@ -167,8 +181,8 @@ fn nets() -> impl Iterator<Item = Net> {
         })
 }
 
-/// Nobody's services need it, but that of a direction whose receiver is near may cost one tail loss probe: there
-/// acknowledgements are left to the receiver at once.
+/// Whether a path is so short that acknowledgements are left to the receiver as soon as may be: that may cost a
+/// tail loss probe, never a time-out.
 fn near(net: Net) -> bool {
     net.round_trip_ms <= 100
 }
@@ -196,7 +210,7 @@ fn h12_3_a_service_that_ends_costs_its_sender_no_time_out() {
     }
 }
 
-/// So it is with a sender that pauses, so that services begin again: six changes and more of them, one a second.
+/// So it is with a sender that pauses, so that services begin again: twelve changes, one a second.
 #[test]
 fn h12_3_services_that_come_and_go_cost_a_sender_that_pauses_no_time_out() {
     for net in nets() {
@@ -207,14 +221,8 @@ fn h12_3_services_that_come_and_go_cost_a_sender_that_pauses_no_time_out() {
                 Service::Snoop,
                 Service::LocalAck,
             ];
-            let changes: Vec<(u64, Service)> = (0..12)
-                .map(|number| {
-                    (
-                        2_500 + shift + 1_000 * number,
-                        services[number as usize % 4],
-                    )
-                })
-                .collect();
+            let times = (0..12).map(|number| 2_500 + shift + 1_000 * number);
+            let changes: Vec<_> = times.zip(services.into_iter().cycle()).collect();
             let seen = run(net, pausing, &changes, 16_000);
             let what = format!("{net:?} {seen:?}");
             assert_eq!(seen.timeouts, 0, "{what}");
@@ -267,6 +275,62 @@ fn h12_3_a_sender_that_is_handed_over_to_a_full_queue_has_no_time_out_either() {
                 assert!(seen.timeouts <= calm.timeouts, "{what}");
             }
         }
+    }
+}
+
+/// A sender of which nothing is held is left to its receiver at once (the promise of transparency). Where the round
+/// trip exceeds its time-out it learns that by one, as it does of a path that has become longer.
+#[test]
+fn rfc6298_a_sender_of_which_nothing_is_held_learns_of_a_longer_path_by_itself() {
+    for (round_trip_ms, most) in [(120, 0), (180, 0), (300, 1), (600, 2)] {
+        let net = long(round_trip_ms);
+        let mut memory = Memory::new(4, 4096, 2048);
+        let mut world = lab(&mut memory, net, |host| {
+            let write = Write {
+                after: 0,
+                wait: millis(5_000),
+                octets: 60_000,
+            };
+            host.send_scripted([write; 4], false)
+        });
+        world.linger(millis(14_000));
+        assert_eq!(
+            (up(&mut world).mode, up(&mut world).debt),
+            (DirectionMode::LocalAck, 0)
+        );
+        ask_for(&mut world, Service::Bypass);
+        world.linger(millis(20));
+        assert_eq!(up(&mut world).mode, DirectionMode::Bypass);
+        world.linger(millis(12_000));
+        let stats = *world.inner.stats();
+        assert!(stats.timeouts <= most, "{net:?} {stats:?}");
+        assert_eq!(world.outer.received(), 240_000);
+    }
+}
+
+/// An engine that hands everything back takes no longer for it than delivering does, whatever the paths.
+#[test]
+fn h2_11_an_engine_that_drains_gives_no_sender_time() {
+    for round_trip_ms in [120, 300, 600] {
+        let mut memory = Memory::new(4, 4096, 2048);
+        let mut world = lab(&mut memory, long(round_trip_ms), LinuxHost::send_endless);
+        world.linger(millis(6_000));
+        let now = world.now();
+        world.middle.engine().drain(now);
+        while up(&mut world).mode != DirectionMode::Bypass {
+            assert!(world.step(), "it ends");
+        }
+        let took = world.now().as_micros() - now.as_micros();
+        assert!(took < round_trip_ms * 2_500, "{round_trip_ms}: {took}");
+    }
+}
+
+fn long(round_trip_ms: u64) -> Net {
+    Net {
+        rate: 5_000_000,
+        queue: NEVER_FULL,
+        round_trip_ms,
+        buffer: 1 << 18,
     }
 }
 

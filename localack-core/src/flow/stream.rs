@@ -358,9 +358,7 @@ impl Stream {
     /// and never less than before (invariant 3).
     pub(crate) fn ack_point(&self) -> SeqNum {
         let una = self.send.snd_una;
-        let early = if self.flags.has(StreamFlags::WALK_OWED) {
-            una
-        } else if self.delays_acks() {
+        let early = if self.flags.has(StreamFlags::WALK_OWED) || self.delays_acks() {
             una
         } else if self.acks_early() {
             self.rcv_nxt()

@@ -98,7 +98,8 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let window = u64::from(window.min(send.congestion.cwnd()).max(1));
         let ahead = u64::from(unsent.saturating_add(send.lost.octets()));
         // As long as what is ahead of it takes to leave, and a round trip.
-        let wait = round_trip.saturating_add(ahead.saturating_mul(round_trip) / window);
+        let queue = ahead.saturating_mul(round_trip).checked_div(window);
+        let wait = round_trip.saturating_add(queue.unwrap_or(0));
         let habit = self.habit(direction);
         let delays = send.flags.ease() > 1;
         let is_used_to_it = if self.hurries {

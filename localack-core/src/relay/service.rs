@@ -187,14 +187,19 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn demote(&mut self, direction: Direction, cause: DemoteCause) {
         let patience = Stamp::at(self.now.after(self.config.drain_patience));
         let stream = self.flow.stream_mut(direction);
-        let eases = cause == DemoteCause::Request && stream.acks_early();
+        // Where nothing is held, nothing keeps its hosts apart.
+        let eases = cause == DemoteCause::Request
+            && stream.acks_early()
+            && (stream.send.snd_una != stream.recv.seq_max || !stream.owes_nothing());
         if cause != DemoteCause::Request {
             stream.set_service(Service::Bypass);
         }
         match stream.mode() {
             DirectionMode::LocalAck | DirectionMode::StoreAndForward => {}
             DirectionMode::Snoop => return self.stop_snooping(direction),
-            DirectionMode::Draining if !eases => return stream.send.flags.set_ease(0),
+            DirectionMode::Draining if cause != DemoteCause::Request => {
+                return stream.send.flags.set_ease(0);
+            }
             DirectionMode::Bypass | DirectionMode::Draining => return,
         }
         stream.set_mode(DirectionMode::Draining);
