@@ -283,7 +283,8 @@ fn h12_3_a_sender_that_is_handed_over_to_a_full_queue_has_no_time_out_either() {
 #[test]
 fn rfc6298_a_sender_of_which_nothing_is_held_learns_of_a_longer_path_by_itself() {
     for (round_trip_ms, most) in [(120, 0), (180, 0), (300, 1), (600, 2)] {
-        let net = long(round_trip_ms);
+        let mut net = long(round_trip_ms);
+        net.buffer = 1 << 15;
         let mut memory = Memory::new(4, 4096, 2048);
         let mut world = lab(&mut memory, net, |host| {
             let write = Write {
@@ -293,7 +294,9 @@ fn rfc6298_a_sender_of_which_nothing_is_held_learns_of_a_longer_path_by_itself()
             };
             host.send_scripted([write; 4], false)
         });
-        world.linger(millis(14_000));
+        world.linger(millis(10_000 + round_trip_ms));
+        while up(&mut world).debt == 0 && world.step() {}
+        while up(&mut world).debt > 0 && world.step() {}
         assert_eq!(
             (up(&mut world).mode, up(&mut world).debt),
             (DirectionMode::LocalAck, 0)

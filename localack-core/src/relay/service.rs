@@ -187,10 +187,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn demote(&mut self, direction: Direction, cause: DemoteCause) {
         let patience = Stamp::at(self.now.after(self.config.drain_patience));
         let stream = self.flow.stream_mut(direction);
-        // Where nothing is held, nothing keeps its hosts apart.
-        let eases = cause == DemoteCause::Request
-            && stream.acks_early()
-            && (stream.send.snd_una != stream.recv.seq_max || !stream.owes_nothing());
+        // Where nothing is held, and no window is in the way, nothing keeps its hosts apart.
+        let is_held = stream.send.snd_una != stream.recv.seq_max || !stream.owes_nothing();
+        let reaches = stream.send.wnd_edge.at_or_after(stream.recv.edge);
+        let eases = cause == DemoteCause::Request && stream.acks_early() && (is_held || !reaches);
         if cause != DemoteCause::Request {
             stream.set_service(Service::Bypass);
         }
