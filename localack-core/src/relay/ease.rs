@@ -21,8 +21,9 @@ use crate::time::Stamp;
 const LEAST_TIMEOUT_US: u64 = 100_000;
 /// The first delay: below the 2 ms after which Linux sends a tail loss probe at the earliest (RFC 8985 section 7).
 const FIRST_DELAY_US: u64 = 1_500;
-/// Samples of the round trip for each delay, in full segments. They take a sender 73 % of the way from one delay to the next (RFC 6298 section
-/// 2.3: each an eighth), so that this is still less than the two round trips after which a tail loss probe leaves.
+/// Samples of the round trip for each delay, in full segments. They take a sender 73 % of the way there (RFC 6298
+/// section 2.3: each an eighth), so that the next delay, which is 65 % longer, is still less than the two round
+/// trips after which a tail loss probe leaves.
 const SAMPLES: u32 = 10;
 /// How long a sender that has just sent something may pause before it counts as silent.
 const PAUSE_US: u64 = 1_000_000;
@@ -196,6 +197,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         }
         let (end, edge) = (stream.rcv_nxt(), stream.recv.edge);
         let held = end.octets_past(stream.recv.ack_sent);
+        if held == 0 {
+            self.flow.stream_mut(direction).recv.ack_due = Stamp::NEVER;
+            return false;
+        }
         let mss = u32::from(stream.send.mss()).max(1);
         let piece = mss.max(held.div_ceil(SEGMENTS));
         let step = self.window_step(direction);
