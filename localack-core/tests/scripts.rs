@@ -236,7 +236,6 @@ scripts! {
     /// H4.3, RFC 2883 section 4.
     h4_3_copies_of_what_is_held_are_reported = "regress_acks_held_again";
     /// H1.5, H4.3, invariant 10.
-    h12_3_a_sender_gets_used_to_the_path_before_it_is_handed_over = "ease";
     h4_3_a_hand_over_reports_no_copies = "regress_services_dsack";
     /// RFC 7661, RFC 5681 section 4.1, H12.1.
     h12_1_a_window_that_is_not_used_does_not_grow = "regress_window_unused";

@@ -235,9 +235,7 @@ impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
     /// Asks for another service of one direction of a flow; after [`Engine::drain`] there is none
     /// but [`Service::Bypass`]. It takes effect at the next packet or
     /// poll, and is reached once nothing hangs on the old one:
-    /// [`Event::ServiceChanged`](crate::Event::ServiceChanged) tells. A sender that was acknowledged early gets
-    /// used to its receiver's path first, lest it take what comes later for lost: on a path of 600 ms that takes
-    /// two seconds, on one of less than 100 ms nothing.
+    /// [`Event::ServiceChanged`](crate::Event::ServiceChanged) tells.
     ///
     /// # Errors
     /// [`UnknownFlow`] if the flow is gone.

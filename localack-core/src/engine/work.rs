@@ -108,7 +108,6 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
             now,
             wall,
             crowded: head.stalled_blocks > half,
-            hurries: head.draining != 0,
             room,
             turn: None,
             share_waits: None,

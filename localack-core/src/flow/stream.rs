@@ -288,27 +288,7 @@ impl Stream {
 
     /// Whether octets may be acknowledged before their receiver has them.
     pub(crate) const fn acks_early(&self) -> bool {
-        self.offers_custody() || self.eases_out()
-    }
-
-    /// Whether the window may rise for octets to be acknowledged so.
-    pub(crate) const fn offers_custody(&self) -> bool {
         matches!(self.mode(), DirectionMode::LocalAck) && !self.flags.has(StreamFlags::SUSPECT)
-    }
-
-    /// Whether a draining direction still acknowledges early, because its sender would take the receiver's own
-    /// acknowledgements for lost.
-    pub(crate) const fn eases_out(&self) -> bool {
-        self.is_draining() && self.send.flags.ease() > 0
-    }
-
-    /// Whether its acknowledgements are held back for a while, so that the sender gets used to it.
-    pub(crate) fn delays_acks(&self) -> bool {
-        self.is_draining()
-            && self.send.flags.ease() > 1
-            && self.fin().is_none()
-            && self.recv.held().is_empty()
-            && !self.owes_sacked()
     }
 
     /// RCV.NXT toward the sender: the end of what is stored in order, the FIN not counted (*L*). Of
@@ -358,7 +338,7 @@ impl Stream {
     /// and never less than before (invariant 3).
     pub(crate) fn ack_point(&self) -> SeqNum {
         let una = self.send.snd_una;
-        let early = if self.flags.has(StreamFlags::WALK_OWED) || self.delays_acks() {
+        let early = if self.flags.has(StreamFlags::WALK_OWED) {
             una
         } else if self.acks_early() {
             self.rcv_nxt()

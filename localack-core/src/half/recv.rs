@@ -46,8 +46,7 @@ pub(crate) struct RecvHalf {
     pub(crate) edge: SeqNum,
     /// Highest edge SACKed to the sender, if anything was.
     pub(crate) sacked_to: SeqNum,
-    /// End of the sender's urgent data. Of a draining direction that acknowledges early nevertheless, and has
-    /// none: up to where its acknowledgements had waited less long.
+    /// End of the sender's urgent data.
     pub(crate) urgent: SeqNum,
     /// TS.Recent (RFC 7323 section 4.3), echoed to the sender. Of a stream that is only watched: the
     /// TSval that may stand on segments made in its name (*tsr*, rule H3.2).

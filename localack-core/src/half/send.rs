@@ -61,11 +61,6 @@ impl SendFlags {
     /// The stream was handed back while its sender believed in more room than its receiver has (rule
     /// H2.11): what the sender says without data may lie past the receiver's window.
     pub(crate) const OVERRUNS: u16 = 1 << 9;
-    /// Of a draining stream, how far its sender is prepared for its receiver's own acknowledgements: four bits,
-    /// see [`SendFlags::ease`].
-    const EASE: u16 = 0b1111 << 10;
-    const EASE_SHIFT: u32 = 10;
-    pub(crate) const MOST_EASE: u16 = 15;
     /// Why the timer will expire: two bits that hold a [`TimerKind`].
     const TIMER: u16 = 0b11 << 14;
     const TIMER_SHIFT: u32 = 14;
@@ -88,21 +83,6 @@ impl SendFlags {
         } else {
             self.clear(flags);
         }
-    }
-
-    /// Zero: nothing is acknowledged early. One: everything is, at once. More: everything is, after a delay that
-    /// has grown in so many steps less two.
-    pub(crate) const fn ease(self) -> u16 {
-        (self.0 & Self::EASE) >> Self::EASE_SHIFT
-    }
-
-    pub(crate) const fn set_ease(&mut self, ease: u16) {
-        let ease = if ease > Self::MOST_EASE {
-            Self::MOST_EASE
-        } else {
-            ease
-        };
-        self.0 = self.0 & !Self::EASE | ease << Self::EASE_SHIFT;
     }
 
     const fn set_timer(&mut self, kind: TimerKind) {

@@ -176,7 +176,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.recv.fin = fin;
         stream.recv.seq_max = stream.recv.seq_max.latest(fin.advance(1));
         stream.flags.set(StreamFlags::FIN_SEEN);
-        if stream.offers_custody() {
+        if stream.acks_early() {
             stream.patience = patience;
         }
         let bare = intake == Intake::Nothing || intake == Intake::Duplicate;
@@ -250,7 +250,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             0
         };
-        let eased = self.delay_of_acks(direction);
         let (delay, now) = (self.flow.ack_delay.max(thinned), self.now);
         let is_enough = thinned > 0 && self.is_enough_to_acknowledge(direction);
         let marked = self.is_marked(seg);
@@ -259,13 +258,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             stream.flags.set(StreamFlags::ACK_OWED);
             return;
         };
-        if eased > 0 && !filled_gap && !marked && !seg.flags.contains(Flags::FIN) {
-            if !stream.recv.ack_due.is_set() {
-                stream.recv.ack_due =
-                    Stamp::at(now.after(core::time::Duration::from_micros(eased)));
-            }
-            return;
-        }
         let segments = seg
             .payload_len
             .div_ceil(u32::from(stream.send.mss()).max(1));

@@ -9,7 +9,6 @@
 
 mod accept;
 mod ack_thin;
-mod ease;
 mod ecn;
 mod edit;
 mod feedback;
@@ -73,8 +72,6 @@ pub(crate) struct Work<'w, S: ?Sized> {
     pub(crate) wall: Instant,
     /// Stalled flows hold so much of the pool that no new custody begins (rule H12.4).
     pub(crate) crowded: bool,
-    /// The whole engine is to hand its flows back: nothing takes longer than it must.
-    pub(crate) hurries: bool,
     /// Blocks that the flow held while it was stalled, before the work.
     pub(crate) stalled_before: u32,
     /// Packets that may still be pushed in this call.

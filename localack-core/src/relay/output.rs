@@ -118,10 +118,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn target_edge(&self, direction: Direction) -> SeqNum {
         let stream = self.flow.stream(direction);
         let (recv, send) = (&stream.recv, &stream.send);
-        if stream.delays_acks() {
-            return self.eased_edge(direction);
-        }
-        if !stream.offers_custody() || stream.fin().is_some() {
+        if !stream.acks_early() || stream.fin().is_some() {
             return recv.edge;
         }
         let unsent = stream.rcv_nxt().octets_past(send.snd_nxt);
@@ -142,7 +139,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     }
 
     /// How far custody may reach at present, so that the receiver drains it in time (rule H6.3).
-    pub(super) fn debt_edge(&self, direction: Direction) -> SeqNum {
+    fn debt_edge(&self, direction: Direction) -> SeqNum {
         let send = &self.flow.stream(direction).send;
         let debt = send
             .drained_in(micros(self.config.debt_time))
@@ -162,7 +159,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn note_offered(&mut self, direction: Direction, offer: Offer) {
         let now = self.now;
         let local_ack = self.flow.stream(direction).acks_early();
-        let delay = self.delay_of_acks(direction);
         let stream = self.flow.stream_mut(direction);
         let recv = &mut stream.recv;
         let rose = offer.edge.after(recv.edge);
@@ -176,13 +172,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         recv.ack_sent = recv.ack_sent.latest(offer.ack);
         let held_back = local_ack && stream.chain.end().after(recv.ack_sent);
         let tail = now.after(core::time::Duration::from_micros(TAIL_PATIENCE_US));
-        recv.ack_due = if held_back && delay > 0 {
-            if recv.ack_due.is_set() {
-                recv.ack_due
-            } else {
-                Stamp::at(now.after(core::time::Duration::from_micros(delay)))
-            }
-        } else if held_back {
+        recv.ack_due = if held_back {
             Stamp::at(tail)
         } else {
             Stamp::NEVER
@@ -203,7 +193,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         self.send_offer(direction, kind, offer, duplicate)
     }
 
-    pub(super) fn send_offer(
+    fn send_offer(
         &mut self,
         direction: Direction,
         kind: TransmitKind,

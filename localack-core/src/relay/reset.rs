@@ -107,8 +107,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         let patience = self.rto(direction).saturating_mul(SUSPECT_TIMEOUTS);
         let patience = Stamp::at(self.now.after(patience));
         let stream = self.flow.stream_mut(direction);
-        // Nor does a direction on its way out acknowledge early any more.
-        stream.send.flags.set_ease(0);
         if stream.mode() == DirectionMode::LocalAck && !stream.flags.has(StreamFlags::SUSPECT) {
             stream.flags.set(StreamFlags::SUSPECT);
             stream.patience = patience;

@@ -187,23 +187,15 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     pub(super) fn demote(&mut self, direction: Direction, cause: DemoteCause) {
         let patience = Stamp::at(self.now.after(self.config.drain_patience));
         let stream = self.flow.stream_mut(direction);
-        // Where nothing is held, and no window is in the way, nothing keeps its hosts apart.
-        let is_held = stream.send.snd_una != stream.recv.seq_max || !stream.owes_nothing();
-        let reaches = stream.send.wnd_edge.at_or_after(stream.recv.edge);
-        let eases = cause == DemoteCause::Request && stream.acks_early() && (is_held || !reaches);
         if cause != DemoteCause::Request {
             stream.set_service(Service::Bypass);
         }
         match stream.mode() {
             DirectionMode::LocalAck | DirectionMode::StoreAndForward => {}
             DirectionMode::Snoop => return self.stop_snooping(direction),
-            DirectionMode::Draining if cause != DemoteCause::Request => {
-                return stream.send.flags.set_ease(0);
-            }
             DirectionMode::Bypass | DirectionMode::Draining => return,
         }
         stream.set_mode(DirectionMode::Draining);
-        stream.send.flags.set_ease(u16::from(eases));
         stream.flags.clear(
             StreamFlags::SUSPECT
                 .or(StreamFlags::REOPENED)
@@ -232,9 +224,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
 
     #[inline(never)]
     fn leave_once_agreed(&mut self, direction: Direction) {
-        if !self.is_eased_out(direction) {
-            return;
-        }
         let (now, hold) = (self.now, self.config.demotion_hold);
         let stream = self.flow.stream(direction);
         // A sender that has gone silent with a hole in its data does not fill it any more; what was
@@ -257,9 +246,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             return;
         }
         let reaches = stream.send.wnd_edge.at_or_after(stream.recv.edge);
-        // What has not been sent on would have to be sent again by its sender.
-        let waits = stream.rcv_nxt().after(stream.send.snd_nxt);
-        if (waits || !reaches) && !stream.patience.is_due(now) {
+        if !reaches && !stream.patience.is_due(now) {
             return;
         }
         // What is stored beyond the promise still belongs to its sender, who will send it again.
@@ -270,7 +257,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         stream.recv.forget_held();
         // From here on its sender sees the receiver's own window.
         stream.recv.edge = stream.recv.edge.latest(stream.send.wnd_edge);
-        stream.send.flags.set_ease(0);
         stream.send.leave_ecn();
         stream.recv.ts_recent = stream.recv.ts_max;
         stream.send.timer = Stamp::NEVER;

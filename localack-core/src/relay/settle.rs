@@ -106,10 +106,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             // What the walk finds is acknowledged with the rest.
             return;
         }
-        if stream.flags.has(StreamFlags::ACK_OWED) && self.pay_delayed(direction) {
-            return;
-        }
-        let stream = self.flow.stream(direction);
         if stream.flags.has(StreamFlags::ACK_OWED) {
             let offer = self.offer(direction);
             self.pay_ack(direction, offer, SeqRange::default());
@@ -121,8 +117,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     /// Announces a larger window to a sender that is short of it.
     pub(super) fn offer_more(&mut self, direction: Direction) {
         let stream = self.flow.stream(direction);
-        let may_rise_at_all = stream.offers_custody() || stream.delays_acks();
-        if !may_rise_at_all || stream.fin().is_some() {
+        if !stream.acks_early() || stream.fin().is_some() {
             return;
         }
         let (edge, target) = (stream.recv.edge, self.target_edge(direction));

@@ -305,7 +305,7 @@ fn h12_1_who_begins_may_send_most_of_an_initial_window_at_once_and_then_keeps_th
         let later = at(START + 1_000_000);
         assert_eq!(burst(&mut pacer, later, segment, pace), first * segment);
     }
-    let fast = Pace::new(u32::MAX, 1500, 0).beginning(1500);
+    let fast = Pace::new(1000 * MBIT, 1500, 0).beginning(1500);
     let mut pacer = Pacer::EMPTY;
     assert_eq!(burst(&mut pacer, at(START), 1500, fast), 15_000);
 }

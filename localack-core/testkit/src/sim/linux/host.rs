@@ -212,18 +212,6 @@ impl LinuxHost {
         self.sender.rtt.smoothed().map(Duration::from_micros)
     }
 
-    /// The retransmission time-out as it stands, back-off included.
-    #[must_use]
-    pub fn retransmission_timeout(&self) -> Duration {
-        Duration::from_micros(self.sender.rtt.rto())
-    }
-
-    /// Octets that were sent and that the peer has not acknowledged, a FIN counted.
-    #[must_use]
-    pub const fn in_flight(&self) -> u64 {
-        self.sender.nxt - self.sender.una
-    }
-
     /// Octets that may yet arrive within the window that was announced last.
     #[must_use]
     pub const fn receive_window(&self) -> u64 {
