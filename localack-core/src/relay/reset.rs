@@ -463,6 +463,10 @@ impl<S: Sink + ?Sized> Work<'_, S> {
     fn entomb(&mut self) {
         for direction in Direction::BOTH {
             self.abandon(direction);
+            // Nor does anything that was held back go on.
+            let stream = self.flow.stream_mut(direction);
+            stream.recv.ack_due = Stamp::NEVER;
+            stream.send.pace_due = Stamp::NEVER;
         }
         self.flow.flags.clear(FlowFlags::RESET_DUE);
         self.flow.set_phase(Phase::Tombstone);
