@@ -47,8 +47,8 @@ impl core::fmt::Display for Misfit {
 impl core::error::Error for Misfit {}
 
 impl Geometry {
-    /// Octets that all parts take together, [`Storage::before`] with one slot among them, each beginning at a multiple of 64 from the start; `None` if
-    /// that is more than can be addressed.
+    /// Octets that all parts take together, [`Storage::before`] with one slot among them, each beginning at a
+    /// multiple of 64 from the start; `None` if that is more than can be addressed.
     #[must_use]
     pub const fn octets(&self) -> Option<usize> {
         let parts = [
