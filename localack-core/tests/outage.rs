@@ -281,7 +281,15 @@ fn outages_of_one_network_do_not_disturb_another() {
             let now = run.received();
             let got: u64 = now[3..].iter().zip(&before[3..]).map(|(n, b)| n - b).sum();
             // Flows of BBR measure the round trip together: a fifth of a second with half of a window.
-            assert!(got > share * 17 / 20, "{got} in {second} {controller:?}");
+            let least = if controller == Controller::Bbr {
+                85
+            } else {
+                90
+            };
+            assert!(
+                got > share * least / 100,
+                "{got} in {second} {controller:?}"
+            );
             assert_eq!(now[..3], before[..3], "{controller:?}");
             all += got;
             before = now;

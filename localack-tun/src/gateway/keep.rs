@@ -1,7 +1,8 @@
 //! The file that keeps the engines' memory when their process is gone.
 //!
-//! Text says what the rest is (the [`Title`]); then comes the memory of each queue's engine. The process that has the file locked is its owner, and a lock ends with its process, however that ends. Who
-//! finds a file that nobody owns goes on with what is in it ([`Engine::attach`](localack_core::Engine::attach)).
+//! Text says what the rest is (the [`Title`]); then comes the memory of each queue's engine. The process that has
+//! the file locked is its owner, and a lock ends with its process, however that ends. Who finds a file that nobody
+//! owns goes on with what is in it ([`Engine::attach`](localack_core::Engine::attach)).
 
 mod title;
 
@@ -198,8 +199,7 @@ impl Keep {
                 engine_key,
                 spread_key,
                 arrangements: Numbers::default(),
-                // On hugetlbfs that is the size of its pages.
-                grain: file.metadata().map_err(failed)?.blksize().max(GRAIN),
+                grain: grain_of(&file).map_err(failed)?,
             },
             file,
             left: Left::Nothing,
@@ -433,6 +433,14 @@ fn lock(
             }
         }
     }
+}
+
+/// What the parts of a file are to be a multiple of: on hugetlbfs the size of its pages.
+fn grain_of(file: &File) -> io::Result<u64> {
+    let block = file.metadata()?.blksize();
+    // Other file systems may say anything.
+    let block = block.checked_next_power_of_two().unwrap_or(GRAIN);
+    Ok(block.max(GRAIN))
 }
 
 fn boot() -> io::Result<String> {
