@@ -286,8 +286,10 @@ impl<'e> Life<'e> {
         }
         if verdict == Verdict::Forward {
             let decoded = Packet::decode(packet_in(&octets)).expect("an edited segment is one");
+            let arrived = Packet::decode(packet_in(&original)).expect("it was edited");
+            let is_hosts_own = arrived.packet.ack == decoded.packet.ack;
             self.books
-                .check(&self.engine, port.other(), &decoded.packet);
+                .check(&self.engine, port.other(), &decoded.packet, is_hosts_own);
         }
         self.rest();
     }
@@ -346,7 +348,7 @@ impl<'e> Life<'e> {
                     assert_eq!(octet, octet_at(seq), "an octet was invented (invariant 12)");
                 }
             }
-            self.books.check(&self.engine, port, &decoded.packet);
+            self.books.check(&self.engine, port, &decoded.packet, false);
             self.hear(port, &octets);
         }
         assert!(

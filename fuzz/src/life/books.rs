@@ -14,6 +14,8 @@ impl Books {
         self.0.extend(engine.flows());
     }
 
+    /// `is_hosts_own` says that a host has sent the packet, with that number.
+    ///
     /// # Panics
     /// If `packet`, which has left by `port`, acknowledges to the host there what is in custody of neither the
     /// engine nor anybody behind it (invariant 1).
@@ -22,6 +24,7 @@ impl Books {
         engine: &Engine<'_, P>,
         port: Port,
         packet: &Packet,
+        is_hosts_own: bool,
     ) {
         let flags = packet.flags;
         if !flags.has(Flags::ACK) || flags.has(Flags::SYN) || flags.has(Flags::RST) {
@@ -40,7 +43,8 @@ impl Books {
             .flatten()
             .map(|flow| *flow.direction(Direction::arriving_on(port)))
             .peekable();
-        if directions.peek().is_none() {
+        // Of a connection that is over with the very packet, nobody can say any more what its receiver had.
+        if directions.peek().is_none() || (is_hosts_own && after.is_none()) {
             return;
         }
         let backed = directions.any(|direction| match direction.mode {
