@@ -226,9 +226,16 @@ impl World<'_> {
         let of_engine = parcel.made && refusal != Refusal::Stamp;
         // Whoever was told of a larger window before a soft hand-over may overrun this one (rule H2.11).
         let overruns = refusal == Refusal::Window && self.soft[index(hop.side.other())];
+        // A reset that is on its way, or was lost, for longer than the engine remembers it (section 2.5): what
+        // is sent meanwhile goes on, beyond the octets that were given up.
+        let outlives = refusal == Refusal::Window
+            && !parcel.made
+            && self.info().is_none()
+            && self.ledgers[index(hop.side.other())].lost > 0;
         let calm = !self.disturbed[hop.index()]
             && (of_engine || !self.disturbed[upstream.index()])
-            && !overruns;
+            && !overruns
+            && !outlives;
         if grave || calm {
             let host = &self.hosts[index(hop.side)];
             return Err(format!(
