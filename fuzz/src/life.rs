@@ -254,6 +254,7 @@ impl<'e> Life<'e> {
             checksum,
             ..PacketMeta::default()
         };
+        self.books.note(port, packet_in(&original));
         let now = self.instant();
         let verdict = self
             .engine
@@ -286,10 +287,8 @@ impl<'e> Life<'e> {
         }
         if verdict == Verdict::Forward {
             let decoded = Packet::decode(packet_in(&octets)).expect("an edited segment is one");
-            let arrived = Packet::decode(packet_in(&original)).expect("it was edited");
-            let is_hosts_own = arrived.packet.ack == decoded.packet.ack;
             self.books
-                .check(&self.engine, port.other(), &decoded.packet, is_hosts_own);
+                .check(&self.engine, port.other(), &decoded.packet);
         }
         self.rest();
     }
@@ -348,7 +347,7 @@ impl<'e> Life<'e> {
                     assert_eq!(octet, octet_at(seq), "an octet was invented (invariant 12)");
                 }
             }
-            self.books.check(&self.engine, port, &decoded.packet, false);
+            self.books.check(&self.engine, port, &decoded.packet);
             self.hear(port, &octets);
         }
         assert!(
@@ -406,13 +405,17 @@ const fn side(outer: bool) -> Port {
 
 /// What the IP header says is the packet; a frame may be filled up behind it.
 fn packet_in(octets: &[u8]) -> &[u8] {
-    let number = |at| usize::from(u16::from_be_bytes([octets[at], octets[at + 1]]));
-    let length = if octets[0] >> 4 == 4 {
-        number(2)
-    } else {
-        40 + number(4)
+    let number = |at| {
+        let pair = octets.get(at..at + 2)?;
+        Some(usize::from(u16::from_be_bytes([pair[0], pair[1]])))
     };
-    &octets[..length]
+    let length = match octets.first() {
+        Some(first) if first >> 4 == 4 => number(2),
+        _ => number(4).map(|payload| 40 + payload),
+    };
+    length
+        .and_then(|length| octets.get(..length))
+        .unwrap_or(octets)
 }
 
 /// Whether `packet` is a TCP segment with a right checksum.

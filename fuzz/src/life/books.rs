@@ -5,17 +5,28 @@ use localack_testkit::packet::{Flags, Packet};
 
 /// The books as they were before something happened.
 #[derive(Debug, Default)]
-pub(super) struct Books(Vec<FlowInfo>);
+pub(super) struct Books {
+    flows: Vec<FlowInfo>,
+    /// What the host on a port acknowledges with the segment that happened.
+    word: Option<(Port, u32)>,
+}
 
 impl Books {
     /// Something is about to happen.
     pub(super) fn open<P: localack_core::Policy>(&mut self, engine: &Engine<'_, P>) {
-        self.0.clear();
-        self.0.extend(engine.flows());
+        self.word = None;
+        self.flows.clear();
+        self.flows.extend(engine.flows());
     }
 
-    /// `is_hosts_own` says that a host has sent the packet, with that number.
-    ///
+    /// It is that a host has sent a packet, which has arrived on `port`.
+    pub(super) fn note(&mut self, port: Port, octets: &[u8]) {
+        let packet = Packet::decode(octets).ok().map(|decoded| decoded.packet);
+        self.word = packet
+            .filter(|packet| packet.flags.has(Flags::ACK))
+            .map(|packet| (port, packet.ack));
+    }
+
     /// # Panics
     /// If `packet`, which has left by `port`, acknowledges to the host there what is in custody of neither the
     /// engine nor anybody behind it (invariant 1).
@@ -24,7 +35,6 @@ impl Books {
         engine: &Engine<'_, P>,
         port: Port,
         packet: &Packet,
-        is_hosts_own: bool,
     ) {
         let flags = packet.flags;
         if !flags.has(Flags::ACK) || flags.has(Flags::SYN) || flags.has(Flags::RST) {
@@ -36,14 +46,16 @@ impl Books {
         };
         let key = FlowKey::new(inner.ip(), inner.port(), outer.ip(), outer.port(), 0);
         let of_it = |flow: &FlowInfo| flow.key == key;
-        let before = self.0.iter().copied().find(of_it);
+        let before = self.flows.iter().copied().find(of_it);
         let after = engine.flows().find(of_it);
         let mut directions = [before, after]
             .into_iter()
             .flatten()
             .map(|flow| *flow.direction(Direction::arriving_on(port)))
             .peekable();
-        // Of a connection that is over with the very packet, nobody can say any more what its receiver had.
+        // Of a connection that is over with a segment nobody can say any more what its receiver had: it may have
+        // said so itself.
+        let is_hosts_own = self.word == Some((port.other(), packet.ack));
         if directions.peek().is_none() || (is_hosts_own && after.is_none()) {
             return;
         }
