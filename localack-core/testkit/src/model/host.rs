@@ -337,15 +337,21 @@ impl Host {
     }
 
     /// What a time-out sends: the first octets that were not reported. Where those at SND.UNA were, the
-    /// report was advice that did not last (RFC 2018 section 8).
+    /// report was advice that did not last (RFC 2018 section 8). A window that was taken back takes what still
+    /// fits: Linux and the BSDs cut a segment to it.
     pub(super) fn time_out(&mut self, at_ms: i64) -> Option<Packet> {
         let mss = i64::from(self.setup.mss);
         if self.sacked.end_from(self.una) > self.una {
             self.sacked.clear();
         }
         let end = self.sacked.next_start(self.una).unwrap_or(i64::MAX);
+        let room = match self.edge - self.una {
+            room @ 1.. => room,
+            // What a closed window takes is asked for with what is there.
+            _ => mss,
+        };
         self.resent_at = Some(self.una);
-        self.send_again(0, mss.min(end - self.una), at_ms)
+        self.send_again(0, mss.min(end - self.una).min(room), at_ms)
     }
 
     /// What an acknowledgement of something sent again lets go: the next of it (RFC 6582).
