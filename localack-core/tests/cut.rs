@@ -168,7 +168,7 @@ fn cut_everywhere(engine: &str) -> (Tally, bool) {
         match &act {
             Act::Segment(say) => truth.hears(say),
             Act::Wait(ms) => now += ms * 1_000,
-            Act::Drain => {}
+            Act::Bypass(_) | Act::Drain => {}
         }
         if let Some(name) = name {
             assert_eq!(tracee.run(), Stop::Itself);

@@ -16,7 +16,7 @@ use crate::flow::phase::Phase;
 use crate::flow::table::{FlowIndex, IndexSlot, SlotList};
 use crate::path::PathTable;
 use crate::policy::Policy;
-use crate::pool::{Pool, Unsound};
+use crate::pool::{Pool, Undone, Unsound};
 use crate::seal::Broken;
 use crate::time::Instant;
 use crate::timer::{ReadyList, TimerWheel};
@@ -163,14 +163,17 @@ impl<'a, P: Policy> Engine<'a, P> {
     /// Puts the flow in a slot that was being worked on back to what it was before, if nobody has heard of
     /// anything else and that is possible; whether it was.
     fn put_back(&mut self, slot: u32) -> bool {
-        if !self.pool().undo() {
-            return false;
+        match self.pool().undo() {
+            Undone::Impossible => return false,
+            Undone::Chains => {
+                let before = self.storage.before.first().copied();
+                let (Some(before), Some(flow)) = (before, self.slot_mut(slot)) else {
+                    return false;
+                };
+                *flow = before;
+            }
+            Undone::Nothing => {}
         }
-        let before = self.storage.before.first().copied();
-        let (Some(before), Some(flow)) = (before, self.slot_mut(slot)) else {
-            return false;
-        };
-        *flow = before;
         self.storage.head.seal.close();
         true
     }
@@ -361,7 +364,7 @@ impl<'a, P: Policy> Engine<'a, P> {
         if let Some(flow) = self.slot_mut(slot) {
             flow.await_answers(now);
         }
-        self.work_once(slot, now, 0, &mut Quiet, |work| work.resume_service());
+        self.work_once(slot, now, None, 0, &mut Quiet, |work| work.resume_service());
         if self.slot(slot).is_some_and(|flow| is_held(flow).is_some()) {
             // It goes back to where it waits for its path.
             self.look_after(slot);

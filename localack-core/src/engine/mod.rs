@@ -518,7 +518,8 @@ impl<'a, P: Policy, X: PacketServices> Engine<'a, P, X> {
             return verdict;
         }
         let direction = Direction::arriving_on(port);
-        self.work_here(slot, wall, INGEST_ROOM, sink, |work| {
+        let arrived = Some((direction, seg));
+        self.work_here(slot, wall, arrived, INGEST_ROOM, sink, |work| {
             work.on_segment(direction, packet, seg, meta)
         })
         .map_or(Verdict::Pass(PassReason::MidStream), |(verdict, _)| verdict)

@@ -3,13 +3,14 @@
 
 use super::Engine;
 use crate::path::{PathTable, Verdict as PathVerdict};
-use crate::policy::Policy;
+use crate::policy::{Direction, Policy};
 use crate::pool::Pool;
 use crate::relay::{TurnTaken, Work};
 use crate::services::PacketServices;
 use crate::sink::Sink;
 use crate::storage::Storage;
 use crate::time::Instant;
+use crate::wire::Segment;
 
 impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
     /// Lets `job` work on a flow, and then sees to its timer, to where it waits, and to its end.
@@ -21,7 +22,7 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         sink: &mut S,
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
-        self.work_here(slot, wall, room, sink, job)
+        self.work_here(slot, wall, None, room, sink, job)
     }
 
     /// The same as a part of its caller, for the one that is called for each segment.
@@ -30,14 +31,16 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         &mut self,
         slot: u32,
         wall: Instant,
+        arrived: Option<Arrived<'_>>,
         room: usize,
         sink: &mut S,
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
-        let (answer, mut done) = self.work_once(slot, wall, room, sink, job)?;
+        let (answer, mut done) = self.work_once(slot, wall, arrived, room, sink, job)?;
         if let Some(direction) = self.hold(slot) {
             let probe = |work: &mut Work<'_, S>| work.probe_path(direction);
-            if let Some(((), after)) = self.work_once(slot, wall, done.room, sink, probe) {
+            let probed = self.work_once(slot, wall, None, done.room, sink, probe);
+            if let Some(((), after)) = probed {
                 done.room = after.room;
                 done.blocked = after.blocked;
             }
@@ -49,12 +52,13 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         &mut self,
         slot: u32,
         wall: Instant,
+        arrived: Option<Arrived<'_>>,
         room: usize,
         sink: &mut S,
         job: impl FnOnce(&mut Work<'_, S>) -> T,
     ) -> Option<(T, Done)> {
         // Only the job differs: what is done before and after it is there once, not for each job.
-        let mut work = self.begin_work(slot, wall, room, sink)?;
+        let mut work = self.begin_work(slot, wall, arrived, room, sink)?;
         let answer = job(&mut work);
         let outcome = Outcome::of(&work);
         let done = outcome.done;
@@ -68,6 +72,7 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
         &'w mut self,
         slot: u32,
         wall: Instant,
+        arrived: Option<Arrived<'_>>,
         room: usize,
         sink: &'w mut S,
     ) -> Option<Work<'w, S>> {
@@ -81,16 +86,20 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
             before,
             ..
         } = &mut self.storage;
-        let now = head.clock.now();
         let flow = flows.get_mut(usize::try_from(slot).ok()?)?;
         let key = flow.key.unpack()?;
-        let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
         if self.config.sink_waits
             && let Some(before) = before.first_mut()
         {
-            *before = *flow;
-            head.pool.begin_undo();
+            if arrived.is_some_and(|(direction, seg)| flow.only_hears(direction, seg)) {
+                head.pool.begin_hearing();
+            } else {
+                *before = *flow;
+                head.pool.begin_undo();
+            }
         }
+        let now = head.clock.now();
+        let half = u32::try_from(blocks.len() / 2).unwrap_or(u32::MAX);
         head.seal.open(slot);
         Some(Work {
             id,
@@ -140,6 +149,9 @@ impl<P: Policy, X: PacketServices> Engine<'_, P, X> {
     }
 }
 
+/// The segment that a piece of work is about, and where it travels.
+pub(super) type Arrived<'s> = (Direction, &'s Segment);
+
 /// What a piece of work leaves to be seen to.
 #[derive(Clone, Copy, Debug)]
 struct Outcome {
@@ -185,3 +197,6 @@ pub(super) struct Done {
     /// The vouched rate that it waits for a turn at.
     pub(super) share_waits: Option<u8>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod audit;
+pub(crate) mod heard;
 pub(crate) mod host;
 pub(crate) mod id;
 pub(crate) mod key;

@@ -117,6 +117,8 @@ impl Stream {
     /// The modes in which the engine answers for the data are 1 to 3.
     const MODES_ACTIVE: u8 = 0b11;
     const MODE_SNOOP: u8 = 1 << 3;
+    /// [`DirectionMode::LocalAck`], and [`Service::LocalAck`].
+    const PLAINLY_SERVED: u8 = 2 | 1 << 4;
 
     pub(crate) const EMPTY: Self = Self {
         mode_and_service: 0,
@@ -154,6 +156,16 @@ impl Stream {
         };
         self.mode_and_service = self.mode_and_service & 0xf0 | code;
         self.note_arrangement();
+    }
+
+    /// Whether the stream goes by, and nothing else is asked for, nor is it at its end.
+    pub(crate) const fn is_only_watched(&self) -> bool {
+        self.mode_and_service == 0 && !self.is_arranged() && !self.flags.has(StreamFlags::FIN_SEEN)
+    }
+
+    /// Whether the stream is acknowledged early, and nothing else is asked for.
+    pub(crate) const fn is_plainly_served(&self) -> bool {
+        self.mode_and_service == Self::PLAINLY_SERVED && !self.is_arranged()
     }
 
     /// The service that is asked for.

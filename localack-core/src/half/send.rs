@@ -300,6 +300,16 @@ impl SendHalf {
         let _ = in_flight;
     }
 
+    /// Takes over what `other` says of how far its window was used.
+    #[cfg(test)]
+    pub(crate) const fn set_use(&mut self, other: &Self) {
+        self.cwnd_full = other.cwnd_full;
+        #[cfg(feature = "bbr")]
+        {
+            self.delivery = other.delivery;
+        }
+    }
+
     /// Smoothed round-trip time in microseconds; `None` before the first sample.
     pub(crate) const fn srtt_us(&self) -> Option<u32> {
         self.rtt.srtt_us()

@@ -51,6 +51,7 @@ pub(crate) use sent::{Expiry, Newest};
 use block::Link;
 use marks::Marks;
 use undo::Undo;
+pub(crate) use undo::Undone;
 
 /// Most octets a chain may hold, so that windows stay below 2^30 (rule H9.9).
 const MAX_CHAIN: u32 = 1 << 29;
@@ -90,6 +91,11 @@ impl PoolHead {
     /// From here on what is done to one flow's chains can be put back with their slot, as long as it can.
     pub(crate) fn begin_undo(&mut self) {
         self.undo.begin();
+    }
+
+    /// From here on nothing is done to the flow that would have to be put back.
+    pub(crate) fn begin_hearing(&mut self) {
+        self.undo.begin_hearing();
     }
 
     /// All is done: nothing is put back any more.

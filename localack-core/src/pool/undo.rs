@@ -18,6 +18,8 @@ const WHOLE: u32 = 1;
 const FREED: u32 = 2;
 /// There is no way back.
 const GONE: u32 = 3;
+/// Nothing is to be put back, whatever is written to the flow's slot: its chains are left alone.
+const HEARS: u32 = 4;
 
 /// How to put chains back. Whoever dies while a flow is being worked on leaves this as it was before a store or
 /// after it, and the stores in their order.
@@ -33,6 +35,18 @@ pub(super) struct Undo {
     _padding: u32,
 }
 
+/// Whether what was being done to a flow could be put back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the slot is put back with the blocks, or neither"]
+pub(crate) enum Undone {
+    /// There is nothing to put back: the flow is good as it is.
+    Nothing,
+    /// Its blocks are as its old slot says.
+    Chains,
+    /// No.
+    Impossible,
+}
+
 impl Undo {
     pub(super) const NONE: Self = Self {
         state: IDLE,
@@ -42,8 +56,16 @@ impl Undo {
     };
 
     pub(super) fn begin(&mut self) {
+        self.enter(WHOLE);
+    }
+
+    pub(super) fn begin_hearing(&mut self) {
+        self.enter(HEARS);
+    }
+
+    fn enter(&mut self, state: u32) {
         compiler_fence(Ordering::SeqCst);
-        self.state = WHOLE;
+        self.state = state;
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -78,17 +100,21 @@ impl Undo {
 }
 
 impl Pool<'_> {
-    /// Puts the blocks of the flow that was being worked on back to what they were, for its old slot; whether
+    /// Puts the blocks of the flow that was being worked on back to what they were, for its old slot, if
     /// that is possible. May be done again if it is interrupted.
-    pub(crate) fn undo(&mut self) -> bool {
+    pub(crate) fn undo(&mut self) -> Undone {
         let PoolHead { undo, .. } = *self.head;
         match undo.state {
-            WHOLE => true,
-            FREED => {
-                let last = self.slot_mut(undo.last);
-                last.map(|slot| slot.next = undo.followed).is_some()
-            }
-            _ => false,
+            HEARS => Undone::Nothing,
+            WHOLE => Undone::Chains,
+            FREED => match self.slot_mut(undo.last) {
+                Some(slot) => {
+                    slot.next = undo.followed;
+                    Undone::Chains
+                }
+                None => Undone::Impossible,
+            },
+            _ => Undone::Impossible,
         }
     }
 }

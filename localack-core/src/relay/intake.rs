@@ -1,14 +1,13 @@
 //! Taking a sender's data into custody (section 1.5 of the protocol's rules).
 
 use super::Work;
-use crate::event::DemoteCause;
 use crate::flow::FlowFlags;
 use crate::flow::stream::StreamFlags;
 use crate::policy::Direction;
 use crate::seq::{SeqNum, SeqRange};
 use crate::sink::{Checksum, PacketMeta, Sink};
 use crate::time::{Moment, Stamp};
-use crate::wire::{Flags, IpVersion, Segment, checksum};
+use crate::wire::{Flags, Segment, checksum};
 
 /// What became of a segment's data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,23 +222,6 @@ impl<S: Sink + ?Sized> Work<'_, S> {
             && self.goes_in_a_burst(direction, seg.payload_len)
             && self.pipe(direction).saturating_add(seg.payload_len)
                 <= send.congestion.cwnd().max(u32::from(send.mss()))
-    }
-
-    /// What about a segment, once it is verified, keeps its direction from being served (rules
-    /// H5.8, H5.9 and H10.3).
-    pub(super) fn unfit(&self, seg: &Segment) -> Option<DemoteCause> {
-        if !seg.options.unusual.is_empty() {
-            Some(DemoteCause::UnknownOption)
-        } else if seg.flags.contains(Flags::URG) {
-            Some(DemoteCause::Urgent)
-        } else if seg.version == IpVersion::V4
-            && !seg.ip.dont_fragment
-            && !self.has(FlowFlags::ALLOW_DF)
-        {
-            Some(DemoteCause::DfClear)
-        } else {
-            None
-        }
     }
 
     /// Decides when the segment just taken in is acknowledged (rule H5.6): at once if anything is

@@ -281,7 +281,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         intake: Intake,
         rcv_nxt: SeqNum,
     ) -> Verdict {
-        if let Some(cause) = self.unfit(seg) {
+        if let Some(cause) = self.flow.unfit(seg) {
             if cause == DemoteCause::Urgent {
                 let urgent = seg.seq.advance(seg.urgent.into());
                 let stream = self.flow.stream_mut(direction);
@@ -428,7 +428,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         una: SeqNum,
     ) -> Verdict {
         let active = self.flow.stream(direction).is_active();
-        if active && let Some(cause) = self.unfit(seg) {
+        if active && let Some(cause) = self.flow.unfit(seg) {
             self.demote(direction, cause);
         }
         let echo = direction.reverse();

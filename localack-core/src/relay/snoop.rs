@@ -157,7 +157,7 @@ impl<S: Sink + ?Sized> Work<'_, S> {
         } else {
             rcv_nxt
         };
-        if self.unfit(seg).is_some() {
+        if self.flow.unfit(seg).is_some() {
             // It cannot be made again as it is.
             self.forget_copies(direction, reached);
             return;

@@ -4,15 +4,15 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::io::Write as _;
 
 use localack_core::{
-    Config, Custody, Direction, Engine, Event, FlowConfig, FlowId, Geometry, Instant, PacketMeta,
-    Poll, Port, Sink, SinkFull, Storage, Transmit, Verdict,
+    Config, Custody, Direction, Engine, Event, FlowConfig, FlowId, FlowInfo, Geometry, Instant,
+    PacketMeta, Poll, Port, Service, Sink, SinkFull, Storage, Transmit, Verdict,
 };
 use localack_testkit::packet::Packet;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::gettid;
 
-use super::hosts::{CONNECTIONS, connection_of, index, told};
+use super::hosts::{CONNECTIONS, connection_of, connection_of_flow, index, told};
 use super::story::{Act, story};
 
 /// Octets of a block.
@@ -102,6 +102,21 @@ impl Sink for Outside<'_> {
     }
 }
 
+/// Flows are asked to go by.
+fn hands_back(engine: &mut Engine<'_, FlowConfig>, act: &Act, now: Instant) {
+    match *act {
+        Act::Bypass(connection) => {
+            let is_it = |flow: &FlowInfo| connection_of_flow(flow) == connection;
+            let flow = engine.flows().find(is_it).expect("it is open").id;
+            engine
+                .set_service(flow, Direction::OuterToInner, Service::Bypass, now)
+                .expect("it is there");
+        }
+        Act::Drain => engine.drain(now),
+        Act::Segment(_) | Act::Wait(_) => {}
+    }
+}
+
 /// Lives through the story, and lets the parent stop it. The sink may wait with its packets for the end of a call.
 pub(crate) fn live(waits: bool) {
     let octets = GEOMETRY.octets().expect("a small engine");
@@ -135,7 +150,7 @@ pub(crate) fn live(waits: bool) {
                 now_us += ms * 1_000;
                 None
             }
-            Act::Drain => None,
+            Act::Bypass(_) | Act::Drain => None,
         };
         if name.is_some() {
             raise(Signal::SIGSTOP).expect("a signal");
@@ -149,8 +164,8 @@ pub(crate) fn live(waits: bool) {
                 outside.leaves(port.other(), &packet);
                 outside.call_is_over();
             }
-        } else if matches!(act, Act::Drain) {
-            engine.drain(now);
+        } else {
+            hands_back(&mut engine, &act, now);
         }
         while let Poll::More = engine.poll(now, 8, &mut outside) {
             outside.call_is_over();

@@ -11,6 +11,8 @@ pub(crate) enum Act {
     Segment(Say),
     /// So many milliseconds pass, and the engine does what is due.
     Wait(u64),
+    /// The data of a connection's outer host is to go by.
+    Bypass(usize),
     /// All flows are handed back.
     Drain,
 }
@@ -20,6 +22,7 @@ impl Act {
     pub(crate) const fn connection(&self) -> Option<usize> {
         match self {
             Self::Segment(say) => Some(say.connection),
+            Self::Bypass(connection) => Some(*connection),
             Self::Wait(_) | Self::Drain => None,
         }
     }
@@ -78,7 +81,16 @@ pub(crate) fn story() -> Vec<Step> {
         ]
         .map(|(name, say)| (Some(name), Act::Segment(say))),
     );
-    story.push((Some("nobody answers"), Act::Wait(1_500)));
+    let late = |from, seq, octets, ack| Act::Segment(Say::new(3, from, seq, octets, ack));
+    story.extend([
+        (Some("one direction is handed back"), Act::Bypass(3)),
+        (Some("and has nothing left"), late(Inner, 0, 0, 700)),
+        (Some("data beside it"), late(Inner, 0, 600, 700)),
+        (Some("data that goes by"), late(Outer, 700, 100, 0)),
+        (Some("and more"), late(Outer, 800, 100, 0)),
+        (Some("their acknowledgement"), late(Inner, 600, 0, 900)),
+        (Some("nobody answers"), Act::Wait(1_500)),
+    ]);
     story.extend(
         [
             ("one side ends", inner(4_500, 0, 2_000).flagged(FIN_ACK)),

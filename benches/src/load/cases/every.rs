@@ -47,10 +47,9 @@ pub const HOSTILE: &[(&str, &str)] = &[
 
 /// What ordinary hosts send through an engine that another may have to go on with at any moment
 /// ([`Config::sink_waits`](localack_core::Config::sink_waits)), with the same case without that.
-/// How many times as much it may take is 1.03 for data and what acknowledges it. An acknowledgement that has
-/// nothing to release takes so little that a copy of the flow's slot shows.
+/// Behind it is how many times as much it may take.
 pub const KEPT: &[(&str, &str, f64)] = &[
-    ("pure_ack_kept", "pure_ack", 1.06),
+    ("pure_ack_kept", "pure_ack", 1.03),
     ("data_in_kept", "data_in", 1.03),
     ("ack_in_kept", "ack_in", 1.03),
     ("cycle_kept", "cycle", 1.03),

@@ -20,7 +20,7 @@ fn octets(range: core::ops::Range<u32>) -> Vec<u8> {
 fn put_back(mut memory: Memory, mut before: Chain) -> Option<Vec<u8>> {
     let mut pool = memory.pool();
     // Whoever is interrupted in this does it again.
-    if !(pool.undo() && pool.undo()) {
+    if [pool.undo(), pool.undo()] != [crate::pool::Undone::Chains; 2] {
         return None;
     }
     pool.begin_rebuild();
@@ -33,6 +33,13 @@ fn put_back(mut memory: Memory, mut before: Chain) -> Option<Vec<u8>> {
             .copied()
             .collect(),
     )
+}
+
+#[test]
+fn where_a_flow_only_hears_something_nothing_is_put_back() {
+    let (mut memory, _) = begun();
+    memory.head.begin_hearing();
+    assert_eq!(memory.pool().undo(), crate::pool::Undone::Nothing);
 }
 
 #[test]

@@ -1,0 +1,281 @@
+//! What is written for a segment of which an engine says beforehand that the flow only hears something.
+
+#![allow(clippy::arithmetic_side_effects)]
+
+use core::net::SocketAddr;
+use std::format;
+use std::vec;
+use std::vec::Vec;
+
+use localack_testkit::packet::{self as testkit, IpFields, Layout, Options, Packet};
+use proptest::prelude::*;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::flow::table::IndexSlot;
+use crate::flow::{FlowFlags, FlowSlot};
+use crate::head::EngineHead;
+use crate::path::PathSlot;
+use crate::policy::{Custody, Direction, FlowConfig, Port};
+use crate::pool::BlockSlot;
+use crate::sink::{PacketMeta, SinkFull, Transmit};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{self, Flags, Parsed};
+
+/// Sequence numbers of the SYNs.
+const ISNS: [u32; 2] = [1_000, 7_000];
+
+/// A segment of one of the hosts; numbers are relative to what both have sent.
+#[derive(Clone, Copy, Debug)]
+struct Say {
+    outer: bool,
+    seq: i32,
+    octets: u16,
+    ack: i32,
+    window: u16,
+    flags: u8,
+    /// Milliseconds before it.
+    after: u16,
+    unusual: bool,
+}
+
+fn say() -> impl Strategy<Value = Say> {
+    let seq = prop_oneof![6 => Just(0), 1 => Just(-1), 1 => -1_500_i32..200];
+    let ack = prop_oneof![3 => Just(0), 3 => -3_000_i32..0, 1 => 1_i32..300];
+    let octets = prop_oneof![3 => Just(0_u16), 2 => 1_u16..600];
+    let window = prop_oneof![3 => Just(50_000_u16), 1 => 0_u16..2_000];
+    let flags = prop_oneof![
+        20 => Just(Flags::ACK),
+        5 => Just(Flags::ACK.union(Flags::PSH)),
+        1 => (0_u8..=255).prop_map(Flags::from_bits),
+    ];
+    let after = prop_oneof![2 => Just(0_u16), 4 => 1_u16..40, 1 => 300_u16..3_000];
+    let unusual = prop::bool::weighted(0.02);
+    (
+        any::<bool>(),
+        seq,
+        octets,
+        ack,
+        window,
+        flags,
+        after,
+        unusual,
+    )
+        .prop_map(
+            |(outer, seq, octets, ack, window, flags, after, unusual)| Say {
+                outer,
+                seq,
+                octets,
+                ack,
+                window,
+                flags: flags.bits(),
+                after,
+                unusual,
+            },
+        )
+}
+
+/// A segment of one of the hosts, with timestamps.
+fn segment(outer: bool, flags: testkit::Flags, numbers: [u32; 2], now: u64) -> Packet {
+    let hosts = [([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2)].map(SocketAddr::from);
+    let [inner_host, outer_host] = hosts;
+    let (source, destination) = if outer {
+        (outer_host, inner_host)
+    } else {
+        (inner_host, outer_host)
+    };
+    let [seq, ack] = numbers;
+    let stamp = u32::try_from(now / 1_000).expect("a short story");
+    Packet {
+        source,
+        destination,
+        ip: IpFields::default(),
+        flags,
+        seq,
+        ack,
+        window: 50_000,
+        urgent: 0,
+        options: Options {
+            timestamps: Some((stamp, stamp.wrapping_sub(5))),
+            ..Options::default()
+        },
+        payload: Vec::new(),
+    }
+}
+
+struct Quiet;
+
+impl crate::sink::Sink for Quiet {
+    fn transmit(&mut self, _: Transmit<'_>) -> Result<(), SinkFull> {
+        Ok(())
+    }
+
+    fn event(&mut self, _: Instant, _: Event) {}
+}
+
+/// What was `before`, but for what a flow may hear; a stream that was watched may have gone by in any way.
+fn expected(before: &FlowSlot, after: &FlowSlot) -> FlowSlot {
+    let mut slot = *before;
+    slot.timer = after.timer;
+    slot.ready = after.ready;
+    slot.seen_at = after.seen_at;
+    slot.hosts = after.hosts;
+    for port in [Port::Inner, Port::Outer] {
+        let void = FlowFlags::clock_void(port);
+        slot.flags.put(void, after.flags.has(void));
+    }
+    for direction in Direction::BOTH {
+        let (had, has) = (before.stream(direction), after.stream(direction));
+        let stream = slot.stream_mut(direction);
+        if had.is_only_watched() && has.is_only_watched() && !has.chain.has_quota() {
+            *stream = *has;
+            continue;
+        }
+        stream.recv.ts_recent = has.recv.ts_recent;
+        stream.recv.ts_max = has.recv.ts_max;
+        stream.send.set_use(&has.send);
+    }
+    slot
+}
+
+/// Lives through `story`; how often the flow was said only to hear something, with and without a direction that
+/// is served.
+fn live(served: [bool; 2], sack: bool, story: &[Say]) -> [u32; 2] {
+    let mut config = Config::new([1, 2]);
+    config.sink_waits = true;
+    let mut policy = FlowConfig::both_local_ack();
+    policy.custody = Custody::AfterHandshake;
+    let [inner, outer] = served.map(|served| {
+        if served {
+            crate::policy::Service::LocalAck
+        } else {
+            crate::policy::Service::Bypass
+        }
+    });
+    (policy.inner_to_outer, policy.outer_to_inner) = (inner, outer);
+    let mut head = EngineHead::EMPTY;
+    let (mut flows, mut before) = ([FlowSlot::EMPTY; 2], [FlowSlot::EMPTY; 1]);
+    let mut index = [IndexSlot::EMPTY; 4];
+    let mut blocks = [BlockSlot::EMPTY; 32];
+    let mut arena = [0_u8; 32 * 512];
+    let mut paths = [PathSlot::EMPTY; 2];
+    let storage = Storage {
+        head: &mut head,
+        flows: &mut flows,
+        index: &mut index,
+        blocks: &mut blocks,
+        arena: &mut arena,
+        paths: &mut paths,
+        before: &mut before,
+    };
+    let mut engine = Engine::new(storage, config, policy).expect("memory that fits");
+    let (mut now, mut next, mut heard) = (5_000_000_u64, ISNS.map(|isn| isn + 1), [0; 2]);
+    let mut arrives = |engine: &mut Engine<'_, FlowConfig>, now, outer, packet: &Packet| {
+        let mut packet = packet.encode(Layout::Aligned);
+        let port = if outer { Port::Outer } else { Port::Inner };
+        let direction = Direction::arriving_on(port);
+        let Parsed::Tcp(seg) = wire::parse(&packet) else {
+            return;
+        };
+        let slot = engine.storage.flows[0];
+        let hears = slot.only_hears(direction, &seg);
+        let meta = PacketMeta::default();
+        let now = Instant::from_micros(now);
+        let _ = engine.ingest(port, now, &mut packet, meta, &mut Quiet);
+        if hears {
+            heard[usize::from(
+                Direction::BOTH
+                    .iter()
+                    .all(|&d| slot.stream(d).is_only_watched()),
+            )] += 1;
+            let after = engine.storage.flows[0];
+            let (wanted, found) = (
+                format!("{:#?}", expected(&slot, &after)),
+                format!("{after:#?}"),
+            );
+            for (wanted, found) in wanted.lines().zip(found.lines()) {
+                assert_eq!(wanted, found, "{seg:#?} in {after:#?}");
+            }
+        }
+        let _ = engine.poll(now, 100, &mut Quiet);
+    };
+    let syn = testkit::Flags::SYN;
+    for step in 0..3_u8 {
+        let outer = step == 1;
+        let [own, other] = if outer { [1, 0] } else { [0, 1] };
+        let flags = [syn, syn | testkit::Flags::ACK, testkit::Flags::ACK][usize::from(step)];
+        let numbers = match step {
+            0 => [ISNS[own], 0],
+            1 => [ISNS[own], next[other]],
+            _ => [next[own], next[other]],
+        };
+        let mut packet = segment(outer, flags, numbers, now);
+        if step < 2 {
+            packet.options.mss = Some(512);
+            packet.options.sack_permitted = sack;
+        }
+        arrives(&mut engine, now, outer, &packet);
+    }
+    for say in story {
+        now += u64::from(say.after) * 1_000;
+        let [own, other] = if say.outer { [1, 0] } else { [0, 1] };
+        let seq = next[own].wrapping_add_signed(say.seq);
+        let ack = next[other].wrapping_add_signed(say.ack);
+        let mut packet = segment(say.outer, testkit::Flags(say.flags.into()), [seq, ack], now);
+        packet.window = say.window;
+        packet.payload = vec![7; say.octets.into()];
+        if say.unusual {
+            packet.options.others = vec![253, 4, 0, 0];
+        }
+        let end = seq.wrapping_add(say.octets.into());
+        if end.wrapping_sub(next[own]).cast_signed() > 0 {
+            next[own] = end;
+        }
+        arrives(&mut engine, now, say.outer, &packet);
+    }
+    heard
+}
+
+proptest! {
+    #[test]
+    fn a_flow_that_only_hears_something_is_as_before_but_for_that(
+        served in any::<[bool; 2]>(),
+        sack in any::<bool>(),
+        story in prop::collection::vec(say(), 1..120),
+    ) {
+        let _ = live(served, sack, &story);
+    }
+}
+
+#[test]
+fn acknowledgements_of_what_is_watched_are_only_heard() {
+    let quiet = Say {
+        outer: false,
+        seq: 0,
+        octets: 0,
+        ack: 0,
+        window: 50_000,
+        flags: Flags::ACK.bits(),
+        after: 1,
+        unusual: false,
+    };
+    let data = Say {
+        octets: 100,
+        outer: true,
+        ..quiet
+    };
+    assert_eq!(
+        live([true, false], true, &[quiet, data, quiet, data, quiet]),
+        [3, 0]
+    );
+    assert_eq!(
+        live([false, false], true, &[quiet, data, quiet, data, quiet]),
+        [0, 5]
+    );
+    assert_eq!(
+        live([true, true], true, &[quiet, data, quiet, data, quiet]),
+        [0, 0]
+    );
+}
