@@ -53,6 +53,20 @@ fn h12_1_a_quantum_is_a_millisecond_within_two_and_ten_segments() {
 }
 
 #[test]
+fn a_limit_holds_where_it_is_the_slower_one_and_no_rate_is_none() {
+    let [slow, fast] = [MBIT, 2 * MBIT].map(|rate| Pace::new(rate, 1500, 0));
+    for (own, limit, expected) in [
+        (fast, slow, slow),
+        (slow, fast, slow),
+        (Pace::UNPACED, slow, slow),
+        (slow, Pace::UNPACED, slow),
+        (Pace::UNPACED, Pace::UNPACED, Pace::UNPACED),
+    ] {
+        assert_eq!(own.limited(limit), expected, "{own:?} and {limit:?}");
+    }
+}
+
+#[test]
 fn ten_gigabit_do_not_drift() {
     let pace = Pace::new(10_000 * MBIT, 1500, 0);
     let (sent, _) = greedy(1500, pace, 0, START + 100_000);

@@ -204,6 +204,22 @@ fn bbr_5_3_4_probe_rtt_in_startup_returns_to_startup() {
 }
 
 #[test]
+fn bbr_5_3_3_6_only_who_went_too_high_the_last_time_stops_at_the_bound() {
+    let probe = |too_high: bool, in_flight: u32| {
+        let mut told = Told::probing();
+        told.set(|bbr| {
+            bbr.inflight_longterm = 110 * MSS;
+            bbr.prev_probe_too_high = too_high;
+        });
+        told.round(100 * MSS, in_flight);
+        told.bbr().phase
+    };
+    assert_eq!(probe(true, 110 * MSS), Phase::Down);
+    assert_eq!(probe(true, 109 * MSS), Phase::Up);
+    assert_eq!(probe(false, 110 * MSS), Phase::Up);
+}
+
+#[test]
 fn bbr_5_5_10_2_the_bound_is_where_losses_came_to_the_threshold() {
     let threshold = |told: &Told| told.bbr().loss_threshold();
     // 116 packets and three of them lost, then 14 lost ones: 2.94 of them make 5.94 of 118.94 or 5 %.
