@@ -301,8 +301,11 @@ impl World<'_> {
             .iter()
             .map(|ledger| self.now_us - ledger.progress_at);
         let silent = waits.max().unwrap_or(0);
-        let patience = i64::try_from(super::world::config().give_up_after.as_micros());
-        if silent < patience.unwrap_or(i64::MAX) {
+        let micros = |time: core::time::Duration| i64::try_from(time.as_micros());
+        let patience = micros(super::world::config().give_up_after);
+        // It begins when the octets are sent; they may be acknowledged a little later.
+        let delay = micros(self.setup.policy().ack_delay);
+        if silent + delay.unwrap_or(0) < patience.unwrap_or(i64::MAX) {
             return Err(format!(
                 "{direction:?}: given up after {silent} us (rule H8.7)"
             ));
