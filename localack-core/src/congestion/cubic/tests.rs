@@ -121,7 +121,7 @@ struct Reference {
 
 impl Reference {
     /// Where W_cubic and W_est are all but equal the window jumps from one to the other; there the
-    /// reference takes the side that `hint` is on.
+    /// reference takes the side that `hint` is on. W_est goes by the window, and so may be as far off as that.
     fn ack(&mut self, segments: f64, passed: f64, rtt: f64, hint: f64) {
         let mut segments = segments;
         if self.cwnd < self.ssthresh {
@@ -151,7 +151,7 @@ impl Reference {
         let target = curve(age + rtt).clamp(self.cwnd, 1.5 * self.cwnd);
         let friendly = self.cwnd.max(w_est);
         let cubic = (self.cwnd + (target - self.cwnd) * segments / self.cwnd).max(w_est);
-        let is_cubic = if (curve(age) - w_est).abs() < 0.02 {
+        let is_cubic = if (curve(age) - w_est).abs() < 0.02 + w_est / 200.0 {
             (cubic - hint).abs() < (friendly - hint).abs()
         } else {
             curve(age) > w_est
