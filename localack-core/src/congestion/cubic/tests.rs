@@ -141,7 +141,8 @@ impl Reference {
         let w_max = self.w_max.unwrap_or(0.0);
         let age = age + passed;
         let segments = segments.min(self.cwnd);
-        let alpha = if w_est < self.cwnd_prior {
+        // Equal is what is the same number of octets.
+        let alpha = if self.cwnd_prior - w_est > 1e-6 {
             3.0 * 0.3 / 1.7
         } else {
             1.0
