@@ -50,8 +50,8 @@ pub struct Config {
     ///
     /// Then a flow that was being worked on when its engine was stopped is mostly not lost:
     /// [`Engine::attach`](crate::Engine::attach) puts it back to what it was, as if the packet in hand had
-    /// been lost on its way. It costs a copy of the flow's slot each time, unless the flow is only told what
-    /// goes by, for which [`Storage::before`](crate::Storage::before) must have room. If packets leave earlier than
+    /// been lost on its way. Unless the flow is only told what goes by, that costs a copy of its slot each
+    /// time, for which [`Storage::before`](crate::Storage::before) must have room. If packets leave earlier than
     /// this says, hosts may have been told what the engine does not know of any more.
     pub sink_waits: bool,
 }

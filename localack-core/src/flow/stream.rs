@@ -117,8 +117,8 @@ impl Stream {
     /// The modes in which the engine answers for the data are 1 to 3.
     const MODES_ACTIVE: u8 = 0b11;
     const MODE_SNOOP: u8 = 1 << 3;
-    /// [`DirectionMode::LocalAck`], and [`Service::LocalAck`].
-    const PLAINLY_SERVED: u8 = 2 | 1 << 4;
+    const PLAINLY_SERVED: u8 =
+        Self::code_of_mode(DirectionMode::LocalAck) | Self::code_of_service(Service::LocalAck) << 4;
 
     pub(crate) const EMPTY: Self = Self {
         mode_and_service: 0,
@@ -147,15 +147,18 @@ impl Stream {
     }
 
     pub(crate) const fn set_mode(&mut self, mode: DirectionMode) {
-        let code = match mode {
+        self.mode_and_service = self.mode_and_service & 0xf0 | Self::code_of_mode(mode);
+        self.note_arrangement();
+    }
+
+    const fn code_of_mode(mode: DirectionMode) -> u8 {
+        match mode {
             DirectionMode::Bypass => 0,
             DirectionMode::StoreAndForward => 1,
             DirectionMode::LocalAck => 2,
             DirectionMode::Draining => 3,
             DirectionMode::Snoop => Self::MODE_SNOOP,
-        };
-        self.mode_and_service = self.mode_and_service & 0xf0 | code;
-        self.note_arrangement();
+        }
     }
 
     /// Whether the stream goes by, and nothing else is asked for, nor is it at its end.
@@ -178,13 +181,16 @@ impl Stream {
     }
 
     pub(crate) const fn set_service(&mut self, service: Service) {
-        let code = match service {
+        self.mode_and_service = self.mode_and_service & 0xf | Self::code_of_service(service) << 4;
+        self.note_arrangement();
+    }
+
+    const fn code_of_service(service: Service) -> u8 {
+        match service {
             Service::Bypass => 0,
             Service::LocalAck => 1,
             Service::Snoop => 2,
-        };
-        self.mode_and_service = self.mode_and_service & 0xf | code << 4;
-        self.note_arrangement();
+        }
     }
 
     /// What else is done with the direction's packets.

@@ -79,7 +79,7 @@ pub(crate) struct SendHalf {
     pub(crate) pace_due: Stamp,
     pub(crate) pacer: Pacer,
     #[cfg(feature = "bbr")]
-    delivery: Delivery,
+    pub(crate) delivery: Delivery,
     pub(crate) congestion: ControllerState,
 }
 
@@ -298,16 +298,6 @@ impl SendHalf {
         self.delivery.on_app_limited(in_flight);
         #[cfg(not(feature = "bbr"))]
         let _ = in_flight;
-    }
-
-    /// Takes over what `other` says of how far its window was used.
-    #[cfg(test)]
-    pub(crate) const fn set_use(&mut self, other: &Self) {
-        self.cwnd_full = other.cwnd_full;
-        #[cfg(feature = "bbr")]
-        {
-            self.delivery = other.delivery;
-        }
     }
 
     /// Smoothed round-trip time in microseconds; `None` before the first sample.

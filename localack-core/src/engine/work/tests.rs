@@ -12,15 +12,10 @@ use proptest::prelude::*;
 
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::event::Event;
-use crate::flow::table::IndexSlot;
 use crate::flow::{FlowFlags, FlowSlot};
-use crate::head::EngineHead;
-use crate::path::PathSlot;
-use crate::policy::{Custody, Direction, FlowConfig, Port};
-use crate::pool::BlockSlot;
-use crate::sink::{PacketMeta, SinkFull, Transmit};
-use crate::storage::Storage;
+use crate::policy::{Custody, Direction, FlowConfig, Port, Service};
+use crate::sink::{PacketMeta, Sink, SinkFull, Transmit};
+use crate::storage::StaticStorage;
 use crate::time::Instant;
 use crate::wire::{self, Flags, Parsed};
 
@@ -39,6 +34,8 @@ struct Say {
     /// Milliseconds before it.
     after: u16,
     unusual: bool,
+    /// A service that is asked for before it, of the host's own data.
+    asks: Option<Service>,
 }
 
 fn say() -> impl Strategy<Value = Say> {
@@ -53,6 +50,8 @@ fn say() -> impl Strategy<Value = Say> {
     ];
     let after = prop_oneof![2 => Just(0_u16), 4 => 1_u16..40, 1 => 300_u16..3_000];
     let unusual = prop::bool::weighted(0.02);
+    let service = prop::sample::select(vec![Service::Bypass, Service::LocalAck, Service::Snoop]);
+    let asks = prop::option::weighted(0.04, service);
     (
         any::<bool>(),
         seq,
@@ -61,10 +60,10 @@ fn say() -> impl Strategy<Value = Say> {
         window,
         flags,
         after,
-        unusual,
+        (unusual, asks),
     )
         .prop_map(
-            |(outer, seq, octets, ack, window, flags, after, unusual)| Say {
+            |(outer, seq, octets, ack, window, flags, after, (unusual, asks))| Say {
                 outer,
                 seq,
                 octets,
@@ -73,6 +72,7 @@ fn say() -> impl Strategy<Value = Say> {
                 flags: flags.bits(),
                 after,
                 unusual,
+                asks,
             },
         )
 }
@@ -105,14 +105,13 @@ fn segment(outer: bool, flags: testkit::Flags, numbers: [u32; 2], now: u64) -> P
     }
 }
 
-struct Quiet;
+/// A sink that takes everything.
+struct Anywhere;
 
-impl crate::sink::Sink for Quiet {
+impl Sink for Anywhere {
     fn transmit(&mut self, _: Transmit<'_>) -> Result<(), SinkFull> {
         Ok(())
     }
-
-    fn event(&mut self, _: Instant, _: Event) {}
 }
 
 /// What was `before`, but for what a flow may hear; a stream that was watched may have gone by in any way.
@@ -135,41 +134,34 @@ fn expected(before: &FlowSlot, after: &FlowSlot) -> FlowSlot {
         }
         stream.recv.ts_recent = has.recv.ts_recent;
         stream.recv.ts_max = has.recv.ts_max;
-        stream.send.set_use(&has.send);
+        stream.send.cwnd_full = has.send.cwnd_full;
+        #[cfg(feature = "bbr")]
+        {
+            stream.send.delivery = has.send.delivery;
+        }
     }
     slot
 }
 
-/// Lives through `story`; how often the flow was said only to hear something, with and without a direction that
-/// is served.
-fn live(served: [bool; 2], sack: bool, story: &[Say]) -> [u32; 2] {
+/// Lives through `story`; how often the flow was said only to hear something, where a direction is served, and
+/// where none is.
+fn live(served: [bool; 2], custody: Custody, sack: bool, story: &[Say]) -> [u32; 2] {
     let mut config = Config::new([1, 2]);
     config.sink_waits = true;
     let mut policy = FlowConfig::both_local_ack();
-    policy.custody = Custody::AfterHandshake;
+    policy.custody = custody;
     let [inner, outer] = served.map(|served| {
         if served {
-            crate::policy::Service::LocalAck
+            Service::LocalAck
         } else {
-            crate::policy::Service::Bypass
+            Service::Bypass
         }
     });
     (policy.inner_to_outer, policy.outer_to_inner) = (inner, outer);
-    let mut head = EngineHead::EMPTY;
-    let (mut flows, mut before) = ([FlowSlot::EMPTY; 2], [FlowSlot::EMPTY; 1]);
-    let mut index = [IndexSlot::EMPTY; 4];
-    let mut blocks = [BlockSlot::EMPTY; 32];
-    let mut arena = [0_u8; 32 * 512];
-    let mut paths = [PathSlot::EMPTY; 2];
-    let storage = Storage {
-        head: &mut head,
-        flows: &mut flows,
-        index: &mut index,
-        blocks: &mut blocks,
-        arena: &mut arena,
-        paths: &mut paths,
-        before: &mut before,
-    };
+    let mut memory = StaticStorage::<2, 4, 32, { 32 * 512 }>::new();
+    let mut before = [FlowSlot::EMPTY];
+    let mut storage = memory.as_storage();
+    storage.before = &mut before;
     let mut engine = Engine::new(storage, config, policy).expect("memory that fits");
     let (mut now, mut next, mut heard) = (5_000_000_u64, ISNS.map(|isn| isn + 1), [0; 2]);
     let mut arrives = |engine: &mut Engine<'_, FlowConfig>, now, outer, packet: &Packet| {
@@ -183,13 +175,10 @@ fn live(served: [bool; 2], sack: bool, story: &[Say]) -> [u32; 2] {
         let hears = slot.only_hears(direction, &seg);
         let meta = PacketMeta::default();
         let now = Instant::from_micros(now);
-        let _ = engine.ingest(port, now, &mut packet, meta, &mut Quiet);
+        let _ = engine.ingest(port, now, &mut packet, meta, &mut Anywhere);
         if hears {
-            heard[usize::from(
-                Direction::BOTH
-                    .iter()
-                    .all(|&d| slot.stream(d).is_only_watched()),
-            )] += 1;
+            let watched = |&d: &Direction| slot.stream(d).is_only_watched();
+            heard[usize::from(Direction::BOTH.iter().all(watched))] += 1;
             let after = engine.storage.flows[0];
             let (wanted, found) = (
                 format!("{:#?}", expected(&slot, &after)),
@@ -199,7 +188,7 @@ fn live(served: [bool; 2], sack: bool, story: &[Say]) -> [u32; 2] {
                 assert_eq!(wanted, found, "{seg:#?} in {after:#?}");
             }
         }
-        let _ = engine.poll(now, 100, &mut Quiet);
+        let _ = engine.poll(now, 100, &mut Anywhere);
     };
     let syn = testkit::Flags::SYN;
     for step in 0..3_u8 {
@@ -221,6 +210,12 @@ fn live(served: [bool; 2], sack: bool, story: &[Say]) -> [u32; 2] {
     for say in story {
         now += u64::from(say.after) * 1_000;
         let [own, other] = if say.outer { [1, 0] } else { [0, 1] };
+        if let Some(service) = say.asks {
+            let flow = engine.flows().next().map(|flow| flow.id);
+            let direction = Direction::BOTH[own];
+            let now = Instant::from_micros(now);
+            let _ = flow.map(|flow| engine.set_service(flow, direction, service, now));
+        }
         let seq = next[own].wrapping_add_signed(say.seq);
         let ack = next[other].wrapping_add_signed(say.ack);
         let mut packet = segment(say.outer, testkit::Flags(say.flags.into()), [seq, ack], now);
@@ -242,10 +237,16 @@ proptest! {
     #[test]
     fn a_flow_that_only_hears_something_is_as_before_but_for_that(
         served in any::<[bool; 2]>(),
+        early in any::<bool>(),
         sack in any::<bool>(),
         story in prop::collection::vec(say(), 1..120),
     ) {
-        let _ = live(served, sack, &story);
+        let custody = if early {
+            Custody::AfterHandshake
+        } else {
+            Custody::AfterProof
+        };
+        let _ = live(served, custody, sack, &story);
     }
 }
 
@@ -260,22 +261,20 @@ fn acknowledgements_of_what_is_watched_are_only_heard() {
         flags: Flags::ACK.bits(),
         after: 1,
         unusual: false,
+        asks: None,
     };
     let data = Say {
         octets: 100,
         outer: true,
         ..quiet
     };
-    assert_eq!(
-        live([true, false], true, &[quiet, data, quiet, data, quiet]),
-        [3, 0]
-    );
-    assert_eq!(
-        live([false, false], true, &[quiet, data, quiet, data, quiet]),
-        [0, 5]
-    );
-    assert_eq!(
-        live([true, true], true, &[quiet, data, quiet, data, quiet]),
-        [0, 0]
-    );
+    let story = [quiet, data, quiet, data, quiet];
+    for (served, expected) in [
+        ([true, false], [3, 0]),
+        ([false, false], [0, 5]),
+        ([true, true], [0, 0]),
+    ] {
+        let heard = live(served, Custody::AfterHandshake, true, &story);
+        assert_eq!(heard, expected, "{served:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What was being done to a flow's chains can be put back with their heads, or nobody says that it can.
 
-use super::super::Owner;
+use super::super::{Owner, Undone};
 use super::*;
 
 /// A chain of four blocks that is being worked on from here on.
@@ -20,7 +20,7 @@ fn octets(range: core::ops::Range<u32>) -> Vec<u8> {
 fn put_back(mut memory: Memory, mut before: Chain) -> Option<Vec<u8>> {
     let mut pool = memory.pool();
     // Whoever is interrupted in this does it again.
-    if [pool.undo(), pool.undo()] != [crate::pool::Undone::Chains; 2] {
+    if [pool.undo(), pool.undo()] != [Undone::Chains; 2] {
         return None;
     }
     pool.begin_rebuild();
@@ -39,7 +39,7 @@ fn put_back(mut memory: Memory, mut before: Chain) -> Option<Vec<u8>> {
 fn where_a_flow_only_hears_something_nothing_is_put_back() {
     let (mut memory, _) = begun();
     memory.head.begin_hearing();
-    assert_eq!(memory.pool().undo(), crate::pool::Undone::Nothing);
+    assert_eq!(memory.pool().undo(), Undone::Nothing);
 }
 
 #[test]

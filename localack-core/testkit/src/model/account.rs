@@ -34,6 +34,8 @@ pub(super) struct Ledger {
     /// Octets that were declared lost, and the acknowledgement that the last declaration was about.
     pub(super) lost: i64,
     pub(super) lost_up_to: i64,
+    /// When that was, in microseconds.
+    pub(super) lost_at: i64,
     /// Whether its receiver is known to have the connection (rule H7.1).
     pub(super) proven: bool,
 }
@@ -53,6 +55,7 @@ impl Ledger {
             stored: 0,
             progress_at: 0,
             lost: 0,
+            lost_at: 0,
             lost_up_to: 0,
             proven: setup.early || setup.client() != source,
         }
@@ -119,7 +122,8 @@ impl Ledger {
     }
 
     /// The engine declares octets lost.
-    pub(super) fn loses(&mut self, octets: u32) {
+    pub(super) fn loses(&mut self, octets: u32, now_us: i64) {
+        self.lost_at = now_us;
         self.lost += i64::from(octets);
         self.lost_up_to = self.told_octets();
     }

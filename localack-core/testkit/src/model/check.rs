@@ -285,7 +285,7 @@ impl World<'_> {
                 really.max(0)
             ));
         }
-        self.ledgers[index(source)].loses(lost);
+        self.ledgers[index(source)].loses(lost, self.now_us);
         Ok(())
     }
 

@@ -227,11 +227,14 @@ impl World<'_> {
         // Whoever was told of a larger window before a soft hand-over may overrun this one (rule H2.11).
         let overruns = refusal == Refusal::Window && self.soft[index(hop.side.other())];
         // A reset that is on its way, or was lost, for longer than the engine remembers it (section 2.5): what
-        // is sent meanwhile goes on, beyond the octets that were given up.
+        // is sent after that goes on, beyond the octets that were given up.
+        let ledger = &self.ledgers[index(hop.side.other())];
+        let memory = i64::try_from(super::config().tombstone_time.as_micros());
         let outlives = refusal == Refusal::Window
             && !parcel.made
             && self.info().is_none()
-            && self.ledgers[index(hop.side.other())].lost > 0;
+            && ledger.lost > 0
+            && self.now_us - ledger.lost_at >= memory.unwrap_or(i64::MAX);
         let calm = !self.disturbed[hop.index()]
             && (of_engine || !self.disturbed[upstream.index()])
             && !overruns
