@@ -295,6 +295,7 @@ fn flip(seed: u64, limits: [u32; 4]) {
             .with_rate_limit(limits[random.below(4) as usize])
             .with_ack_interval(Duration::from_millis(intervals[random.below(4) as usize]));
         assert!(engine.set_shaping(id(1), &shaping, now));
+        assert_eq!(engine.shaping(id(1)), shaping);
         let Some(flow) = engine.flows().last().map(|flow| flow.id) else {
             continue;
         };

@@ -400,12 +400,21 @@ fn memory_of_others_is_refused() {
     let attach = |memory: &mut Memory| {
         Engine::attach(memory.storage(), config, flow).map(|(_, report)| report)
     };
+    assert!(!memory.storage().head.is_used());
     assert_eq!(attach(&mut memory), Err(AttachError::Empty));
     Engine::new(memory.storage(), config, flow).expect("memory that fits");
+    assert!(memory.storage().head.is_used());
     assert_eq!(attach(&mut memory), Ok(AttachReport::default()));
     let mut storage = memory.storage();
     let flows = core::mem::take(&mut storage.flows);
     storage.flows = &mut flows[..3];
+    let refused = Engine::attach(storage, config, flow).map(|(_, report)| report);
+    assert_eq!(refused, Err(AttachError::Sizes));
+    // Smaller blocks, as many.
+    let mut storage = memory.storage();
+    let arena = core::mem::take(&mut storage.arena);
+    let half = arena.len() / 2;
+    storage.arena = &mut arena[..half];
     let refused = Engine::attach(storage, config, flow).map(|(_, report)| report);
     assert_eq!(refused, Err(AttachError::Sizes));
     let mut odd = config;

@@ -371,3 +371,6 @@ impl<'a, P: Policy> Engine<'a, P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -412,6 +412,32 @@ fn h7_8_the_oldest_slots_may_be_taken_by_connections() {
     }
 }
 
+/// Which unfinished handshake makes room is a matter of chance for whoever does not know the key.
+#[test]
+fn h7_8_the_key_says_which_handshake_makes_room() {
+    let survivors = |key: u64| {
+        let mut memory = Memory::new(32, 64, 1536);
+        let mut config = Config::new([3, key]);
+        config.handshake_share = 100;
+        let mut lab = Lab::new(&mut memory, config, FlowConfig::tracked());
+        for number in 0..33_u16 {
+            let mut syn = segment(Port::Inner, Flags::SYN, 0, 0, 60_000, 0);
+            syn.source.set_port(50_000 + number);
+            lab.arrives(u64::from(number), Port::Inner, &syn);
+        }
+        let mut ports: Vec<u16> = lab
+            .engine
+            .flows()
+            .map(|flow| flow.key.inner_port())
+            .collect();
+        ports.sort_unstable();
+        assert_eq!(ports.len(), 32);
+        ports
+    };
+    let all: std::collections::BTreeSet<_> = (0..32).map(|key| survivors(key << 32)).collect();
+    assert!(all.len() > 10, "{} victims of 32 keys", all.len());
+}
+
 /// Whatever came and went, as many connections find room as there are slots.
 #[test]
 fn h9_8_every_slot_serves_again_and_again() {

@@ -4,5 +4,6 @@ mod bounds;
 mod events;
 mod path;
 mod pipe;
+mod resume;
 
 use super::*;

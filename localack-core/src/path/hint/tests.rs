@@ -237,6 +237,9 @@ fn rfc9959_3_2_only_one_flow_jumps_at_a_time() {
         // Eight round trips of 600 ms.
         assert_eq!(table.saved(&key(), later(5), SAVED_LIFETIME_US), None);
         assert!(table.saved(&key(), later(6), SAVED_LIFETIME_US).is_some());
+        // To the microsecond.
+        let end = later(1).after(core::time::Duration::from_micros(8 * 600_000));
+        assert!(table.saved(&key(), end, SAVED_LIFETIME_US).is_some());
     });
 }
 

@@ -237,6 +237,32 @@ fn rfc9959_3_3_the_first_answer_ends_the_jump_with_what_is_in_flight() {
 }
 
 #[test]
+fn rfc9959_3_3_less_than_an_initial_window_in_flight_proves_nothing() {
+    // Two segments are in flight and are acknowledged; then `segments` are sent, one of which is.
+    let after = |segments: u32| {
+        let (mut resume, mut sender) = confirmed();
+        sender.nxt -= 27 * MSS;
+        let _ = jump(&mut resume, &mut sender);
+        assert_eq!(sender.acked(&mut resume, 2), Answer::Keep);
+        assert_eq!(sender.sent(&mut resume, segments), Answer::Keep);
+        let answer = sender.acked(&mut resume, 1);
+        (answer, resume.is_resuming())
+    };
+    assert_eq!(after(10), (Answer::Window(IW), false));
+    assert_eq!(after(11), (Answer::Window(IW), true));
+    assert_eq!(after(12), (Answer::Window(IW + MSS), true));
+}
+
+#[test]
+fn an_attempt_is_kept_as_plain_data() {
+    let (mut resume, mut sender) = confirmed();
+    let _ = jump(&mut resume, &mut sender);
+    let kept = Resume::from_words(resume.to_words());
+    assert_eq!(kept, resume);
+    assert!(kept.pacing_rate(sender.cwnd, Some(RTT_US)).is_some());
+}
+
+#[test]
 fn rfc9959_3_3_a_round_trip_ends_the_jump() {
     let (mut resume, mut sender) = confirmed();
     let _ = jump(&mut resume, &mut sender);

@@ -24,7 +24,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn new(rtt_us: Option<u32>) -> Self {
+    pub(super) fn new(rtt_us: Option<u32>) -> Self {
         let mut state = ControllerState::EMPTY;
         state.nominate(Controller::Bbr);
         state.on_established(&Start {
@@ -62,10 +62,16 @@ impl Told {
     }
 
     pub(super) fn round_of(&mut self, octets: u32, in_flight: u32, rtt_us: u32) {
+        let ack = self.news(octets, in_flight, rtt_us);
+        self.state.on_ack(&ack);
+    }
+
+    /// What the acknowledgement tells that comes with such a round.
+    pub(super) fn news(&mut self, octets: u32, in_flight: u32, rtt_us: u32) -> Ack {
         self.now_us += u64::from(rtt_us);
         let prior_delivered = self.delivered;
         self.delivered = self.delivered.wrapping_add(octets);
-        self.state.on_ack(&Ack {
+        Ack {
             now: self.now(),
             acked: octets,
             delivered: octets,
@@ -87,7 +93,7 @@ impl Told {
                 lost: self.lost,
                 is_app_limited: self.app_limited,
             },
-        });
+        }
     }
 
     pub(super) fn lose(&mut self, octets: u32, tx_in_flight: u32, lost_since_sent: u32) {

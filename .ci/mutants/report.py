@@ -1,0 +1,40 @@
+"""What the tests have found out, beside what is known of the mutants that live.
+
+    report.py WORK
+
+Ends with an error if a mutant lives that nobody has explained. `survivors.toml` tells, for each reason, which mutants
+live because of it.
+"""
+
+import json
+import pathlib
+import sys
+import tomllib
+KNOWN = pathlib.Path(__file__).with_name("survivors.toml")
+# Of a hundred mutants that compile, so many must be killed.
+AT_LEAST = 90
+
+
+def main():
+    work = pathlib.Path(sys.argv[1])
+    planted = json.load(open(work / "planted.json"))
+    verdicts = {verdict["name"]: verdict for verdict in map(json.loads, open(work / "verdicts.jsonl"))}
+    called = json.load(open(work / "names.json"))
+    wanted = {called[number] for number in planted}
+    killed = {name for name in wanted & verdicts.keys() if verdicts[name]["killed"]}
+    living = (wanted & verdicts.keys()) - killed
+    unasked = wanted - verdicts.keys()
+    reasons = tomllib.loads(KNOWN.read_text())["reason"]
+    known = {name for reason in reasons for name in reason["mutants"]}
+    unknown = sorted(living - known)
+    share = 100 * len(killed) / max(1, len(killed) + len(living))
+    print(f"{len(planted)} mutants, {len(unasked)} of them not judged; {len(killed)} killed ({share:.1f} %)")
+    if not unasked:
+        print(f"{len(living & known)} live and are explained; {len(known - living)} explanations are for none that does")
+    for name in unknown:
+        print("nobody has explained why this lives:", name)
+    if unknown or unasked or share < AT_LEAST:
+        sys.exit(1)
+
+
+main()
