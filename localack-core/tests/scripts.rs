@@ -268,10 +268,14 @@ scripts! {
     a_held_flow_that_waits_for_late_octets_goes_on = "review_held";
     /// RFC 5681 section 2, RFC 5682 section 3.1, RFC 6298 section 5, RFC 8985 section 7.4.2.
     rfc5681_2_what_is_no_duplicate_and_no_progress = "review_duplicates";
+    /// RFC 2018 section 2, RFC 7323 section 3.2, RFC 3168 section 6.1.1.
+    what_one_host_offers_alone_is_not_agreed_on = "regress_handshakes_one_sided";
     /// H9.1.
     h9_1_new_octets_behind_an_old_one_are_no_keepalive = "regress_keepalives_longer";
     /// H10.1, RFC 1191 section 5.
     h10_1_what_a_router_quotes_is_weighed = "regress_mtu_quotation";
+    /// H2.5, RFC 7323 section 2.4.
+    a_sender_is_offered_what_its_rate_allows = "regress_rate_limit";
     /// RFC 3449 section 5.2.1, RFC 2018 section 4.
     rfc3449_5_2_1_what_waits_says_nothing_new = "regress_thinning";
 }

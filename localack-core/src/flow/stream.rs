@@ -440,3 +440,6 @@ impl Stream {
             .saturating_sub(self.send.lost.octets())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -553,40 +553,4 @@ impl SendHalf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is asked of a mark is whether it is newer (RFC 6582 section 3.2, step 2; RFC 7661), and a number
-    /// that lies half of all numbers back looks so.
-    #[test]
-    fn marks_of_long_ago_stay_old_however_much_is_sent() {
-        for isn in [1, u32::MAX - 5] {
-            let mut send = SendHalf::EMPTY;
-            send.start_at(SeqNum::new(isn));
-            for _ in 0..12 {
-                send.snd_una = send.snd_una.advance(1 << 29);
-                send.catch_up();
-                assert!(send.recover.before(send.snd_una));
-                assert!(send.cwnd_full.before(send.snd_una));
-                assert!(send.probe_end.at_or_before(send.snd_una));
-            }
-        }
-    }
-
-    #[test]
-    fn rfc6298_5_7_a_sample_ends_the_back_off_and_progress_does_not() {
-        let mut send = SendHalf::EMPTY;
-        let rto = |send: &SendHalf| send.rto(&RtoBounds::DEFAULT);
-        send.on_round_trip(600_000, Instant::ZERO);
-        send.back_off();
-        send.back_off();
-        send.note_progress();
-        assert_eq!((rto(&send), send.time_outs()), (7_200_000, 0));
-        send.reset_backoff();
-        assert_eq!(rto(&send), 1_800_000);
-        send.back_off();
-        send.on_round_trip(600_000, Instant::ZERO);
-        // RTTVAR has decayed to 225 ms.
-        assert_eq!(rto(&send), 1_500_000);
-    }
-}
+mod tests;

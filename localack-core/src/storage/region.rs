@@ -170,7 +170,8 @@ mod tests {
             ..GEOMETRY
         };
         assert_eq!(endless.octets(), None);
-        assert!(Storage::cut(memory, &endless).is_err());
+        let misfit = Storage::cut(memory, &endless).err().unwrap();
+        assert!(std::format!("{misfit}").contains("too short"));
     }
 
     /// Memory that the system hands out is zeroed; it needs no other preparation.

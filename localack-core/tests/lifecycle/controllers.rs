@@ -64,6 +64,29 @@ fn rfc9937_a_controller_that_takes_over_in_recovery_reduces_the_window() {
     }
 }
 
+/// What a controller forbade and its successor allows leaves at the next poll.
+#[test]
+fn a_controller_that_allows_more_is_heard_at_once() {
+    let mut memory = Memory::new(4, 128, 1000);
+    let mut flow = at_once(FlowConfig::inner_local_ack());
+    flow.controller = Controller::Reno;
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+    lab.shake(0, 0, 1);
+    lab.shake(50, 1, 3);
+    for segment in 0..30 {
+        lab.says(60, Port::Inner, 1 + segment * MSS, 1, 60_000, MSS);
+    }
+    let before = lab.reached(Port::Outer);
+    assert!(before < 20_000, "{before}");
+    let (id, now) = (lab.id(), lab.tape.now);
+    let vouched = Controller::provisioned(2_000_000);
+    let direction = Direction::InnerToOuter;
+    let chosen = lab.engine.set_controller(id, direction, vouched, now);
+    assert_eq!(chosen, Ok(()));
+    lab.until(75);
+    assert_eq!(lab.reached(Port::Outer), 30_001, "15 ms at 2 MB/s");
+}
+
 #[test]
 fn a_vouched_rate_can_be_changed_while_flows_wait_for_it() {
     let mut memory = Memory::new(4, 128, 1000);

@@ -2,7 +2,7 @@
 
 use localack_core::{
     Config, Custody, Engine, Event, FlowConfig, FlowId, FlowInfo, Instant, PacketMeta, Poll, Port,
-    Sink, SinkFull, Transmit, TransmitKind, Verdict,
+    Sink, SinkFull, Storage, Transmit, TransmitKind, Verdict,
 };
 use localack_testkit::memory::Memory;
 use localack_testkit::packet::{Flags, IpFields, Layout, Options, Packet};
@@ -132,7 +132,11 @@ pub(crate) struct Lab<'m> {
 
 impl<'m> Lab<'m> {
     pub(crate) fn new(memory: &'m mut Memory, config: Config, flow: FlowConfig) -> Self {
-        let engine = Engine::new(memory.storage(), config, flow).expect("valid settings");
+        Self::over(memory.storage(), config, flow)
+    }
+
+    pub(crate) fn over(storage: Storage<'m>, config: Config, flow: FlowConfig) -> Self {
+        let engine = Engine::new(storage, config, flow).expect("valid settings");
         Self {
             engine,
             tape: Tape::default(),

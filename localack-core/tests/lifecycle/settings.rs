@@ -412,6 +412,33 @@ fn h7_8_the_oldest_slots_may_be_taken_by_connections() {
     }
 }
 
+/// How many time-outs there are in so many milliseconds in which the receiver is silent.
+fn time_outs(ms: u64, change: fn(&mut Config)) -> u64 {
+    let mut memory = Memory::new(4, 64, 1536);
+    let mut config = Config::new([1, 2]);
+    change(&mut config);
+    let mut storage = memory.storage();
+    // Nobody asks whether the path is dead.
+    storage.paths = &mut [];
+    let mut lab = Lab::over(storage, config, at_once(FlowConfig::inner_local_ack()));
+    lab.shake(0, 0, 1);
+    lab.shake(50, 1, 3);
+    lab.says(60, Port::Inner, 1, 1, 60_000, 1000);
+    lab.until(60 + ms);
+    lab.engine.counters().timeouts
+}
+
+#[test]
+fn h12_1_time_outs_keep_to_their_bounds() {
+    let slow = |config: &mut Config| config.rto_min = Duration::from_secs(2);
+    assert_eq!([900, 2_100].map(|ms| time_outs(ms, |_| ())), [1, 3]);
+    assert_eq!([1_900, 2_400].map(|ms| time_outs(ms, slow)), [0, 1]);
+    let steady = |config: &mut Config| config.rto_max = Duration::from_secs(1);
+    let (doubling, steady) = (time_outs(20_000, |_| ()), time_outs(20_000, steady));
+    assert!(doubling < 8, "{doubling}");
+    assert!((18..24).contains(&steady), "{steady}");
+}
+
 /// Which unfinished handshake makes room is a matter of chance for whoever does not know the key.
 #[test]
 fn h7_8_the_key_says_which_handshake_makes_room() {

@@ -238,6 +238,24 @@ fn a_pool_that_runs_out_stores_the_prefix_that_fits() {
 }
 
 #[test]
+fn all_that_is_free_and_promised_to_nobody_can_be_reserved() {
+    // H12.4.
+    let mut memory = Memory::new(10, 64);
+    let quota = |reserved_blocks| Quota {
+        reserved_blocks,
+        limit_blocks: 10,
+    };
+    let mut first = memory.chain_with(ISN, quota(3));
+    let mut pool = memory.pool();
+    let mut second = empty(ISN);
+    assert_eq!(pool.reserve(&mut second, quota(8)), Err(NoRoom));
+    assert_eq!(pool.reserve(&mut second, quota(7)), Ok(()));
+    assert_eq!(pool.reserve(&mut first, quota(4)), Err(NoRoom));
+    assert_eq!(pool.reserve(&mut first, quota(3)), Ok(()));
+    assert_eq!(pool.unpromised_blocks(), 0);
+}
+
+#[test]
 fn a_reservation_is_kept_from_everyone_else() {
     // H12.4.
     let mut memory = Memory::new(10, 64);

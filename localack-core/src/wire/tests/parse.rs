@@ -163,6 +163,8 @@ fn headers_that_contradict_themselves_are_malformed() {
     overlong[41] = 2;
     malformed(&overlong);
     malformed(&v6(60, &[(0, vec![0; 6])], &[])); // the chain goes on, the packet does not
+    let ends = v6(59, &[(0, vec![0; 6])], &[]); // both end here: there is no next header
+    assert_eq!(refusal(&ends), Some(NotTcp::Protocol));
     malformed(&v6(6, &[], &[]));
 
     // And before the reason that the end of a capture would give.
@@ -178,6 +180,9 @@ fn a_chain_of_extension_headers_cut_short_is_truncated() {
     for len in 41..packet.len() {
         assert_eq!(refusal(&packet[..len]), Some(NotTcp::Truncated), "{len}");
     }
+    // What the packet claims would just do.
+    let claimed = v6(60, &[], &[6, 0]);
+    assert_eq!(refusal(&claimed[..41]), Some(NotTcp::Truncated));
 }
 
 #[test]

@@ -19,6 +19,7 @@ enum Edit {
     Flags(u8, u8),
     TsVal(u32),
     TsEcr(u32),
+    Mss(u16),
     EraseSack,
     ReplaceSack(Vec<SeqRange>),
 }
@@ -35,6 +36,7 @@ impl Edit {
             }
             Self::TsVal(tsval) => rewrite.set_tsval(*tsval),
             Self::TsEcr(tsecr) => rewrite.set_tsecr(*tsecr),
+            Self::Mss(mss) => rewrite.set_mss(*mss),
             Self::EraseSack => rewrite.erase_sack(),
             Self::ReplaceSack(blocks) => rewrite.replace_sack(blocks),
         }
@@ -52,6 +54,7 @@ fn any_edits() -> impl Strategy<Value = Vec<Edit>> {
             any::<(u8, u8)>().prop_map(|(set, clear)| Edit::Flags(set, clear)),
             any::<u32>().prop_map(Edit::TsVal),
             any::<u32>().prop_map(Edit::TsEcr),
+            any::<u16>().prop_map(Edit::Mss),
             Just(Edit::EraseSack),
             collection::vec(block, 0..6).prop_map(Edit::ReplaceSack),
         ],
@@ -159,6 +162,33 @@ fn t06_odd_options_keep_a_good_checksum_good_and_a_bad_one_bad() {
         *packet.last_mut().unwrap() ^= 0x10;
         edit(&mut packet, &[Edit::TsEcr(3), Edit::Ack(99)]);
         assert!(!verify(&packet, &segment_of(&packet)));
+    }
+}
+
+/// H1.8: of a SYN whose segment size is clamped nothing else changes but the checksum.
+#[test]
+fn a_clamped_segment_size_stands_where_the_announced_one_stood() {
+    for version in [IpVersion::V4, IpVersion::V6] {
+        for lead in 0..8 {
+            let options = |mss| {
+                let own = [TcpOption::WindowScale(7), TcpOption::Mss(mss)].map(|o| o.octets());
+                [
+                    vec![1; lead],
+                    own.concat(),
+                    TcpOption::SackPermitted.octets(),
+                ]
+                .concat()
+            };
+            let mut packet = Sample::new(version, &options(1460), b"").packet();
+            assert!(edit(&mut packet, &[Edit::Mss(1001)]));
+            assert_eq!(packet, Sample::new(version, &options(1001), b"").packet());
+        }
+        let without = [TcpOption::SackPermitted.octets(), vec![0], vec![2, 4, 9, 9]].concat();
+        let mut packet = Sample::new(version, &without, b"").packet();
+        assert!(
+            !edit(&mut packet, &[Edit::Mss(1001)]),
+            "behind the end of the list"
+        );
     }
 }
 
@@ -315,6 +345,7 @@ proptest! {
                     expected.options.timestamps =
                         expected.options.timestamps.map(|ts| Timestamps { ecr: *tsecr, ..ts });
                 }
+                Edit::Mss(mss) => expected.options.mss = expected.options.mss.map(|_| *mss),
                 Edit::EraseSack | Edit::ReplaceSack(_) => {}
             }
         }
