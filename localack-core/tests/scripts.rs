@@ -278,6 +278,14 @@ scripts! {
     a_sender_is_offered_what_its_rate_allows = "regress_rate_limit";
     /// RFC 3449 section 5.2.1, RFC 2018 section 4.
     rfc3449_5_2_1_what_waits_says_nothing_new = "regress_thinning";
+    /// H3.9, H5.3, H9.11, RFC 5961 section 5.2, RFC 7323 section 5.5.
+    h5_3_what_is_very_old_is_told_from_what_is_not = "review_acceptance";
+    /// H1.9, H2.1, RFC 9293 section 3.1.
+    rfc9293_3_1_what_a_reset_says_stays_as_it_is = "review_edits";
+    /// H2.3, H2.7, H5.10, H7.2, H13.3, RFC 3449 section 5.2.1, RFC 4015 section 3.
+    h5_10_what_is_news_and_what_is_none = "review_feedback";
+    /// H1.1b, H5.6, H6.1, H6.4.
+    h6_1_a_fin_goes_on_as_it_came_where_it_may = "review_intake";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.

@@ -49,3 +49,28 @@ fn h12_1_a_super_segment_is_no_longer_burst_than_ten_segments() {
         );
     }
 }
+
+#[test]
+fn h5_4_a_super_segment_goes_on_as_it_came_if_its_pieces_fit() {
+    let mut memory = Memory::new(4, 512, 1000);
+    let flow = at_once(FlowConfig::inner_local_ack());
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+    lab.shake(0, 0, 3);
+    // What stands for segments of the size that the receiver takes, and one that is larger than that.
+    for (seq, gso_size, goes_on) in [(1, MSS, true), (1 + 4 * MSS, 2 * MSS, false)] {
+        let large = segment(Port::Inner, Flags::ACK, seq, 1, 60_000, 4 * MSS);
+        let mut octets = large.encode(Layout::Aligned);
+        let meta = PacketMeta {
+            gso_size: gso_size as u16,
+            ..PacketMeta::default()
+        };
+        let verdict =
+            lab.engine
+                .ingest(Port::Inner, lab.tape.now, &mut octets, meta, &mut lab.tape);
+        assert_eq!(
+            matches!(verdict, Verdict::Pass(_) | Verdict::Forward),
+            goes_on,
+            "{gso_size}: {verdict:?}"
+        );
+    }
+}
