@@ -56,6 +56,9 @@ class File:
                 return False
             if is_constant(node):
                 return self.plant_constant(number, mutant, node)
+            # Another operator may bind otherwise: what stands around it is read anew.
+            while genre == "BinaryOperator" and node.parent.type == "binary_expression":
+                node = node.parent
         elif genre == "MatchArmGuard":
             while node and node.type != "match_pattern":
                 node = node.parent
@@ -184,8 +187,9 @@ class File:
             elif genre == "UnaryOperator":
                 instead = self.text(node.children[-1])
             else:
-                left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-                instead = f"{self.text(left)} {mutant['replacement']} {self.text(right)}"
+                start, end = self.offset(mutant["span"]["start"]), self.offset(mutant["span"]["end"])
+                instead = self.source[node.start_byte : start].decode() + mutant["replacement"]
+                instead += self.source[end : node.end_byte].decode()
             choices.append(f"if {CALL}({number}) {{ /*<{number}*/{instead}/*{number}>*/ }}")
         return f"(/*<{first}*/" + " else ".join(choices) + f" else {{ {text} }}/*{first}>*/)"
 

@@ -1,5 +1,7 @@
 //! What a stream says of itself.
 
+#![allow(clippy::arithmetic_side_effects)]
+
 use super::*;
 use crate::congestion::Start;
 use crate::time::Instant;
