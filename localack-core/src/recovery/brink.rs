@@ -136,4 +136,42 @@ mod tests {
         assert_eq!(losses(&mut brink, u32::MAX, 1), 0);
         assert_eq!(losses(&mut brink, QUEUE_MASK, 1), 12);
     }
+
+    #[test]
+    fn another_route_is_told_whatever_the_time() {
+        // More ticks than 32 bits count, and a multiple of sixteen.
+        let long_ago = 1_u64 << 42;
+        let mut brink = Brink::EMPTY;
+        assert_eq!(losses(&mut brink, 500_000, long_ago + 1), 11);
+        assert_eq!(losses(&mut brink, 10_000, long_ago + 30), 0);
+        assert_eq!(losses(&mut brink, 10_000, long_ago + 41), 11);
+    }
+
+    #[test]
+    fn a_queue_is_the_same_from_an_eighth_below_to_a_sixteenth_above() {
+        let now = Instant::from_millis(1000);
+        for (queue_us, is_full) in [
+            (13_999, false),
+            (14_000, true),
+            (16_000, true),
+            (17_000, true),
+            (17_001, false),
+        ] {
+            let mut brink = Brink::EMPTY;
+            for _ in 0..9 {
+                assert!(!brink.on_loss(16_000, PATH_US, now));
+            }
+            let answer = brink.on_loss(queue_us, PATH_US, now);
+            assert_eq!(answer, is_full, "{queue_us} us");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_as_a_word_goes_on() {
+        let mut brink = Brink::EMPTY;
+        assert_eq!(losses(&mut brink, 60_000, 1), 11);
+        let mut kept = Brink::from_word(brink.to_word());
+        assert_eq!(kept, brink);
+        assert_eq!(losses(&mut kept, 60_000, 2), 20);
+    }
 }

@@ -288,4 +288,39 @@ mod tests {
         assert!(lost.is_empty() && lost.octets() == 0);
         assert_eq!(lost.edge(), seq(1000));
     }
+
+    #[test]
+    fn rfc8985_repairs_of_first_losses_leave_no_older_ones_waiting() {
+        let mut lost = Lost::nothing_from(seq(0));
+        lost.raise(seq(9000), 9000);
+        lost.on_repaired(seq(4000), 4000);
+        lost.raise_again(range(0, 2000), 2000);
+        // Both went out at once: the lost repairs, and what lies behind them.
+        lost.on_repaired(seq(5000), 3000);
+        assert_eq!(
+            (lost.octets(), lost.waiting()),
+            (4000, [range(2000, 2000), range(5000, 9000)])
+        );
+        assert!(lost.lies_within(seq(0), seq(9000)));
+    }
+
+    #[test]
+    fn losses_lie_among_what_is_outstanding() {
+        let nothing = Lost::nothing_from(seq(100));
+        let mut some = nothing;
+        some.raise(seq(300), 200);
+        let mut too_many = nothing;
+        too_many.raise(seq(300), 5000);
+        for (what, lost, una, next, is_so) in [
+            ("nothing is lost", nothing, 100, 300, true),
+            ("nothing is outstanding", nothing, 100, 100, true),
+            ("what is acknowledged", nothing, 200, 300, false),
+            ("what was never sent", nothing, 50, 90, false),
+            ("all of it", some, 100, 300, true),
+            ("beyond what was sent", some, 100, 299, false),
+            ("more octets than there are", too_many, 100, 300, false),
+        ] {
+            assert_eq!(lost.lies_within(seq(una), seq(next)), is_so, "{what}");
+        }
+    }
 }

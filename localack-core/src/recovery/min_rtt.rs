@@ -59,4 +59,23 @@ mod tests {
             assert_eq!(min.us(), Some(shortest), "after {second} s");
         }
     }
+
+    #[test]
+    fn a_minimum_holds_for_five_minutes_whatever_the_time() {
+        // The second time is more ticks than 32 bits count, and a multiple of sixteen.
+        for base in [0, 320 << 33] {
+            for (taken, samples) in [
+                (290, [(303, 500), (579, 500), (580, 800)]),
+                (100, [(303, 500), (399, 500), (400, 800)]),
+                (2, [(30, 500), (299, 500), (303, 800)]),
+            ] {
+                let mut min = MinRtt::EMPTY;
+                min.on_sample(500, Instant::from_millis((base + taken) * 1000));
+                for (second, shortest) in samples {
+                    min.on_sample(800, Instant::from_millis((base + second) * 1000));
+                    assert_eq!(min.us(), Some(shortest), "of {taken} s at {second} s");
+                }
+            }
+        }
+    }
 }

@@ -239,4 +239,23 @@ mod tests {
         rack.on_recovery_exit();
         assert_eq!(rack.reordering_window(&USUAL), 10_000);
     }
+
+    #[test]
+    fn rfc8985_6_2_step_4_a_round_ends_with_the_window_that_it_widened() {
+        let mut rack = Rack::EMPTY;
+        let (una, nxt) = (SeqNum::new(1000), SeqNum::new(9000));
+        rack.on_dsack(una, nxt);
+        assert_eq!(rack.reordering_window(&USUAL), 20_000);
+        for _ in 0..PERSIST {
+            rack.on_recovery_exit();
+        }
+        assert_eq!(rack.reordering_window(&USUAL), 10_000);
+        rack.on_dsack(una, nxt);
+        assert_eq!(rack.reordering_window(&USUAL), 20_000);
+        // No round has begun before the first D-SACK, wherever the numbers are.
+        let mut rack = Rack::EMPTY;
+        let una = SeqNum::new(u32::MAX - 500);
+        rack.on_dsack(una, una.advance(9000));
+        assert_eq!(rack.reordering_window(&USUAL), 20_000);
+    }
 }

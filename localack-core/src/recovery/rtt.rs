@@ -244,6 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn four_time_outs_without_an_answer_are_trouble() {
+        let mut backoff = Backoff::NONE;
+        for time_outs in 0..10 {
+            assert_eq!(backoff.is_high(), time_outs >= 4, "{time_outs} time-outs");
+            backoff.double();
+        }
+    }
+
+    #[test]
     fn rfc6298_5_7_a_sample_counts_for_more_than_the_first_time_out() {
         let mut rtt = RttEstimator::EMPTY;
         let patient = RtoBounds {

@@ -194,4 +194,42 @@ mod tests {
         early.on_repair(range(1000, 2000), 7);
         assert!(early.on_dsack(range(1000, 2000), nxt));
     }
+
+    #[test]
+    fn rfc3522_3_2_an_echo_from_half_way_round_is_not_older() {
+        let una = SeqNum::new(1);
+        let mut undo = Undo::begin(una, 0);
+        undo.on_repair(range(1, 1001), 5);
+        let half = 1_u32 << 31;
+        assert!(!undo.echoes_original(half + 5, una));
+        assert!(undo.echoes_original(half + 6, una));
+    }
+
+    #[test]
+    fn rfc3708_3_without_a_reduction_there_is_nothing_to_take_back() {
+        let mut undo = Undo::EMPTY;
+        undo.on_repair(range(1, 1001), 7);
+        assert!(!undo.has_repaired());
+        assert!(!undo.on_dsack(range(1, 1001), SeqNum::new(10_000)));
+        assert_eq!(undo.octets(), 1000, "copies from before any reduction");
+    }
+
+    #[test]
+    fn h9_9_a_reduction_stands_once_its_marker_is_a_quarter_of_the_way_round_behind() {
+        for (una, may_be_undone) in [
+            (1000, true),
+            (1500, true),
+            (2000, true),
+            (1000 + (1 << 30), true),
+            (1000 + (1 << 30) + 1, false),
+            (1000 + (3 << 29), false),
+        ] {
+            let mut undo = Undo::begin(SeqNum::new(1000), 0);
+            undo.on_repair(range(1000, 2000), 7);
+            undo.catch_up(SeqNum::new(una));
+            assert_eq!(undo.has_repaired(), may_be_undone, "SND.UNA at {una}");
+            let undone = undo.on_dsack(range(1000, 2000), SeqNum::new(una).advance(10_000));
+            assert_eq!(undone, may_be_undone, "SND.UNA at {una}");
+        }
+    }
 }

@@ -292,3 +292,21 @@ impl Bench {
         (total * total * 1_000_000 / (squares * self.nodes.len() as u128).max(1)) as u64
     }
 }
+
+/// A flow that the sink stops just as its turn ends has had it.
+#[test]
+fn h12_1_a_turn_that_is_used_up_is_over_however_it_ended() {
+    let mut bench = Bench::new(MBIT, vec![Node::greedy(); 2]);
+    let _ = bench.gather();
+    let turn = bench.shares.visit(&mut bench.nodes, at(bench.now)).unwrap();
+    assert_eq!((turn.flow, u64::from(turn.octets)), (0, bench.quantum()));
+    let now = at(bench.now);
+    bench
+        .shares
+        .served(&mut bench.nodes, now, turn, turn.octets, Rest::Interrupted);
+    let next_at = bench.shares.next_at(now).unwrap();
+    assert!(next_at > now);
+    let next = bench.shares.visit(&mut bench.nodes, next_at).unwrap();
+    assert_eq!(next.flow, 1);
+    assert!(next.octets > 0);
+}

@@ -282,3 +282,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rfc9959_3_2_a_jump_on_a_short_path_is_over_after_four_seconds() {
+    with_table(|table| {
+        let short = Lesson {
+            min_rtt_us: Some(50_000),
+            rate: None,
+            ..lesson()
+        };
+        table.learn(&key(), NOW, &short);
+        table.claim_saved(&key(), later(1));
+        let at = |micros| later(1).after(Duration::from_micros(micros));
+        assert_eq!(table.saved(&key(), at(3_999_999), SAVED_LIFETIME_US), None);
+        assert!(
+            table
+                .saved(&key(), at(4_000_000), SAVED_LIFETIME_US)
+                .is_some()
+        );
+    });
+}
+
+#[test]
+fn rfc9959_3_1_what_was_measured_as_zero_was_not_measured() {
+    let no_round_trip = Lesson {
+        min_rtt_us: Some(0),
+        rate: None,
+        ..lesson()
+    };
+    assert_eq!(saved_of(&no_round_trip), None);
+    let no_rate = Lesson {
+        rate: Some(0),
+        ..lesson()
+    };
+    let cwnd = saved_of(&no_rate).map(|saved| saved.cwnd);
+    assert_eq!(cwnd, Some(1_500_000), "it bounds nothing");
+}

@@ -414,3 +414,46 @@ fn without_budget_nothing_is_lost() {
     }
     assert_eq!(woken, [0, 1, 2, 3]);
 }
+
+/// Two flows have time-outs, 100 s apart, and the first has its second one much later.
+#[test]
+fn a_doubt_of_two_minutes_ago_is_other_trouble() {
+    let early = Timeout {
+        consecutive: 2,
+        waited_us: SECOND,
+        early: true,
+    };
+    for (millis, verdict) in [
+        (102_000, Verdict::Probe),
+        (121_000, Verdict::Probe),
+        (121_001, Verdict::BackOff),
+        (122_000, Verdict::BackOff),
+    ] {
+        let mut rig = Rig::new(2);
+        assert_eq!(rig.on_timeout(0, 1, 1000), Verdict::BackOff);
+        assert_eq!(rig.on_timeout(1, 1, 101_000), Verdict::BackOff);
+        let (mut table, nodes) = rig.table();
+        let answer = table.on_timeout(nodes, 0, &key(1), at(millis), early);
+        assert_eq!(answer, verdict, "at {millis} ms");
+    }
+}
+
+/// The flows of before will say for themselves what they wait for.
+#[test]
+fn h13_1_a_table_that_is_taken_over_has_no_flows_but_knows_what_was_dead() {
+    let mut rig = Rig::dead(3);
+    assert!(rig.deadline(3000).is_some());
+    rig.table().0.rebuild(at(4000));
+    rig.nodes = vec![IDLE; 3];
+    assert_eq!(rig.deadline(4000), None, "nobody waits");
+    assert!(rig.tasks(5000).is_empty());
+    for slot in &rig.slots {
+        assert!(slot.ring.is_empty() && slot.waiting == 0);
+    }
+    assert!(rig.head.any_in_doubt());
+    assert_eq!(
+        rig.on_timeout(2, 1, 5000),
+        Verdict::Probe,
+        "it is dead still"
+    );
+}

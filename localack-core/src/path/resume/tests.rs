@@ -506,3 +506,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rfc9959_4_2_1_a_round_trip_too_long_to_note_is_not_jumped_by() {
+    for (rtt_us, jumps) in [
+        (LARGEST_NOTE, true),
+        (LARGEST_NOTE + 1, false),
+        (600_000_000, false),
+    ] {
+        let (mut resume, sender) = confirmed();
+        let saved = Saved { rtt_us, ..SAVED };
+        let at = Standing {
+            min_rtt_us: Some(rtt_us),
+            ..sender.standing(MSS)
+        };
+        let answer = resume.jump(&at, Some(saved), u32::MAX);
+        assert_eq!(matches!(answer, Answer::Jump { .. }), jumps, "{rtt_us} us");
+        assert_eq!(resume.is_resuming(), jumps);
+    }
+}
+
+/// A round trip after a jump with nothing in flight.
+#[test]
+fn rfc9959_3_3_less_than_an_initial_window_validates_nothing() {
+    for (segments, validates) in [(5, false), (9, false), (10, true), (11, true)] {
+        let (mut resume, mut sender) = confirmed();
+        sender.una = sender.nxt;
+        let _ = jump(&mut resume, &mut sender);
+        sender.nxt += segments * MSS;
+        sender.later(u64::from(RTT_US) + 1);
+        let answer = resume.on_progress(&sender.standing(0));
+        let window = (segments * MSS).max(IW);
+        assert_eq!(answer, Answer::Window(window), "{segments} segments");
+        assert_eq!(resume.is_resuming(), validates, "{segments} segments");
+        assert_eq!(resume.is_over(), !validates);
+    }
+}

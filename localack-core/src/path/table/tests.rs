@@ -150,3 +150,25 @@ proptest! {
         }
     }
 }
+
+/// Taken over with another hash key, a path may lie where nobody looks for it.
+#[test]
+fn h13_1_a_path_in_a_place_where_it_is_not_found_is_forgotten() {
+    let mut found = 0;
+    for seed in 0..100 {
+        let (mut head, mut slots) = (PathHead::EMPTY, [PathSlot::EMPTY; 8]);
+        let mut table = PathTable::new(&mut head, &mut slots, HASH_KEY);
+        let place = table.find_or_insert(&key(1), at(1)).unwrap();
+        table.set_health(place, Health::Doubt);
+        let bucket = table.bucket(&key(1));
+        let mut table = PathTable::new(&mut head, &mut slots, [seed, 5]);
+        let is_found = table.bucket(&key(1)) == bucket;
+        table.rebuild(at(2));
+        assert_eq!(table.find(&key(1)), Some(place).filter(|_| is_found));
+        let in_use = table.slots.iter().filter(|slot| !slot.key.is_none());
+        assert_eq!(in_use.count(), usize::from(is_found));
+        assert_eq!(table.head.any_in_doubt(), is_found);
+        found += u32::from(is_found);
+    }
+    assert!((1..100).contains(&found), "{found} of 100 keys");
+}

@@ -552,3 +552,64 @@ fn pushes_are_remembered_where_they_ended() {
     // Of the two that end in one page, at 200 and at 230, the last is known.
     assert!(pushed(64, 230));
 }
+
+/// Only time-outs that drop marks are counted, so that their number comes round as late as it can.
+#[test]
+fn h4_1_marks_stay_void_after_any_number_of_time_outs_without_sacks() {
+    let mut memory = Memory::new(8, 64);
+    let mut chain = memory.chain(ISN);
+    let mut pool = memory.pool();
+    let _ = put(&mut pool, &mut chain, ISN, &octets(0, 4 * 64));
+    let page = |number: u32| range(ISN.advance(number * 64), 64);
+    let _ = sack(&mut pool, &mut chain, page(0), NOWHERE, ALL);
+    for _ in 0..1 << 16 {
+        chain.forget_sacked();
+    }
+    let _ = sack(&mut pool, &mut chain, page(2), NOWHERE, ALL);
+    let counted = pool.unsacked_octets(&chain, chain.held(), ALL);
+    assert_eq!(counted.octets, 3 * 64);
+}
+
+#[test]
+fn only_a_stream_that_stores_nothing_follows_what_is_seen() {
+    let (here, there) = (SeqNum::new(1000), SeqNum::new(5000));
+    let mut watched = empty(here);
+    watched.follow(there);
+    assert_eq!(watched.held(), range(there, 0));
+    let mut memory = Memory::new(8, 64);
+    let mut chain = memory.chain(here);
+    chain.follow(there);
+    assert_eq!(chain.end(), here, "it has a quota");
+    let mut pool = memory.pool();
+    let _ = append(&mut pool, &mut chain, &octets(0, 10));
+    chain.limit = 0;
+    chain.follow(there);
+    assert_eq!(chain.held(), range(here, 10), "it holds something");
+}
+
+/// What was marked at once is let go of at once, as far as whole blocks are.
+#[test]
+fn a_stretch_of_sacked_blocks_is_released_in_one_step() {
+    let mut memory = Memory::new(16, 64);
+    let mut chain = memory.chain(ISN);
+    let mut pool = memory.pool();
+    let _ = put(&mut pool, &mut chain, ISN, &octets(0, 12 * 64));
+    let _ = sack(&mut pool, &mut chain, range(ISN, 10 * 64), NOWHERE, ALL);
+    let released = release(&mut pool, &mut chain, ISN.advance(10 * 64), NOWHERE, 2);
+    assert_eq!((released.more, released.blocks), (false, 10));
+    assert_eq!(released.sacked.octets, 10 * 64);
+    assert_eq!((chain.octets_sacked(), chain.held().octets()), (0, 2 * 64));
+}
+
+#[test]
+fn sacked_octets_released_in_parts_of_blocks_are_counted_once() {
+    let mut memory = Memory::new(8, 64);
+    let mut chain = memory.chain(ISN);
+    let mut pool = memory.pool();
+    let _ = put(&mut pool, &mut chain, ISN, &octets(0, 6 * 64));
+    let _ = sack(&mut pool, &mut chain, range(ISN, 4 * 64), NOWHERE, ALL);
+    for (until, octets) in [(32, 32), (3 * 64, 160), (4 * 64, 64), (5 * 64, 0)] {
+        let released = release(&mut pool, &mut chain, ISN.advance(until), NOWHERE, ALL);
+        assert_eq!((released.sacked.octets, released.more), (octets, false));
+    }
+}

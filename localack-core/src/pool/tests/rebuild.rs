@@ -170,3 +170,37 @@ fn a_stream_that_does_not_agree_with_itself_or_its_blocks_is_damaged() {
         is_whole(&mut memory, &mut chains[1]);
     }
 }
+
+#[test]
+fn whose_block_it_is_is_told_of_any_owner() {
+    let (mut memory, [mut first, mut copy]) = estate();
+    copy.clone_from(&first);
+    let mut pool = memory.pool();
+    pool.begin_rebuild();
+    assert_eq!(pool.claim(&mut first, Owner::new(5)), Ok(()));
+    let claim = pool.claim(&mut copy, Owner::new(6));
+    assert_eq!(claim, Err(Unsound::Shared(Owner::new(5))));
+    assert_eq!(Owner::new(5).number(), 5);
+}
+
+/// A pushed segment may end inside a block or with it, and others may follow.
+#[test]
+fn h5_7_what_was_pushed_is_still_pushed_after_a_rebuild() {
+    for octets_pushed in [BLOCK - 10, BLOCK, BLOCK + 1, 2 * BLOCK] {
+        let mut memory = Memory::new(8, BLOCK as usize);
+        let mut chain = memory.chain(AT);
+        let mut pool = memory.pool();
+        let edge = AT.advance(1 << 20);
+        let bytes = octets(0, octets_pushed);
+        let _ = pool.store(&mut chain, AT, &bytes, edge, true).commit();
+        let _ = append(&mut pool, &mut chain, &octets(octets_pushed, 100));
+        let mut chains = [chain];
+        assert_eq!(rebuild(&mut memory, &mut chains), [Ok(())]);
+        let [chain] = chains;
+        let pool = memory.pool();
+        assert!(pool.pushed(&chain, range(AT, octets_pushed)));
+        assert!(!pool.pushed(&chain, range(AT, octets_pushed - 1)));
+        let rest = SeqRange::new(AT.advance(octets_pushed), chain.end());
+        assert!(!pool.pushed(&chain, rest));
+    }
+}

@@ -260,3 +260,21 @@ fn notes_from_hours_ago_measure_nothing_absurd() {
         );
     }
 }
+
+/// The mark is compared as sequence numbers are: half way round it is not passed yet.
+#[test]
+fn h9_9_the_limit_of_the_application_ends_when_its_mark_is_passed() {
+    for (in_flight, is_limited) in [
+        (1, true),
+        (1 << 31, true),
+        ((1 << 31) + 1, true),
+        ((1 << 31) + 2, false),
+    ] {
+        let mut delivery = Delivery::EMPTY;
+        delivery.on_app_limited(in_flight);
+        let _ = delivery.on_delivered(ms(0), 1, None, None);
+        let sent = delivery.on_sent(ms(1), SEGMENT, SEGMENT);
+        let flags = if is_limited { Sent::APP_LIMITED } else { 0 };
+        assert_eq!(sent.flags, flags, "a mark at {in_flight}");
+    }
+}
