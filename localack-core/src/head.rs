@@ -194,4 +194,15 @@ mod tests {
         assert_eq!(clock.leap(at(7), None), at(100));
         assert_eq!(clock.leap(at(101), None), at(101));
     }
+
+    #[test]
+    fn a_clock_may_be_as_late_as_any_host_is() {
+        for (now_us, goes_on) in [(1 << 62, true), ((1 << 62) + 1, false)] {
+            let mut clock = Clock::EMPTY;
+            let late = Instant::from_micros(now_us);
+            assert_eq!(clock.leap(late, None), late);
+            clock.mend();
+            assert_eq!(clock.now() == late, goes_on, "{now_us}");
+        }
+    }
 }

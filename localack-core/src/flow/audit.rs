@@ -191,3 +191,6 @@ impl Stream {
         self.recv.window_due = Stamp::NEVER;
     }
 }
+
+#[cfg(test)]
+mod tests;

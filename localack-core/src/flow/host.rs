@@ -295,7 +295,7 @@ pub(crate) fn announced_mss(seg: &Segment) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HeaderSpec, Parsed, Sum, emit, parse};
+    use crate::wire::{HeaderSpec, Parsed, Sum, Timestamps, emit, parse};
     use core::net::Ipv6Addr;
 
     fn segment(traffic_class: u8, flow_label: u32, hop_limit: u8) -> Segment {
@@ -349,5 +349,110 @@ mod tests {
         host.observe(&seg);
         assert!(!host.dont_fragment(IpVersion::V4));
         assert_eq!(host.traffic_class(), 0xfc);
+    }
+
+    /// A SYN, and what is remembered of it.
+    fn syn(change: impl FnOnce(&mut Segment)) -> PendingSyn {
+        let mut seg = segment(0, 0, 64);
+        seg.flags = Flags::SYN;
+        change(&mut seg);
+        PendingSyn::of(Port::Inner, &seg, Instant::from_millis(10))
+    }
+
+    #[test]
+    fn a_syn_is_taken_at_its_word() {
+        let offers = |syn: PendingSyn| {
+            [
+                syn.sack_permitted(),
+                syn.timestamps(),
+                syn.offers_ecn(),
+                syn.offers_accurate_ecn(),
+                syn.is_unservable(),
+                syn.from() == Port::Outer,
+            ]
+        };
+        let classic = Flags::SYN.union(Flags::ECE).union(Flags::CWR);
+        let none = [false; 6];
+        let only = |number: usize| core::array::from_fn(|other| other == number);
+        assert_eq!(offers(syn(|_| ())), none);
+        assert_eq!(
+            offers(syn(|seg| seg.options.sack_permitted = true)),
+            only(0)
+        );
+        let stamped = syn(|seg| {
+            seg.options.timestamps = Some(Timestamps { val: 1, ecr: 0 });
+        });
+        assert_eq!(offers(stamped), only(1));
+        assert_eq!(offers(syn(|seg| seg.flags = classic)), only(2));
+        for alone in [Flags::ECE, Flags::CWR] {
+            assert_eq!(offers(syn(|seg| seg.flags = Flags::SYN.union(alone))), none);
+        }
+        // RFC 9768 section 3.1.1: all three flags offer it, and classic ECN besides.
+        assert_eq!(offers(syn(|seg| seg.accurate_ecn = true)), none);
+        let accurate = syn(|seg| (seg.flags, seg.accurate_ecn) = (classic, true));
+        assert_eq!(offers(accurate), [false, false, true, true, false, false]);
+        assert_eq!(offers(syn(|seg| seg.ip.plain = false)), only(4));
+        let mut seg = segment(0, 0, 64);
+        seg.flags = Flags::SYN;
+        let from_outer = PendingSyn::of(Port::Outer, &seg, Instant::ZERO);
+        assert_eq!(offers(from_outer), only(5));
+    }
+
+    #[test]
+    fn rfc7323_2_2_the_window_of_a_syn_is_not_scaled() {
+        for window in [0, 1, 2, u16::MAX] {
+            let syn = syn(|seg| {
+                seg.window = window;
+                seg.options.window_scale = Some(7);
+            });
+            assert_eq!(syn.window(), u32::from(window));
+            assert_eq!(syn.window_scale(), Some(WindowScale::new(7)));
+        }
+        assert_eq!(syn(|_| ()).window_scale(), None);
+    }
+
+    #[test]
+    fn an_option_is_agreed_on_by_both() {
+        for (asked, answered, agreed) in [
+            (Some(30), Some(30), true),
+            (Some(34), Some(34), true),
+            (Some(30), Some(34), false),
+            (Some(30), None, false),
+            (None, Some(30), false),
+            (None, None, false),
+        ] {
+            let with = |seg: &mut Segment, kind: Option<u8>| {
+                kind.map(|kind| seg.options.unusual.insert(kind));
+            };
+            let syn = syn(|seg| with(seg, asked));
+            let mut answer = segment(0, 0, 64);
+            with(&mut answer, answered);
+            assert_eq!(
+                syn.shares_unusual_option(&answer),
+                agreed,
+                "{asked:?}, {answered:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn h7_9_the_last_copy_of_a_handshake_counts() {
+        let at = Instant::from_millis;
+        let mut syn = syn(|_| ());
+        assert_eq!(
+            (syn.syn_at(at(900)), syn.syn_ack_at(at(900))),
+            (at(10), at(900))
+        );
+        syn.note_syn_ack(at(100));
+        syn.note_syn(at(500));
+        assert_eq!(
+            (syn.syn_at(at(900)), syn.syn_ack_at(at(900))),
+            (at(500), at(100))
+        );
+        syn.note_syn_ack(at(600));
+        assert_eq!(
+            (syn.syn_at(at(900)), syn.syn_ack_at(at(900))),
+            (at(500), at(600))
+        );
     }
 }

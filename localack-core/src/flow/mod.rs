@@ -317,3 +317,6 @@ impl FreeNode for FlowSlot {
         self.generation = generation;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,4 +234,26 @@ mod tests {
     fn timestamps_wrap() {
         assert!(older(u32::MAX - 3, 2) && !older(2, u32::MAX - 3));
     }
+
+    #[test]
+    fn rfc2018_8_what_is_forgotten_is_held_no_more() {
+        let mut recv = RecvHalf::EMPTY;
+        recv.note_held(range(20, 30));
+        recv.note_held(range(40, 50));
+        recv.forget_held();
+        assert!(recv.held().is_empty());
+    }
+
+    #[test]
+    fn h3_3_what_the_receiver_echoes_it_has_taken() {
+        let echoed = |echo: u32| {
+            let mut recv = RecvHalf::EMPTY;
+            recv.note_timestamp(5, SeqNum::new(1), SeqNum::new(1));
+            recv.note_timestamp(9, SeqNum::new(2001), SeqNum::new(1001));
+            recv.note_echo(echo);
+            recv.ts_recent
+        };
+        assert_eq!([4, 5, 6, 9].map(echoed), [5, 5, 6, 9]);
+        assert_eq!(echoed(10), 5, "nobody has sent that");
+    }
 }

@@ -202,4 +202,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn h2_1_an_edge_that_no_field_can_say_stays() {
+        let edge = SeqNum::new(100_001);
+        let ack = SeqNum::new(1);
+        let said = offer(told(1, edge), ack, edge, 2000, WindowScale::NONE);
+        assert_eq!((said.ack, said.window, said.edge), (ack, u16::MAX, edge));
+    }
 }

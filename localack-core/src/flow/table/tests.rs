@@ -297,3 +297,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn h13_1_a_list_made_anew_knows_what_is_in_use_and_gives_back_the_rest() {
+    let (mut old, mut nodes) = (SlotList::EMPTY, [UNUSED; 4]);
+    let ids: Vec<_> = (0..4).map(|_| old.alloc(&mut nodes).unwrap()).collect();
+    assert!(old.free(&mut nodes, ids[2]));
+
+    let mut list = SlotList::rebuilt(&nodes, &old);
+    assert_eq!((list.live(), list.watermark()), (0, 4));
+    // One is free, one in use, and of one in use nothing is kept.
+    list.readmit(&mut nodes, ids[2].slot);
+    list.readmit(&mut nodes, ids[0].slot);
+    list.count_live();
+    list.count_live();
+    list.readmit(&mut nodes, 99);
+    assert_eq!(list.live(), 2);
+    assert!(!lives(&nodes, ids[0]) && lives(&nodes, ids[1]) && lives(&nodes, ids[3]));
+
+    let given: Vec<_> = (0..3).map(|_| list.alloc(&mut nodes)).collect();
+    let slots: Vec<_> = given.iter().map(|id| id.map(|id| id.slot)).collect();
+    assert_eq!(slots, [Some(0), Some(2), None]);
+    assert_eq!(list.live(), 4);
+    assert!(!lives(&nodes, ids[0]), "its id is not given again");
+}

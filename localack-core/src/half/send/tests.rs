@@ -228,3 +228,80 @@ fn what_is_given_up_waits_for_nothing() {
     send.stand_still();
     assert!(!send.timer.is_set() && !send.pace_due.is_set() && send.lost.is_empty());
 }
+
+#[test]
+fn every_flag_is_one_of_its_own_and_leaves_the_timer_alone() {
+    let flags = [
+        SendFlags::TAIL_PROBE_OWED,
+        SendFlags::TAIL_PROBE_OUT,
+        SendFlags::TAIL_PROBE_REPEATS,
+        SendFlags::FORWARD,
+        SendFlags::FORWARD_NEW,
+        SendFlags::TIMED_OUT,
+        SendFlags::ECHO,
+        SendFlags::CWR_OWED,
+        SendFlags::ECN_REDUCED,
+        SendFlags::OVERRUNS,
+    ];
+    for kind in [TimerKind::Timeout, TimerKind::PathCheck] {
+        for flag in flags {
+            let mut send = flight(0);
+            send.arm(kind, Instant::ZERO);
+            for on in [true, false] {
+                send.flags.put(flag, on);
+                for other in flags {
+                    let is_set = on && other == flag;
+                    assert_eq!(send.flags.has(other), is_set, "{flag:#x}, {other:#x}");
+                }
+                assert_eq!(send.timer_kind(), kind);
+            }
+        }
+    }
+    assert_eq!(flags.into_iter().fold(0, |all, flag| all | flag), ALL);
+}
+
+#[test]
+fn rfc6298_5_5_each_time_out_doubles_the_next() {
+    let mut send = flight(5_000);
+    let first = send.rto(&RtoBounds::DEFAULT);
+    for doublings in 1..5 {
+        send.back_off();
+        assert_eq!(send.doublings(), doublings);
+        assert_eq!(send.rto(&RtoBounds::DEFAULT), first << doublings);
+    }
+    send.reset_backoff();
+    assert_eq!(send.doublings(), 0);
+}
+
+#[test]
+fn rfc8985_5_1_what_is_sent_is_noted_with_its_time() {
+    for ms in [1, 70_000] {
+        let now = Instant::from_millis(ms);
+        for again in [false, true] {
+            let sent = flight(0).note_of(now, 1_000, 4_000, again);
+            assert_eq!(sent.at.resolve(now), Some(now));
+            assert_eq!(sent.is_retransmitted(), again);
+        }
+    }
+}
+
+#[cfg(feature = "bbr")]
+#[test]
+fn a_delivery_is_measured_and_an_application_that_limits_it_is_known() {
+    let at = |ms: u64| Instant::from_millis(1_000 + ms);
+    for limited in [false, true] {
+        let mut send = flight(0);
+        if limited {
+            send.on_app_limited(0);
+        }
+        let sent = send.note_of(at(0), 1_000, 0, false);
+        assert_eq!(sent.flags & Sent::APP_LIMITED != 0, limited);
+        let sample = send.on_delivered(at(50), 1_000, Some(&sent));
+        assert!(sample.is_known);
+        assert_eq!((sample.delivered, sample.interval_us), (1_000, 50_000));
+        assert_eq!(sample.is_app_limited, limited);
+        // The next one waits for nobody.
+        let next = send.note_of(at(60), 1_000, 1_000, false);
+        assert_eq!(next.flags & Sent::APP_LIMITED, 0);
+    }
+}

@@ -323,3 +323,21 @@ fn h12_1_who_begins_may_send_most_of_an_initial_window_at_once_and_then_keeps_th
     let mut pacer = Pacer::EMPTY;
     assert_eq!(burst(&mut pacer, at(START), 1500, fast), 15_000);
 }
+
+#[test]
+fn h12_1_a_limit_of_the_same_rate_takes_no_first_burst_away() {
+    let pace = Pace::new(8 * MBIT, 1500, 0);
+    let own = pace.beginning(1500);
+    assert_eq!(own.limited(pace), own);
+    assert_eq!(Pacer::EMPTY.allowance(at(START), own.limited(pace)), 12_000);
+}
+
+#[test]
+fn h12_1_nobody_waits_longer_than_a_horizon_for_a_burst() {
+    let pace = Pace::new(1, 1500, 0);
+    let mut pacer = Pacer::EMPTY;
+    pacer.on_sent(at(START), 1500, pace);
+    let allowed = |seconds: u64| pacer.allowance(at(START + seconds * 1_000_000), pace);
+    assert_eq!(allowed(1_000), 1_000);
+    assert_eq!(allowed(1_100), pace.burst);
+}

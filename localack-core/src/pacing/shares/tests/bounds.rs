@@ -274,3 +274,68 @@ proptest! {
         }
     }
 }
+
+/// Ends the turn of a flow that has sent nothing.
+fn ends_turn(bench: &mut Bench, flow: u32) {
+    let turn = Turn {
+        share: 0,
+        flow,
+        octets: 0,
+        is_whole: true,
+    };
+    let now = at(bench.now);
+    bench
+        .shares
+        .served(&mut bench.nodes, now, turn, 0, Rest::Waits);
+}
+
+#[test]
+fn what_is_promised_too_much_is_taken_from_those_above_their_floors() {
+    let floor = Node::greedy().bounded(RATE / 2, NONE);
+    let mut bench = Bench::new(RATE, vec![floor, Node::greedy(), Node::greedy()]);
+    bench.gather();
+    for flow in [0, 1, 2, 0] {
+        ends_turn(&mut bench, flow);
+    }
+    let level = bench.shares.fair_rate(0, 0, NONE);
+    assert!(level.abs_diff(RATE / 4) <= 3, "{level} of {RATE}");
+}
+
+#[test]
+fn what_a_flow_leaves_is_found_by_the_next_round() {
+    let mut nodes = vec![Node::greedy(); 3];
+    nodes.push(Node::greedy().bounded(0, RATE / 100));
+    let mut bench = Bench::new(RATE, nodes);
+    bench.gather();
+    ends_turn(&mut bench, 0);
+    // It has the first of four turns.
+    bench.shares.leave(&mut bench.nodes, 1);
+    for flow in [2, 3] {
+        ends_turn(&mut bench, flow);
+    }
+    let level = bench.shares.fair_rate(0, 0, NONE);
+    assert!(level.abs_diff(RATE / 3) <= RATE / 100, "{level} of {RATE}");
+    for flow in [0, 2, 3] {
+        ends_turn(&mut bench, flow);
+    }
+    let level = bench.shares.fair_rate(0, 0, NONE);
+    assert!(level >= RATE / 5 * 2, "{level} of {RATE}");
+}
+
+#[test]
+fn floors_of_any_size_add_up() {
+    let nodes = vec![Node::greedy().bounded(NONE, NONE); 2];
+    let mut bench = Bench::new(RATE, nodes);
+    bench.gather();
+    let sum = 2 * u64::from(NONE);
+    assert_eq!(bench.shares.shares[0].load(), (2, sum));
+    // All but a part of the rate is promised.
+    bench.nodes.push(Node::greedy());
+    bench.gather();
+    for flow in [0, 1, 2] {
+        ends_turn(&mut bench, flow);
+    }
+    assert!(bench.shares.fair_rate(0, 0, NONE) <= RATE / 32);
+    bench.shares.leave(&mut bench.nodes, 0);
+    assert_eq!(bench.shares.shares[0].load(), (2, sum / 2));
+}
