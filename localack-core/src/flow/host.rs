@@ -422,7 +422,9 @@ mod tests {
             (None, None, false),
         ] {
             let with = |seg: &mut Segment, kind: Option<u8>| {
-                kind.map(|kind| seg.options.unusual.insert(kind));
+                if let Some(kind) = kind {
+                    seg.options.unusual.insert(kind);
+                }
             };
             let syn = syn(|seg| with(seg, asked));
             let mut answer = segment(0, 0, 64);

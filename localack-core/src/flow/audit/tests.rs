@@ -1,5 +1,7 @@
 //! What is made of flows that an earlier engine has left.
 
+#![allow(clippy::arithmetic_side_effects)]
+
 use super::*;
 use crate::policy::Direction;
 use crate::pool::{BlockSize, BlockSlot, PoolHead};
