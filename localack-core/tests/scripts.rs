@@ -286,6 +286,30 @@ scripts! {
     h5_10_what_is_news_and_what_is_none = "review_feedback";
     /// H1.1b, H5.6, H6.1, H6.4.
     h6_1_a_fin_goes_on_as_it_came_where_it_may = "review_intake";
+    /// RFC 5681 section 2, RFC 6582 section 3.2, RFC 6675 section 4, RFC 9293 section 3.10.4.
+    rfc6675_4_what_counts_as_lost = "regress_losses_counted";
+    /// RFC 8985 section 6.
+    rfc8985_6_repairs_that_are_lost_are_missed_one_by_one = "regress_losses_again";
+    /// RFC 8985 section 6.2.
+    rfc8985_6_2_what_tells_of_reordering_and_what_does_not = "regress_reordering";
+    /// RFC 6298 section 5, RFC 5682 sections 2.1 and 3.1, RFC 8985 section 7.4, RFC 4821 section 7.7, H7.2.
+    rfc6298_5_what_a_time_out_leaves_behind = "regress_timeouts_again";
+    /// RFC 5682 section 2.1, RFC 3522 section 3.2, RFC 4015 section 3.
+    rfc5682_2_1_only_what_was_needless_is_taken_back = "regress_timeouts_undone";
+    /// H13.3, RFC 2883 section 4.
+    h13_3_news_passes_though_copies_are_kept = "regress_snoop_news";
+    /// H9.2, RFC 8985 section 7.4.
+    h9_2_what_is_held_behind_a_hole_that_went_round_is_sent = "regress_acks_hole_went_round";
+    /// H5.6.
+    h5_6_what_a_delayed_acknowledgement_waits_for = "regress_ack_delayed";
+    /// H2.1, H4.5, H5.6, H6.3, H12.2, invariant 4.
+    h2_1_what_a_sender_is_offered_while_it_sends = "regress_windows_sending";
+    /// H1.1b, H5.7, H5.8, H12.1.
+    h5_7_what_the_engines_segments_say = "regress_sent_segments";
+    /// H2.8, RFC 1191 section 6.4, RFC 4821 section 7.4, RFC 8899 section 3.
+    rfc4821_7_4_when_a_larger_size_is_tried = "regress_sizes_searched";
+    /// RFC 5681 section 4.1, RFC 3168 section 6.1.2.
+    rfc5681_4_1_windows_after_a_silence_and_after_a_mark = "regress_windows_idle";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.

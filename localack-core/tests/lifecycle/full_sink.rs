@@ -1,8 +1,10 @@
 //! A sink that refuses any one packet: it is owed and comes later.
 
-use localack_core::{Config, DirectionMode, FlowConfig, FlowState, Instant, Port, TransmitKind};
+use localack_core::{
+    Config, DirectionMode, FlowConfig, FlowState, Instant, PacketMeta, Poll, Port, TransmitKind,
+};
 use localack_testkit::memory::Memory;
-use localack_testkit::packet::Flags;
+use localack_testkit::packet::{Flags, Layout};
 
 use crate::lab::{ISN, Lab, Left, MSS, at, at_once, segment};
 
@@ -183,4 +185,39 @@ fn h8_2_a_reset_that_waits_in_vain_survives_a_full_sink() {
     assert_eq!(life.resets, [None, Some(1001)]);
     assert_eq!((life.lost, life.announced), (3000, 3000));
     assert_eq!(life.state, Some(FlowState::Tombstone));
+}
+
+/// A sink that has refused a packet is not asked again in the same call, and a call offers no more packets than
+/// its caller allows.
+#[test]
+fn a_call_ends_with_the_first_refusal_and_with_its_room() {
+    let mut memory = Memory::new(4, 64, 1536);
+    let flow = at_once(FlowConfig::both_local_ack());
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+    lab.offer.0 = 1001;
+    lab.shake(0, 0, 3);
+    for number in 0..4 {
+        lab.says(10, Port::Inner, 1 + number * MSS, 1, 60_000, MSS);
+    }
+    // Now more may be sent to the outer host, and what it says itself is to be acknowledged.
+    let opened = segment(Port::Outer, Flags::ACK, 1, 1, 60_000, MSS);
+    let mut octets = opened.encode(Layout::Aligned);
+    let (now, meta, before) = (lab.tape.now, PacketMeta::default(), lab.tape.offered);
+    lab.tape.refused = Some(before);
+    let _ = lab
+        .engine
+        .ingest(Port::Outer, now, &mut octets, meta, &mut lab.tape);
+    assert_eq!(lab.tape.offered, before + 1);
+    let mut calls = 0;
+    loop {
+        let before = lab.tape.offered;
+        let poll = lab.engine.poll(now, 1, &mut lab.tape);
+        assert!(lab.tape.offered <= before + 1, "{:?}", lab.tape.left);
+        if poll == Poll::Idle {
+            break;
+        }
+        calls += 1;
+        assert!(calls < 100, "poll does not come to rest");
+    }
+    assert_eq!(lab.reached(Port::Outer), 1 + 4 * MSS);
 }

@@ -3,9 +3,9 @@
 
 use localack_core::{Config, FlowConfig, Port};
 use localack_testkit::memory::Memory;
-use localack_testkit::packet::Flags;
+use localack_testkit::packet::{Flags, Packet};
 
-use super::lab::{Lab, MSS, at_once, segment};
+use super::lab::{ISN, Lab, MSS, at_once, segment};
 
 /// A segment of the connection from this port of the inner host; no host knows SACK.
 fn says(lab: &mut Lab<'_>, ms: u64, from: (u16, Port), flags: Flags, numbers: [u32; 3]) {
@@ -85,4 +85,65 @@ fn h8_7_who_had_something_else_to_do_goes_on_probing_a_dead_path() {
     lab.until(ms + 1_010);
     let probes = lab.engine.counters().path_probes - before;
     assert!((6..=9).contains(&probes), "{probes} in a second");
+}
+
+/// A time-out counts like any other where the path was known to be dead: when it has come back. And what was sent
+/// into it is lost, even if some of it arrived and only the answer did not: nothing is taken back for that (RFC 5682
+/// section 3.1).
+#[test]
+fn h8_7_who_was_held_at_the_first_time_out_takes_nothing_back() {
+    let mut memory = Memory::new(8, 128, 1000);
+    let policy = at_once(FlowConfig::inner_local_ack());
+    let mut lab = Lab::new(&mut memory, Config::new([1, 2]), policy);
+    let (first, others) = (40_000, [40_001, 40_002]);
+    opens(&mut lab, 0, first, 100);
+    // The others know SACK.
+    let tells = |lab: &mut Lab<'_>, ms, (inner, port): (u16, Port), mut packet: Packet| {
+        match port {
+            Port::Inner => packet.source.set_port(inner),
+            Port::Outer => packet.destination.set_port(inner),
+        }
+        lab.arrives(ms, port, &packet);
+    };
+    let answer = Flags::SYN | Flags::ACK;
+    for (ms, inner) in [(100, others[0]), (200, others[1])] {
+        for (after, port, flags, [seq, ack]) in [
+            (0, Port::Inner, Flags::SYN, [0, 0]),
+            (100, Port::Outer, answer, [0, 1]),
+            (100, Port::Inner, Flags::ACK, [1, 1]),
+        ] {
+            let packet = segment(port, flags, seq, ack, 60_000, 0);
+            tells(&mut lab, ms + after, (inner, port), packet);
+        }
+    }
+    let data = [1, 1, MSS];
+    says(&mut lab, 1_000, (first, Port::Inner), Flags::ACK, data);
+    let mut ms = 1_000;
+    while lab.engine.counters().path_probes == 0 {
+        ms += 100;
+        assert!(ms < 30_000, "the path is never found dead");
+        lab.until(ms);
+    }
+    for inner in others {
+        for number in 0..3 {
+            let seq = 1 + number * MSS;
+            let packet = segment(Port::Inner, Flags::ACK, seq, 1, 60_000, MSS);
+            tells(&mut lab, ms, (inner, Port::Inner), packet);
+        }
+    }
+    lab.until(ms + 1_000);
+    let before = lab.engine.counters().timeouts;
+    let arrived = [1, 1 + MSS, 0];
+    let outer = (first, Port::Outer);
+    says(&mut lab, ms + 1_000, outer, Flags::ACK, arrived);
+    lab.until(ms + 1_100);
+    assert_eq!(lab.engine.counters().timeouts, before + 2);
+    // The second segment of each had arrived before.
+    for inner in others {
+        let mut packet = segment(Port::Outer, Flags::ACK, 1, 1, 60_000, 0);
+        packet.options.sack_present = true;
+        packet.options.sack = [(ISN[0] + 1 + MSS, ISN[0] + 1 + 2 * MSS)].to_vec();
+        tells(&mut lab, ms + 1_100, (inner, Port::Outer), packet);
+    }
+    assert_eq!(lab.engine.counters().spurious_recoveries, 0);
 }

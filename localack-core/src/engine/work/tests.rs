@@ -278,3 +278,50 @@ fn acknowledgements_of_what_is_watched_are_only_heard() {
         assert_eq!(heard, expected, "{served:?}");
     }
 }
+
+/// Only who waits for a dead path probes it, and is woken when it is back (rule H8.7).
+#[test]
+fn h8_7_who_waits_for_no_path_neither_probes_it_nor_is_woken() {
+    let mut memory = StaticStorage::<2, 4, 32, { 32 * 512 }>::new();
+    let mut policy = FlowConfig::inner_local_ack();
+    policy.custody = Custody::AfterHandshake;
+    let config = Config::new([1, 2]);
+    let mut engine = Engine::new(memory.as_storage(), config, policy).expect("memory that fits");
+    let now = Instant::from_micros(5_000_000);
+    let (syn, ack) = (testkit::Flags::SYN, testkit::Flags::ACK);
+    let [inner, outer] = ISNS;
+    for (is_outer, flags, numbers, octets) in [
+        (false, syn, [inner, 0], 0),
+        (true, syn | ack, [outer, inner + 1], 0),
+        (false, ack, [inner + 1, outer + 1], 0),
+        (false, ack, [inner + 1, outer + 1], 500),
+    ] {
+        let mut packet = segment(is_outer, flags, numbers, 5_000_000);
+        packet.payload = vec![7; octets];
+        let mut packet = packet.encode(Layout::Aligned);
+        let port = if is_outer { Port::Outer } else { Port::Inner };
+        let meta = PacketMeta::default();
+        let _ = engine.ingest(port, now, &mut packet, meta, &mut Anywhere);
+        let _ = engine.poll(now, 100, &mut Anywhere);
+    }
+    let direction = Direction::InnerToOuter;
+    let in_flight = |engine: &Engine<'_, FlowConfig>| {
+        let send = &engine.storage.flows[0].stream(direction).send;
+        (send.in_flight(), send.lost.octets())
+    };
+    assert_eq!(in_flight(&engine), (500, 0));
+    for probes in [true, false] {
+        let done = engine.work(0, now, 100, &mut Anywhere, |work| {
+            if probes {
+                work.probe_path(direction);
+            } else {
+                work.wake(direction);
+            }
+        });
+        let room = done.map(|((), done)| done.room);
+        assert_eq!(room, Some(100), "nothing is sent");
+        assert_eq!(in_flight(&engine), (500, 0));
+    }
+    let counters = engine.counters();
+    assert_eq!((counters.path_probes, counters.timeouts), (0, 0));
+}
