@@ -29,6 +29,8 @@ mod paths;
 mod rates;
 #[path = "lifecycle/settings.rs"]
 mod settings;
+#[path = "lifecycle/turns.rs"]
+mod turns;
 #[path = "lifecycle/walks.rs"]
 mod walks;
 

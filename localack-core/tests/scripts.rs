@@ -310,6 +310,8 @@ scripts! {
     rfc4821_7_4_when_a_larger_size_is_tried = "regress_sizes_searched";
     /// RFC 5681 section 4.1, RFC 3168 section 6.1.2.
     rfc5681_4_1_windows_after_a_silence_and_after_a_mark = "regress_windows_idle";
+    /// Section 3, H7.5.
+    h7_5_a_handshake_that_crosses_another_or_carries_data = "regress_handshakes_early";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.

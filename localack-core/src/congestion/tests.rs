@@ -488,3 +488,74 @@ fn a_controller_costs_what_its_words_cost() {
     };
     assert_eq!(size_of::<ControllerState>(), expected);
 }
+
+#[test]
+fn a_vouched_rate_names_its_share_modulo_16() {
+    for (share, kept) in [(0, 0), (3, 3), (15, 15), (18, 2)] {
+        let mut state = ControllerState::EMPTY;
+        state.nominate(Controller::Provisioned(Provision::new(share, 1_000_000)));
+        assert_eq!(state.share(), Some(kept), "{share}");
+    }
+}
+
+#[test]
+fn a_controller_that_is_chosen_before_the_handshake_has_no_window_yet() {
+    let mut state = ControllerState::EMPTY;
+    state.choose(Controller::provisioned(1_000_000), &start(SMSS, 10));
+    assert_eq!(state.cwnd(), 0);
+    state.on_established(&start(SMSS, 10));
+    assert!(state.cwnd() > 0);
+}
+
+#[test]
+fn invariant_26_the_window_of_a_vouched_rate_follows_the_round_trip() {
+    let mut state = ControllerState::EMPTY;
+    state.nominate(Controller::provisioned(2_500_000));
+    state.on_established(&start(SMSS, 10));
+    let mut news = news(MSS, true);
+    news.srtt_us = Some(600_000);
+    state.on_ack(&news);
+    assert_eq!(state.cwnd(), 2_300_000, "600 ms + 300 ms + 20 ms");
+    // Not before something has arrived after a time-out.
+    state.on_timeout(Instant::ZERO, 10 * MSS);
+    news.acked = 0;
+    state.on_ack(&news);
+    assert_eq!(state.cwnd(), MSS);
+    news.acked = MSS;
+    state.on_ack(&news);
+    assert_eq!(state.cwnd(), 2_300_000);
+}
+
+/// Reno in recovery: ten segments were in flight, half of that is the threshold, and one was repaired.
+fn recovering() -> ControllerState {
+    let mut state = established(10);
+    state.on_loss(10 * MSS);
+    state.on_sent(&sent(MSS));
+    state
+}
+
+#[test]
+fn rfc9937_only_an_advance_without_a_loss_gives_a_segment_more() {
+    for (acked, lost, segments) in [(MSS, 0, 4), (0, 0, 3), (MSS, MSS, 3), (0, MSS, 3)] {
+        let mut state = recovering();
+        state.on_ack(&Ack {
+            acked,
+            lost,
+            in_flight: 2 * MSS,
+            ..news(MSS, true)
+        });
+        assert_eq!(state.cwnd(), segments * MSS, "{acked} {lost}");
+    }
+}
+
+#[test]
+fn rfc9937_what_delivers_nothing_does_not_move_the_window() {
+    let mut state = recovering();
+    let before = state;
+    state.on_ack(&Ack {
+        lost: MSS,
+        in_flight: 2 * MSS,
+        ..news(0, true)
+    });
+    assert_eq!(state, before);
+}

@@ -307,3 +307,6 @@ impl FlowSlot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use localack_testkit::packet::{Flags, Packet};
 use super::lab::{ISN, Lab, MSS, at_once, segment};
 
 /// A segment of the connection from this port of the inner host; no host knows SACK.
-fn says(lab: &mut Lab<'_>, ms: u64, from: (u16, Port), flags: Flags, numbers: [u32; 3]) {
+pub(super) fn says(lab: &mut Lab<'_>, ms: u64, from: (u16, Port), flags: Flags, numbers: [u32; 3]) {
     let ((inner, port), [seq, ack, len]) = (from, numbers);
     let mut packet = segment(port, flags, seq, ack, 60_000, len);
     packet.options.sack_permitted = false;
@@ -19,7 +19,7 @@ fn says(lab: &mut Lab<'_>, ms: u64, from: (u16, Port), flags: Flags, numbers: [u
     lab.arrives(ms, port, &packet);
 }
 
-fn opens(lab: &mut Lab<'_>, ms: u64, inner: u16, rtt_ms: u64) {
+pub(super) fn opens(lab: &mut Lab<'_>, ms: u64, inner: u16, rtt_ms: u64) {
     let answer = Flags::SYN | Flags::ACK;
     says(lab, ms, (inner, Port::Inner), Flags::SYN, [0, 0, 0]);
     says(lab, ms + rtt_ms, (inner, Port::Outer), answer, [0, 1, 0]);

@@ -5,5 +5,6 @@ mod events;
 mod path;
 mod pipe;
 mod resume;
+mod steps;
 
 use super::*;

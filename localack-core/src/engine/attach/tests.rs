@@ -4,14 +4,16 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
 use localack_testkit::packet::{Flags, IpFields, Layout, Options, Packet};
 
 use super::*;
-use crate::flow::FlowSlot;
+use crate::event::Event;
 use crate::flow::stream::Stream;
+use crate::flow::{FlowKey, FlowSlot};
 use crate::policy::{Custody, Direction, FlowConfig, Port};
 use crate::seq::SeqNum;
 use crate::sink::{PacketMeta, Sink, SinkFull, Transmit};
@@ -207,4 +209,162 @@ fn rfc6298_5_what_is_on_its_way_has_a_timer_again() {
         let _ = engine.poll(now, 100, &mut Resets::default());
     }
     assert!(engine.counters().timeouts > before);
+}
+
+/// What the sink of an engine was told that gives up what a flow holds.
+#[derive(Default)]
+struct Losses {
+    lost: u64,
+    resets: usize,
+}
+
+impl Sink for Losses {
+    fn transmit(&mut self, packet: Transmit<'_>) -> Result<(), SinkFull> {
+        let octets: Vec<u8> = packet.slices().flatten().copied().collect();
+        let sent = Packet::decode(&octets).expect("a segment").packet;
+        self.resets += usize::from(sent.flags.has(Flags::RST));
+        Ok(())
+    }
+
+    fn event(&mut self, _: Instant, event: Event) {
+        if let Event::GivenUp { lost, .. } = event {
+            self.lost += u64::from(lost);
+        }
+    }
+}
+
+/// Lets the hosts of the connection from port 1 say that.
+fn hear(engine: &mut Engine<'_, FlowConfig>, said: &[(Port, Flags, [u32; 2], u32)]) -> Losses {
+    let mut sink = Losses::default();
+    for &(from, flags, numbers, octets) in said {
+        let mut packet = segment(from, 1, flags, numbers, octets);
+        let meta = PacketMeta::default();
+        let _ = engine.ingest(from, NOW, &mut packet, meta, &mut sink);
+        let _ = engine.poll(NOW, 100, &mut sink);
+    }
+    sink
+}
+
+/// An engine that takes over from one that died while it wrote to the first slot.
+fn cut<'a>(
+    engine: Engine<'a, FlowConfig>,
+    policy: FlowConfig,
+) -> (Engine<'a, FlowConfig>, AttachReport) {
+    let storage = engine.into_parts().0;
+    storage.head.seal.open(0);
+    Engine::attach(storage, Config::new([1, 2]), policy).expect("an engine has lived here")
+}
+
+const HANDSHAKE: [(Port, Flags, [u32; 2], u32); 3] = [
+    (Port::Inner, Flags::SYN, [FIRST - 1, 0], 0),
+    (Port::Outer, SYN_ACK, [499, FIRST], 0),
+    (Port::Inner, Flags::ACK, [FIRST, 500], 0),
+];
+const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
+
+#[test]
+fn h8_7_a_handshake_that_was_written_to_is_forgotten_and_nobody_hears_of_it() {
+    for packets in [1, 2] {
+        let mut memory = Memory::new();
+        let engine = Engine::new(memory.as_storage(), Config::new([1, 2]), policy());
+        let mut engine = engine.expect("memory that fits");
+        let _ = hear(&mut engine, &HANDSHAKE[..packets]);
+        let (mut engine, report) = cut(engine, policy());
+        let expected = AttachReport {
+            forgotten: 1,
+            interrupted: true,
+            ..AttachReport::default()
+        };
+        assert_eq!(report, expected, "{packets}");
+        let mut sink = Losses::default();
+        let _ = engine.poll(NOW, 100, &mut sink);
+        assert_eq!(sink.resets, 0, "{packets}");
+    }
+}
+
+#[test]
+fn h8_7_who_was_reset_is_reset_again_by_the_next_engine() {
+    let mut memory = Memory::new();
+    let engine = Engine::new(memory.as_storage(), Config::new([1, 2]), policy());
+    let mut engine = engine.expect("memory that fits");
+    let _ = hear(&mut engine, &HANDSHAKE);
+    let data = [(Port::Inner, Flags::ACK, [FIRST, 500], HELD)];
+    let _ = hear(&mut engine, &data);
+    let id = engine.flows().last().expect("a flow").id;
+    let mut sink = Losses::default();
+    assert_eq!(engine.give_up(id, NOW, &mut sink), Ok(true));
+    let _ = engine.poll(NOW, 100, &mut sink);
+    assert!(sink.resets >= 2, "both hosts");
+    let (mut engine, report) = cut(engine, policy());
+    assert_eq!((report.forgotten, report.ruined), (0, 0));
+    let more = [(Port::Inner, Flags::ACK, [FIRST + HELD, 500], HELD)];
+    assert!(hear(&mut engine, &more).resets > 0);
+}
+
+#[test]
+fn h8_7_only_who_acknowledges_early_can_have_lost_what_it_wrote_down_last() {
+    // Until the outer host has sent something, what is stored is not acknowledged.
+    for (custody, lost) in [
+        (Custody::AfterProof, 0),
+        (Custody::AfterHandshake, HELD.into()),
+    ] {
+        let mut memory = Memory::new();
+        let policy = FlowConfig {
+            custody,
+            ..policy()
+        };
+        let engine = Engine::new(memory.as_storage(), Config::new([1, 2]), policy);
+        let mut engine = engine.expect("memory that fits");
+        let _ = hear(&mut engine, &HANDSHAKE);
+        let data = [(Port::Inner, Flags::ACK, [FIRST, 500], HELD)];
+        let _ = hear(&mut engine, &data);
+        let (mut engine, report) = cut(engine, policy);
+        assert_eq!((report.ruined, report.flows), (1, 0), "{custody:?}");
+        let mut sink = Losses::default();
+        let _ = engine.poll(NOW, 100, &mut sink);
+        assert_eq!(sink.lost, lost, "{custody:?}");
+    }
+}
+
+/// A receiver's window may be larger than what the engine may hold: what was sent on at once is owed, too.
+#[test]
+fn h8_7_a_loss_is_told_of_up_to_64_kib_however_little_is_held() {
+    for (acked, told) in [(40_000, 40_000), (70_000, 65_536)] {
+        let mut memory = Memory::new();
+        let storage = lived(&mut memory);
+        storage.flows[0].buffer_limit = 4096;
+        let stream = first(storage.flows);
+        stream.recv.ack_sent = stream.send.snd_una.advance(acked);
+        let (mut engine, report) = Engine::attach(storage, Config::new([1, 2]), policy())
+            .expect("an engine has lived here");
+        assert_eq!(report.ruined, 1);
+        let mut sink = Losses::default();
+        let _ = engine.poll(NOW, 100, &mut sink);
+        assert_eq!(sink.lost, told);
+    }
+}
+
+#[test]
+fn h13_1_two_flows_whose_names_have_one_hash_both_go_on() {
+    let mut seen = BTreeMap::new();
+    let twins = (0..400_000_u32).find_map(|number| {
+        let [a, b, c, d] = number.to_be_bytes();
+        let key = FlowKey::new(
+            [10, a, b, c].into(),
+            d.into(),
+            [192, 0, 2, 1].into(),
+            443,
+            0,
+        );
+        let earlier = seen.insert(key.hash([1, 2]), key)?;
+        Some([earlier, key])
+    });
+    let twins = twins.expect("there are 18 such pairs on average");
+    let (report, resets, blocks) = after(|flows| {
+        for (flow, key) in flows.iter_mut().zip(&twins) {
+            flow.key = key.into();
+        }
+    });
+    assert_eq!((report.flows, report.forgotten, report.ruined), (2, 0, 0));
+    assert_eq!((resets, blocks), (vec![], 4));
 }

@@ -15,7 +15,7 @@ pub(super) const RTT_US: u32 = 100_000;
 /// A flow and the world as told to it so far.
 pub(super) struct Told {
     pub(super) state: ControllerState,
-    now_us: u64,
+    pub(super) now_us: u64,
     delivered: u32,
     /// Octets lost, as the next samples tell.
     pub(super) lost: u32,
