@@ -19,6 +19,8 @@ mod controllers;
 mod full_sink;
 #[path = "lifecycle/growth.rs"]
 mod growth;
+#[path = "lifecycle/jumps.rs"]
+mod jumps;
 #[path = "lifecycle/lab.rs"]
 mod lab;
 #[path = "lifecycle/lessons.rs"]
@@ -29,6 +31,10 @@ mod paths;
 mod rates;
 #[path = "lifecycle/settings.rs"]
 mod settings;
+#[path = "lifecycle/shortage.rs"]
+mod shortage;
+#[path = "lifecycle/startup.rs"]
+mod startup;
 #[path = "lifecycle/turns.rs"]
 mod turns;
 #[path = "lifecycle/walks.rs"]

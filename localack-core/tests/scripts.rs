@@ -312,6 +312,20 @@ scripts! {
     rfc5681_4_1_windows_after_a_silence_and_after_a_mark = "regress_windows_idle";
     /// Section 3, H7.5.
     h7_5_a_handshake_that_crosses_another_or_carries_data = "regress_handshakes_early";
+    /// H2.6, H2.11, H13.3, section 2.3.
+    h2_11_what_is_not_served_passes_as_it_is = "regress_unserved";
+    /// H2.6, H3.3, H4.3, H5.10, H7.1, H7.2, H7.6, H9.1.
+    h5_10_each_end_hears_what_is_for_it = "regress_acks_in_turn";
+    /// H8.2, H8.4, H9.3, section 2.5, RFC 5961 section 3.2.
+    h8_2_resets_end_what_they_may_end = "regress_resets_told";
+    /// H2.11, H4.2, H5.8, section 3.
+    h5_8_services_begin_and_end_in_their_time = "regress_services_turns";
+    /// RFC 8985 section 7, H7.2.
+    rfc8985_7_a_rate_that_idles_sends_the_tail_twice = "regress_second_copies";
+    /// RFC 1122 section 4.2.3.4, H6.1.
+    rfc1122_4_2_3_4_small_segments_wait_for_a_reason = "regress_silly_window";
+    /// H2.5, RFC 7323 section 2.4.
+    rfc7323_2_4_a_doled_window_is_offered_and_never_taken_back = "regress_rate_doled";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.
