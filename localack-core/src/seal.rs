@@ -178,4 +178,16 @@ mod tests {
     }
 
     const LAYOUT_OF_64_BITS: u32 = 3_912_728_478;
+
+    #[test]
+    fn memory_that_was_cut_differently_is_told_apart_by_its_seal() {
+        use crate::storage::StaticStorage;
+
+        let mut lived = StaticStorage::<4, 8, 16, { 16 * 512 }>::new();
+        let seal = Seal::of(&lived.as_storage());
+        assert!(seal.fits(&lived.as_storage()).is_ok());
+        // As many blocks, and each is twice as large.
+        let mut wide = StaticStorage::<4, 8, 16, { 16 * 1024 }>::new();
+        assert!(matches!(seal.fits(&wide.as_storage()), Err(Broken::Sizes)));
+    }
 }

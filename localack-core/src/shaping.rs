@@ -233,4 +233,23 @@ mod tests {
         assert_eq!(table.get(ShapingId::NONE), Shaping::NONE);
         assert_eq!(ShapingId::new(16), None);
     }
+
+    #[test]
+    fn segment_sizes_are_clamped_as_long_as_one_shaping_says_so() {
+        let mut table = Shapings::EMPTY;
+        let [one, other] = [3, 9].map(|number| ShapingId::new(number).unwrap());
+        let clamps = Shaping::NONE.with_mss_clamp(1000);
+        let steps = [
+            (one, Shaping::NONE.with_rate_limit(1000), false),
+            (one, clamps, true),
+            (other, clamps, true),
+            (one, Shaping::NONE, true),
+            (other, Shaping::NONE, false),
+        ];
+        assert!(!table.clamp_any());
+        for (id, shaping, clamped) in steps {
+            assert!(table.set(id, &shaping));
+            assert_eq!(table.clamp_any(), clamped);
+        }
+    }
 }

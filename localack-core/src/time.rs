@@ -353,4 +353,38 @@ mod tests {
         assert_eq!(Due::NEVER.sooner(soon, now), soon);
         assert!(!Due::NEVER.has_come(now) && Due::NEVER.resolve(now).is_none());
     }
+
+    #[test]
+    fn what_lies_half_way_round_is_neither_due_nor_later_and_resolves_to_the_past() {
+        const HALF: u64 = 1 << 31;
+        for base_us in [HALF + 7, (1 << 40) + 77] {
+            let now = Instant::from_micros(base_us);
+            let later = Instant::from_micros(base_us + HALF);
+            let (early, late) = (Stamp::at(now), Stamp::at(later));
+            assert!(!early.is_due(later) && !late.is_due(now));
+            assert!(!early.is_after(late) && !late.is_after(early));
+            let past = Instant::from_micros(base_us - HALF);
+            assert_eq!(late.resolve(now), Some(past));
+        }
+        // The same for what is 49 days away.
+        let now = Instant::from_micros(DUE_UNIT_US * 5);
+        let [just, half] =
+            [HALF - 1, HALF].map(|units| Instant::from_micros(DUE_UNIT_US * (units + 5)));
+        assert!(!Due::at(just).has_come(now) && Due::at(half).has_come(now));
+    }
+
+    #[test]
+    fn durations_beyond_all_instants_saturate() {
+        let (end, second) = (Instant::from_micros(u64::MAX), Duration::from_secs(1));
+        let longest = Duration::from_micros(u64::MAX);
+        assert_eq!(micros(longest), u64::MAX);
+        for longer in [
+            longest + Duration::from_nanos(1_000),
+            longest + second,
+            Duration::from_secs(u64::MAX),
+        ] {
+            assert_eq!(micros(longer), u64::MAX);
+            assert_eq!(Instant::ZERO.after(longer), end);
+        }
+    }
 }

@@ -27,10 +27,14 @@ mod lab;
 mod lessons;
 #[path = "lifecycle/paths.rs"]
 mod paths;
+#[path = "lifecycle/pool.rs"]
+mod pool;
 #[path = "lifecycle/rates.rs"]
 mod rates;
 #[path = "lifecycle/settings.rs"]
 mod settings;
+#[path = "lifecycle/share_turns.rs"]
+mod share_turns;
 #[path = "lifecycle/shortage.rs"]
 mod shortage;
 #[path = "lifecycle/startup.rs"]

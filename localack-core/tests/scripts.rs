@@ -326,6 +326,10 @@ scripts! {
     rfc1122_4_2_3_4_small_segments_wait_for_a_reason = "regress_silly_window";
     /// H2.5, RFC 7323 section 2.4.
     rfc7323_2_4_a_doled_window_is_offered_and_never_taken_back = "regress_rate_doled";
+    /// H13.3, RFC 5681 section 3.1, RFC 6298 section 3, RFC 8985 section 6.1.
+    h13_3_copies_are_kept_repaired_and_let_go = "h13_copies";
+    /// RFC 9293 section 3.8.6.1, RFC 8985 section 7, RFC 6298 section 5.5, H2.7, H2.9, H4.6, H6.2.
+    rfc9293_3_8_6_1_what_is_waited_for_and_how_long = "review_patience";
 }
 
 /// A script that expects what does not happen fails: the runner is no rubber stamp.

@@ -259,6 +259,17 @@ mod tests {
         assert_eq!(RingId::of_path(0).path(), Some(0));
     }
 
+    #[test]
+    fn a_node_that_waits_for_its_path_waits_nowhere_else() {
+        let (mut ready, mut nodes) = (ReadyList::EMPTY, [ReadyLink::EMPTY; 4]);
+        let mut rings = [ReadyRing::EMPTY; 2];
+        assert!(ready.push_back(&mut nodes, 0));
+        assert!(rings[0].push_back(RingId::of_share(15), &mut nodes, 1));
+        assert!(rings[1].push_back(RingId::of_path(0), &mut nodes, 2));
+        let elsewhere = nodes.map(|node| node.waits_elsewhere());
+        assert_eq!(elsewhere, [true, true, false, false]);
+    }
+
     proptest! {
         #[test]
         fn the_list_is_a_queue(steps in prop::collection::vec((0u8..3, 0u32..12), 0..200)) {

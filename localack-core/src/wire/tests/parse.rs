@@ -101,6 +101,20 @@ fn an_ip_length_of_zero_is_a_jumbo_packet() {
     }
 }
 
+/// RFC 791 section 3.1: the total length counts the header, and there need be nothing else.
+#[test]
+fn rfc791_3_1_a_header_without_a_payload_is_well_formed() {
+    for (protocol, reason) in [(17, NotTcp::Protocol), (50, NotTcp::Ipsec)] {
+        let mut packet = v4(protocol, &[], &[]);
+        assert_eq!(packet.len(), 20);
+        assert_eq!(refusal(&packet), Some(reason));
+        packet[6] |= 0x20;
+        assert_eq!(refusal(&packet), Some(NotTcp::Fragment));
+        packet[3] = 19;
+        assert_eq!(refusal(&packet), Some(NotTcp::Malformed));
+    }
+}
+
 #[test]
 fn other_protocols_have_their_reasons() {
     let cases = [
