@@ -170,10 +170,10 @@ fn who_can_send_no_more_leaves_its_part_of_the_rate_to_the_others() {
     let part = |lab: &mut Lab<'_>, ms: u64, segments: u32| {
         let told = [1, 1 + segments * MSS, 0];
         says(lab, ms, (40_001, Port::Outer), Flags::ACK, told);
-        match lab.flow().inner_to_outer.controller {
-            Controller::Provisioned(part) => part.rate,
-            other => panic!("{other:?}"),
-        }
+        let Controller::Provisioned(part) = lab.flow().inner_to_outer.controller else {
+            panic!("it is vouched for");
+        };
+        part.rate
     };
     let half = part(&mut lab, 2_110, 1);
     // The receiver of the first flow closes its window.
@@ -220,11 +220,14 @@ fn h13_3_only_the_direction_that_keeps_copies_is_told_to() {
         .tape
         .events
         .iter()
-        .filter_map(|event| match *event {
-            localack_core::Event::ServiceChanged {
+        .filter_map(|event| {
+            let localack_core::Event::ServiceChanged {
                 direction, service, ..
-            } => Some((direction, service)),
-            _ => None,
+            } = *event
+            else {
+                return None;
+            };
+            Some((direction, service))
         })
         .collect();
     assert_eq!(told, [(Direction::InnerToOuter, Service::Snoop)]);
