@@ -64,6 +64,33 @@ fn rfc9937_a_controller_that_takes_over_in_recovery_reduces_the_window() {
     }
 }
 
+/// Where nothing is lost a controller that takes over goes on with the window as it is.
+#[test]
+fn h12_1_a_controller_that_takes_over_without_a_loss_reduces_nothing() {
+    for to in [Controller::Reno, Controller::Cubic] {
+        let mut memory = Memory::new(4, 128, 1000);
+        let mut flow = at_once(FlowConfig::inner_local_ack());
+        flow.controller = Controller::Cubic;
+        let mut lab = Lab::new(&mut memory, Config::new([1, 2]), flow);
+        lab.shake(0, 0, 1);
+        lab.shake(50, 1, 3);
+        for segment in 0..40 {
+            lab.says(60, Port::Inner, 1 + segment * MSS, 1, 60_000, MSS);
+        }
+        let before = lab.flow().inner_to_outer.cwnd;
+        let (id, now) = (lab.id(), lab.tape.now);
+        let direction = Direction::InnerToOuter;
+        let chosen = lab.engine.set_controller(id, direction, to, now);
+        assert_eq!(chosen, Ok(()));
+        for ms in 110..115 {
+            let sent = lab.flow().inner_to_outer.snd_una.raw() - ISN[0] + 2 * MSS;
+            lab.says(ms, Port::Outer, 1, sent, 60_000, 0);
+        }
+        let after = lab.flow().inner_to_outer.cwnd;
+        assert!(after > before, "{to:?}: {before} before, {after} after");
+    }
+}
+
 /// What a controller forbade and its successor allows leaves at the next poll.
 #[test]
 fn a_controller_that_allows_more_is_heard_at_once() {
@@ -83,6 +110,7 @@ fn a_controller_that_allows_more_is_heard_at_once() {
     let direction = Direction::InnerToOuter;
     let chosen = lab.engine.set_controller(id, direction, vouched, now);
     assert_eq!(chosen, Ok(()));
+    assert_eq!(lab.engine.next_deadline(), Some(now));
     lab.until(75);
     assert_eq!(lab.reached(Port::Outer), 30_001, "15 ms at 2 MB/s");
 }

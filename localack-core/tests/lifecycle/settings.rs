@@ -439,6 +439,29 @@ fn h12_1_time_outs_keep_to_their_bounds() {
     assert!((18..24).contains(&steady), "{steady}");
 }
 
+/// A SYN that was repeated measures nothing, and whose network loses SYNs is given more time (RFC 6298 section 5.7).
+#[test]
+fn h7_9_a_repeated_syn_lengthens_the_first_time_out() {
+    let time_outs = |repeated: bool, ms: u64| {
+        let mut memory = Memory::new(4, 64, 1536);
+        let mut lab = Lab::new(
+            &mut memory,
+            Config::new([1, 2]),
+            at_once(FlowConfig::inner_local_ack()),
+        );
+        lab.shake(0, 0, 1);
+        if repeated {
+            lab.shake(1_000, 0, 1);
+        }
+        lab.shake(1_050, 1, 3);
+        lab.says(1_060, Port::Inner, 1, 1, 60_000, 1000);
+        lab.until(1_060 + ms);
+        lab.engine.counters().timeouts
+    };
+    assert_eq!(time_outs(true, 2_900), 0);
+    assert_eq!(time_outs(true, 3_100), 1);
+}
+
 /// Which unfinished handshake makes room is a matter of chance for whoever does not know the key.
 #[test]
 fn h7_8_the_key_says_which_handshake_makes_room() {
