@@ -4,10 +4,11 @@
 
 WORK is a folder: `mutants.json` is what cargo-mutants lists, `names.json` what we call them, `unviable.json` the names of
 those that do not compile (kept, so that the next build need not find them again), `planted.json` the numbers of those
-that can be chosen, `programs.json` the test programs.
+that can be chosen, `programs.json` the test programs and what tells them from others.
 """
 
 import filecmp
+import hashlib
 import json
 import os
 import pathlib
@@ -110,7 +111,10 @@ def main():
     messages = build.cargo("test", "--no-run", "--lib", "--tests")
     programs = [message["executable"] for message in messages if message.get("executable")]
     planted = sorted(set(range(len(build.mutants))) - build.unviable - set(build.unplanted))
-    (work / "programs.json").write_text(json.dumps(programs))
+    digest = hashlib.sha256()
+    for program in programs:
+        digest.update(pathlib.Path(program).read_bytes())
+    (work / "programs.json").write_text(json.dumps({"programs": programs, "digest": digest.hexdigest()}))
     (work / "planted.json").write_text(json.dumps(planted))
     print(len(build.mutants), "mutants:", len(build.unviable), "do not compile,", len(build.unplanted), "have no place")
 

@@ -47,7 +47,7 @@ def reach(out):
     folder = out / "tree/localack-core"
     count = len(json.load(open(out / "mutants.json")))
     work = []
-    for binary in json.load(open(out / "programs.json")):
+    for binary in json.load(open(out / "programs.json"))["programs"]:
         listed = subprocess.run([binary, "--list", "--format=terse"], capture_output=True, text=True).stdout
         work += [(binary, line.removesuffix(": test")) for line in listed.splitlines() if line.endswith(": test")]
 
@@ -75,6 +75,7 @@ class Court:
     """Who is asked about a mutant, and in which order."""
 
     def __init__(self, out, mutants, names, verdicts):
+        self.programs = json.load(open(out / "programs.json"))["digest"]
         reached = json.load(open(out / "reach.json"))
         self.folder = reached["folder"]
         self.mutants = mutants
@@ -84,10 +85,11 @@ class Court:
         for test in self.tests:
             for number in test["reached"]:
                 self.by_mutant.setdefault(number, []).append(test)
-        self.kills = {}
-        for verdict in verdicts:
+        self.kills, self.killers = {}, {}
+        for number, verdict in verdicts.items():
             if verdict["killed"]:
-                self.note_kill(verdict["number"], verdict["by"])
+                self.killers[number] = verdict["by"]
+                self.note_kill(number, verdict["by"])
 
     def note_kill(self, number, test):
         file = self.mutants[number]["file"]
@@ -95,11 +97,16 @@ class Court:
             self.kills[place, test] = self.kills.get((place, test), 0) + weight
 
     def order(self, number):
-        """The tests that come by a mutant, the quickest first; what has killed its neighbours counts as quicker."""
+        """The tests that come by a mutant, the quickest first; what has killed its neighbours counts as quicker.
+
+        What has killed it in other programs, before the tests or the core changed, comes before all.
+        """
         file = self.mutants[number]["file"]
         places = file, file.rpartition("/")[0]
 
         def price(test):
+            if test["test"] == self.killers.get(number):
+                return 0
             return (0.002 + test["seconds"]) / (1 + sum(self.kills.get((place, test["test"]), 0) for place in places))
 
         return sorted(self.by_mutant.get(number, []), key=price)
@@ -138,6 +145,7 @@ class Court:
         return {
             "number": number,
             "name": self.names[number],
+            "programs": self.programs,
             "killed": status != 0,
             "by": killer,
             "status": status,
@@ -152,15 +160,16 @@ def judge(out, seconds, numbers):
     planted = json.load(open(out / "planted.json"))
     names = json.load(open(out / "names.json"))
     verdicts = out / "verdicts.jsonl"
-    judged = {}
+    told = {}
     if verdicts.exists():
         by_name = {verdict["name"]: verdict for verdict in map(json.loads, open(verdicts))}
         # Numbers change with the source; names do not as long as the line is the same.
-        judged = {number: by_name[names[number]] | {"number": number} for number in planted if names[number] in by_name}
+        told = {number: by_name[names[number]] for number in planted if names[number] in by_name}
+    court = Court(out, mutants, names, told)
+    judged = {number: verdict for number, verdict in told.items() if verdict["programs"] == court.programs}
     open_cases = [number for number in planted if number not in judged]
     # Then those that live, as far as there are tests that they have not lived through.
     open_cases += [number for number, verdict in judged.items() if not verdict["killed"] and verdict["left"]]
-    court = Court(out, mutants, names, judged.values())
     work = iter(numbers or open_cases)
     until = time.monotonic() + seconds
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool, open(verdicts, "a") as log:

@@ -19,7 +19,9 @@ AT_LEAST = 90
 def main():
     work = pathlib.Path(sys.argv[1])
     planted = json.load(open(work / "planted.json"))
+    programs = json.load(open(work / "programs.json"))["digest"]
     verdicts = {verdict["name"]: verdict for verdict in map(json.loads, open(work / "verdicts.jsonl"))}
+    verdicts = {name: verdict for name, verdict in verdicts.items() if verdict["programs"] == programs}
     called = json.load(open(work / "names.json"))
     wanted = {called[number] for number in planted}
     killed = {name for name in wanted & verdicts.keys() if verdicts[name]["killed"]}
